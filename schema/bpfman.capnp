@@ -1,0 +1,355 @@
+@0xb8f2d1e6a4c39075;
+# bpfman's public contract, served on RUNTIME_DIR/bpfman.sock (two-party Cap'n Proto RPC on a Unix stream socket, with descriptor
+# passing). One interface per power, and a power is a capability that you hold: connecting gives what the policy grants, and each
+# capability can be handed on. Sources of what is said: "kernel" = read from the kernel at that moment; "catalogue" = what was asked
+# of bpfman and is kept in its database.
+#
+# Errors are exceptions whose text says what was wrong and what to do. Their type: `failed` (the request can't be carried out as it
+# is), `overloaded` (a limit was reached: nothing was done, try later), `disconnected` (the daemon restarts: connect again, and look
+# what was done), `unimplemented`. The verifier's refusal is no exception but an answer, because its log belongs to it.
+#
+# Limits: 1 MiB a message, 4 descriptors a message, and as docs/limits.md says. Ids: program, map and (kernel) link ids are the
+# kernel's, 32 bit; link ids are bpfman's own, never reused, 1 .. 2^31-1. Times are nanoseconds since 1970 unless said otherwise.
+
+$import "/capnp/c++.capnp".namespace("bpfman::schema");
+
+interface Daemon {
+  # What every connection begins with. The caller was identified (uid, all groups) before its first byte was read.
+
+  version @0 () -> (version :Text, protocol :UInt32, engine :Text, engineReason :Text);
+  # For anyone. `protocol` grows when something is added. `engine` is how XDP programs share an interface here ("tailcall").
+
+  whoAmI @1 () -> (uid :UInt32, gids :List(UInt32), roles :List(Text));
+  # For anyone: how the daemon sees the caller, and the policy's roles for him.
+
+  enter @2 () -> (programs :Programs, links :Links, overview :Overview);
+  # The powers. One that the policy does not grant is there too: each call of it fails and says which role is missing.
+}
+
+struct KeyValue { key @0 :Text; value @1 :Text; }
+struct Global { name @0 :Text; value @1 :Data; }
+# A global variable's new value: raw bytes, exactly as many as the variable has.
+
+enum ProgramType {
+  xdp @0; tc @1; tcx @2; tracepoint @3; rawTracepoint @4; tpBtf @5; kprobe @6; kretprobe @7; uprobe @8; uretprobe @9;
+  fentry @10; fexit @11; lsm @12;
+}
+
+enum Direction { ingress @0; egress @1; }
+
+interface Descriptor {}
+# Carries one file descriptor beside it (Client::getFd). Whoever receives it owns a duplicate. It says which object is meant, never
+# that the sender may have it.
+
+# ---- loading ----
+
+interface Programs {
+  upload @0 (size :UInt64) -> (sink :ByteSink);
+  # Bytecode as a stream, for a client that cannot pass descriptors. size: bytes, 1 .. 16 MiB.
+
+  load @1 (bytecode :Bytecode, options :LoadOptions) -> LoadAnswer;
+  # Loads the named programs of one object, all or none. Programs of one load share that object's maps. Not idempotent: each call
+  # loads anew. Needs the right to load each program's type.
+
+  list @2 (filter :ProgramFilter) -> (programs :List(ProgramEntry));
+  # Ascending by id. Own programs only, unless filter.all.
+
+  get @3 (id :UInt32) -> (program :Program, details :ProgramDetails);
+  # One of bpfman's programs by its kernel id. Fails with "record not found" for any other (see Overview).
+}
+
+interface ByteSink {
+  write @0 (bytes :Data) -> stream;
+  done @1 () -> (bytecode :UInt64);
+  # All `size` bytes must have come. The number names the upload in Bytecode.uploaded, on this connection, once.
+}
+
+struct Bytecode {
+  union {
+    memfd @0 :Descriptor;      # sealed: F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL; 1 byte .. 16 MiB
+    uploaded @1 :UInt64;
+  }
+  sourcePath @2 :Text;         # where the client had it from: kept and shown, never opened
+}
+
+struct LoadOptions {
+  programs @0 :List(Wanted);   # 1 .. 64, names different
+  globals @1 :List(Global);
+  metadata @2 :List(KeyValue);
+  application @3 :Text;        # kept as metadata bpfman.io/application
+  mapOwner @4 :UInt32;         # 0, or the id of a program of ours whose maps (by ELF name) are used instead of new ones
+
+  struct Wanted {
+    type @0 :ProgramType;
+    name @1 :Text;             # the function's name in the object
+    attachTo @2 :Text;         # fentry, fexit, lsm: required; tpBtf: when the section does not name the tracepoint
+  }
+}
+
+struct LoadAnswer {
+  union {
+    loaded @0 :List(Loaded);
+    refused @1 :Refusal;
+  }
+  struct Loaded { program @0 :Program; details @1 :ProgramDetails; }
+}
+
+struct Refusal {
+  reason @0 :Text;             # one line
+  verifierLog @1 :Text;        # the kernel's log, cut in its middle above 256 KiB; "" if the kernel wrote none
+}
+
+# ---- programs ----
+
+interface Program {
+  get @0 () -> (details :ProgramDetails);
+  attach @1 (place :Place, metadata :List(KeyValue)) -> (link :Link, details :LinkDetails);
+  # Not idempotent: attaching twice makes two links (TCX: refused, as the kernel does). Atomic for packets.
+  unload @2 ();
+  # Detaches all its links first. Afterwards each call on this capability fails with "record not found".
+  maps @3 () -> (maps :List(NamedMap));
+  # The maps of its load, with the power to read each; descriptors and writing need rights of their own (Map).
+
+  struct NamedMap { name @0 :Text; id @1 :UInt32; map @2 :Map; }
+}
+
+struct Place {
+  # Where to attach. netns: absent means the host's network namespace.
+  union {
+    xdp :group { interface @0 :Text; priority @1 :Int32; proceedOn @2 :List(Int32); netns @3 :Descriptor; netnsPath @4 :Text; }
+    # priority: >= 0, lower runs first. proceedOn: verdicts (0 aborted .. 4 redirect, 31 dispatcher_return) after which the next
+    # program runs; empty: pass and dispatcher_return. netnsPath is kept and shown only: the descriptor decides.
+    tcx :group { interface @5 :Text; direction @6 :Direction; priority @7 :Int32; netns @8 :Descriptor; netnsPath @9 :Text; }
+    tracepoint :group { group @10 :Text; name @11 :Text; }
+    rawTracepoint @12 :Text;   # its name; "" takes the section's
+    tpBtf @13 :Void;           # fixed at load
+  }
+}
+
+struct ProgramRecord {         # catalogue
+  id @0 :UInt32;
+  name @1 :Text;               # the function's full name
+  type @2 :ProgramType;
+  attachTo @3 :Text;
+  objectPath @4 :Text;         # our copy of the bytecode
+  sourcePath @5 :Text;
+  globals @6 :List(Global);
+  metadata @7 :List(KeyValue);
+  application @8 :Text;
+  license @9 :Text;
+  gplCompatible @10 :Bool;
+  pinPath @11 :Text;
+  mapPinPath @12 :Text;
+  mapOwner @13 :UInt32;        # 0: none
+  uid @14 :UInt32;             # for whom it was loaded
+  createdAt @15 :Int64;
+}
+
+struct ProgramDetails {
+  record @0 :ProgramRecord;
+  kernel @1 :KernelProgram;
+  kernelSeen @2 :Bool;         # false: the kernel no longer has it (kernel is then empty)
+  links @3 :List(LinkDetails);
+  maps @4 :List(MapDetails);
+  mapUsedBy @5 :List(UInt32);  # the programs that use its maps, itself included
+}
+
+struct MapDetails {
+  kernel @0 :KernelMap;
+  name @1 :Text;               # in the object, full
+  pinPath @2 :Text;            # "" when it has no public pin
+  present @3 :Bool;            # the pin is there
+}
+
+struct ProgramFilter {
+  all @0 :Bool;                # also programs that bpfman did not load
+  types @1 :List(Text);        # names as in ProgramEntry.type; empty: all
+  application @2 :Text;
+  metadata @3 :List(KeyValue); # each must match
+  attached @4 :Attached;
+  enum Attached { any @0; attached @1; unattached @2; }
+}
+
+struct ProgramEntry {
+  id @0 :UInt32;
+  managed @1 :Bool;
+  type @2 :Text;               # "xdp", "tcx", …; of a foreign program the kernel's type ("schedcls", "tracing", …)
+  functionName @3 :Text;
+  application @4 :Text;
+  linkIds @5 :List(UInt32);    # bpfman's
+  record @6 :ProgramRecord;    # only if managed
+  kernel @7 :KernelProgram;
+}
+
+# ---- links ----
+
+interface Links {
+  list @0 (filter :LinkFilter) -> (links :List(LinkRecord));
+  get @1 (id :UInt32) -> (link :Link, details :LinkDetails);
+  dispatchers @2 (type :Text, nsid :UInt64, ifindex :UInt32) -> (dispatchers :List(Dispatcher));
+  # The chains that bpfman keeps; "" and 0 match any. Empty when there is none.
+}
+
+interface Link {
+  get @0 () -> (details :LinkDetails);
+  detach @1 ();
+  # The kernel's link is gone when this returns. Detaching twice fails with "link N does not exist".
+}
+
+struct LinkFilter {
+  programId @0 :UInt32;        # 0: any
+  kinds @1 :List(Text);
+  application @2 :Text;        # of the program
+  metadata @3 :List(KeyValue); # of the program
+}
+
+struct LinkRecord {
+  id @0 :UInt32;
+  programId @1 :UInt32;
+  kernelLinkId @2 :UInt32;     # XDP under the tailcall engine: the dispatcher's link
+  kind @3 :ProgramType;
+  pinPath @4 :Text;            # XDP under the tailcall engine: the member's pin
+  createdAt @5 :Int64;
+  metadata @6 :List(KeyValue);
+  programName @7 :Text;
+  application @8 :Text;
+  interface @9 :Text;
+  ifindex @10 :UInt32;
+  direction @11 :Direction;
+  priority @12 :Int32;
+  position @13 :Int32;         # 0 runs first; -1: not in the chain any more
+  proceedOn @14 :List(Int32);
+  netnsPath @15 :Text;
+  nsid @16 :UInt64;            # inode of the network namespace
+  dispatcherId @17 :UInt32;    # kernel program id
+  revision @18 :UInt32;
+  target @19 :Text;            # tracepoint: "group/name"; raw_tp, tp_btf: the name
+}
+
+struct LinkDetails {
+  record @0 :LinkRecord;
+  kernel @1 :KernelLink;
+  kernelSeen @2 :Bool;
+  pinPresent @3 :Bool;
+}
+
+struct Dispatcher {
+  type @0 :Text;               # "xdp"
+  nsid @1 :UInt64;
+  ifindex @2 :UInt32;
+  revision @3 :UInt32;         # +1 with each change of the chain
+  programId @4 :UInt32;
+  kernelLinkId @5 :UInt32;
+  netnsPath @6 :Text;
+  members @7 :List(Member);    # as they run
+  engine @8 :Text;
+
+  struct Member {
+    programId @0 :UInt32;
+    programName @1 :Text;
+    programPinPath @2 :Text;
+    linkId @3 :UInt32;
+    kernelLinkId @4 :UInt32;
+    linkPinPath @5 :Text;
+    position @6 :UInt32;
+    priority @7 :Int32;
+    proceedOn @8 :UInt32;      # bit = 1 << verdict
+    interface @9 :Text;
+    metadata @10 :List(KeyValue);
+  }
+}
+
+# ---- maps ----
+
+interface Map {
+  info @0 () -> (kernel :KernelMap, name :Text);
+  lookup @1 (key :Data) -> (found :Bool, value :Data);
+  # key: exactly key_size bytes. value: value_size bytes; of a per-CPU map value_size, rounded up to 8, for each possible CPU.
+  read @2 (after :Data, limit :UInt32) -> (entries :List(Entry), more :Bool);
+  # Keys in the kernel's order, beginning behind `after` (empty: at the start). limit: 1 .. 4096 entries; an answer may have fewer.
+  descriptor @3 (access :Access) -> (descriptor :Descriptor);
+  # The map itself. Needs the right `descriptor`. A read-only descriptor prevents mistakes, not an adversary: its holder can pin the
+  # map and open it for writing. A descriptor once received can't be taken back.
+  update @4 (key :Data, value :Data);
+  # Needs the right `write`. Sets or replaces one element.
+
+  struct Entry { key @0 :Data; value @1 :Data; }
+  enum Access { read @0; write @1; readWrite @2; }
+}
+
+# ---- the whole machine ----
+
+interface Overview {
+  programs @0 () -> (programs :List(KernelProgram));
+  maps @1 () -> (maps :List(KernelMap));
+  links @2 () -> (links :List(KernelLink));
+  attachments @3 () -> (attachments :List(Attachment), notes :List(Text));
+  # What runs where, with and without links: also XDP attached by netlink, clsact filters, TCX and cgroup programs of anyone.
+  # notes: what could not be looked at, and why.
+}
+
+struct Known {
+  # A number that the kernel may not let us read.
+  union { value @0 :UInt64; unknown @1 :Text; }   # unknown: the reason
+}
+
+struct KernelProgram {         # kernel
+  id @0 :UInt32;
+  type @1 :UInt32;             # BPF_PROG_TYPE_*
+  typeName @2 :Text;           # "xdp", "schedcls", "tracing", "extension", …
+  name @3 :Text;               # at most 15 characters
+  tag @4 :Text;                # 16 hex digits
+  loadedAt @5 :Int64;
+  uid @6 :UInt32;              # who called bpf(): of our programs the worker
+  btfId @7 :UInt32;            # 0: none
+  mapIds @8 :List(UInt32);
+  xlatedSize @9 :UInt32;       # bytes
+  jitedSize @10 :UInt32;       # bytes; 0: not jited
+  verifiedInstructions @11 :UInt32;
+  memlock @12 :UInt64;         # bytes
+  runTime @13 :Known;          # ns, all CPUs
+  runCount @14 :Known;
+  recursionMisses @15 :Known;
+  gplCompatible @16 :Bool;
+}
+
+struct KernelMap {             # kernel
+  id @0 :UInt32;
+  type @1 :UInt32;
+  typeName @2 :Text;           # "array", "percpuarray", "hash", "ringbuf", …
+  name @3 :Text;
+  keySize @4 :UInt32;
+  valueSize @5 :UInt32;
+  maxEntries @6 :UInt32;
+  flags @7 :UInt32;
+  btfId @8 :UInt32;
+  extra @9 :UInt64;
+  memlock @10 :UInt64;         # bytes
+  frozen @11 :Bool;
+}
+
+struct KernelLink {            # kernel
+  id @0 :UInt32;
+  programId @1 :UInt32;
+  type @2 :UInt32;
+  typeName @3 :Text;           # "xdp", "tcx", "perf_event", "raw_tracepoint", "tracing", "cgroup", …
+  attachType @4 :UInt32;
+  ifindex @5 :UInt32;
+  netns @6 :UInt64;            # inode
+  cgroupId @7 :UInt64;
+  targetProgramId @8 :UInt32;
+  targetBtfId @9 :UInt32;
+  target @10 :Text;            # the tracepoint's name, where there is one
+}
+
+struct Attachment {
+  programId @0 :UInt32;
+  linkId @1 :UInt32;           # kernel; 0: attached without a link
+  hook @2 :Text;               # "xdp", "tcx ingress", "tc ingress", "cgroup_skb egress", "tracepoint", …
+  target @3 :Text;             # readable: "eth0", "sys_enter_kill", the cgroup's path
+  ifindex @4 :UInt32;
+  nsid @5 :UInt64;
+  position @6 :Int32;          # in its hook, 0 runs first; -1: unknown
+  how @7 :Text;                # "link", "netlink", "filter", "attach"
+  managed @8 :Bool;
+}

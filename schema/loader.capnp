@@ -1,0 +1,63 @@
+@0xd2c1a7b35e8f4a90;
+# The one job of a loader: one message each way over its SOCK_SEQPACKET job socket (flat words; above 64 KiB in a sealed memfd that
+# travels beside an empty packet). The loader is not trusted: the frontend checks what the kernel loaded, not what stands here.
+
+$import "/capnp/c++.capnp".namespace("bpfman::schema");
+
+struct LoadJob {
+  # Descriptor 0: the object, a memfd sealed against change. Descriptor 1, when the job itself is larger than 64 KiB: this message.
+  programs @0 :List(Wanted);
+  globals @1 :List(Global);
+  reuse @2 :List(Text);      # names of maps that are not created but taken from the session: handle i is reuse[i]
+  kernelRelease @3 :Text;    # as uname says
+  inspectOnly @4 :Bool;      # only list what the object has: nothing is loaded
+
+  struct Wanted {
+    name @0 :Text;           # the function's name
+    type @1 :UInt32;         # BPF_PROG_TYPE_*: what the grant says. The ELF section must agree, or the job fails
+    expectedAttachType @2 :UInt32;
+    attachTo @3 :Text;       # "" or the function or hook that replaces the one in the section's name
+    family @4 :Text;         # the caller's word for the type ("xdp", "tcx", "tracepoint", …), for messages
+  }
+  struct Global {
+    name @0 :Text;           # a variable of .rodata, .data or .bss (also .rodata.x …)
+    value @1 :Data;          # exactly as long as the variable
+  }
+}
+
+struct LoadResult {
+  union {
+    failed @0 :Failure;
+    done @1 :Done;
+  }
+
+  struct Failure {
+    reason @0 :Text;         # one line, says what to do
+    errno @1 :Int32;         # the kernel's, or 0
+    verifierLog @2 :Text;    # empty, or the log of the program that the kernel refused, cut in its middle above 256 KiB
+  }
+  struct Done {
+    programs @0 :List(Loaded);   # in the order of the job
+    maps @1 :List(MapLoaded);
+    license @2 :Text;
+  }
+  struct Loaded {
+    name @0 :Text;
+    section @1 :Text;
+    handle @2 :UInt32;       # of the session; NO_HANDLE with inspectOnly
+    tailCalls @3 :UInt32;    # how many bpf_tail_call instructions it has
+    type @4 :UInt32;         # what the section implies
+    expectedAttachType @5 :UInt32;
+    flags @6 :UInt32;        # BPF_F_* that the section implies (sleepable, frags)
+    attachTo @7 :Text;       # from the section's name: tracepoint, function, …; "" when it has none
+  }
+  struct MapLoaded {
+    name @0 :Text;           # the ELF name: "counters", ".rodata", …
+    handle @1 :UInt32;
+    internal @2 :Bool;       # .rodata, .data, .bss, .kconfig: kept, but not shown as a public pin
+    reused @3 :Bool;
+    pinByName @4 :Bool;      # LIBBPF_PIN_BY_NAME
+    type @5 :UInt32;
+    bytes @6 :UInt64;        # the loader's estimate, for the message when the grant was too small
+  }
+}
