@@ -1,0 +1,42 @@
+// The policy file: which user may do what. Read once, before the sandbox closes the file system, since names and namespaces are
+// looked up then. The format: docs/policy.md. Rights are answered per caller and per target: see rights.h.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <kj/string.h>
+
+#include "frontend/identity.h"
+#include "frontend/rights.h"
+
+namespace bpfman {
+
+class Policy {
+ public:
+  static Policy parse(int descriptor, kj::StringPtr name);
+  // Reads the whole file (1 MiB at most). An empty one, /dev/null too, is like none. Any mistake refuses the whole file with line, column and reason.
+  static Policy parseText(kj::StringPtr text, kj::StringPtr name);
+  static Policy defaults(kj::StringPtr name = "/etc/bpfman/policy.toml");
+  // root and the group `bpfman` administrate; nobody else may do anything. `name` is for messages.
+
+  Rights rightsOf(const Caller& caller) const;
+  // On the host's socket. Another socket, with an authority of its own, needs no more than Rights made of other roles.
+
+  const std::vector<std::string>& notes() const { return remarks; }
+  // What is no mistake but worth a line in the log, such as a named namespace that does not exist.
+
+ private:
+  struct Grant {
+    std::vector<uid_t> users;
+    std::vector<gid_t> groups;
+    std::vector<std::shared_ptr<const Role>> roles;
+  };
+  friend class PolicyReader;
+
+  std::string name;
+  std::vector<Grant> grants;
+  std::vector<std::string> remarks;
+};
+
+}  // namespace bpfman

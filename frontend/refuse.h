@@ -1,0 +1,20 @@
+// An error that is the user's to read: an exception whose description is exactly that sentence.
+#pragma once
+
+#include <kj/exception.h>
+#include <kj/string.h>
+
+namespace bpfman {
+
+[[noreturn]] inline void refuse(kj::Exception::Type type, kj::String sentence) {
+  kj::throwFatalException(kj::Exception(type, __FILE__, __LINE__, kj::mv(sentence)));
+}
+
+[[noreturn]] inline void refuse(kj::String sentence) { refuse(kj::Exception::Type::FAILED, kj::mv(sentence)); }
+
+template <typename... Parts>
+[[noreturn]] void refuse(Parts&&... parts) {
+  refuse(kj::str(kj::fwd<Parts>(parts)...));
+}
+
+}  // namespace bpfman
