@@ -23,7 +23,7 @@ constexpr size_t NAME = 64;                   // [A-Za-z0-9_]{1,63} and its NUL:
 // Who may say what, and when. The bits are the states of operations[] in worker/operations.c++.
 enum class Op : uint32_t {
   // frontend -> worker
-  startSession, endSession, publish, remove, removeLoad, list, inspect, openMap, openIterator,
+  startSession, endSession, wipeStaging, publish, remove, removeLoad, list, inspect, openMap, openIterator,
   lookup, readMap, update, erase, setSlot, createLink, query,
   // frontend -> load session
   grant, inspectHandle, commit,
@@ -138,7 +138,8 @@ struct Session { uint32_t session, reserved; };                   // Op::endSess
 struct Publish { Pin from, to; };                                 // a second name for the same object; an existing one is kept (EEXIST)
 struct Remove { Pin pin; };                                       // 1: removed, 0: was not there. A link is gone when this returns
 struct RemoveLoad { uint32_t load, reserved; };
-struct List { Pin directory; };                                   // -> NUL-terminated names of `dir` (loads: the numbers), as many as fit
+struct List { Pin directory; uint32_t skip, reserved; };          // -> NUL-terminated names behind the first `skip`, as many as fit. a 0: loads/,
+                                                                  // maps/ themselves
 struct Inspect { Pin pin; };                                      // -> ObjectInfo
 struct OpenMap { Pin pin; uint32_t flags, reserved; };            // flags 0, BPF_F_RDONLY, BPF_F_WRONLY -> one descriptor
 struct OpenIterator { Pin pin; };                                 // -> one descriptor to read

@@ -1,0 +1,119 @@
+// The pins of our bpffs: published, listed, described, opened for hand-over, removed.
+#include "worker/operations.h"
+#include "worker/pins.h"
+
+#include <cerrno>
+
+namespace bpfman {
+
+using wire::Kind;
+
+namespace {
+
+template <typename Info>
+Answer describeAs(Bpf& bpf, const Fd& object, Kind kind, Info& info) {
+  if (int error = bpf.info(object, &info, sizeof info); error) return error;
+  Answer answer(0);
+  answer.add(wire::ObjectInfo{kind, sizeof info, 0, 0}).add(info);
+  return answer;
+}
+
+}  // namespace
+
+Answer describe(Bpf& bpf, const Fd& object, Kind kind) {
+  if (kind == Kind::map) {
+    bpf_map_info info{};
+    return describeAs(bpf, object, kind, info);
+  }
+  if (kind == Kind::link) {
+    bpf_link_info info{};
+    return describeAs(bpf, object, kind, info);
+  }
+  if (kind == Kind::btf) {
+    bpf_btf_info info{};
+    return describeAs(bpf, object, kind, info);
+  }
+  uint32_t maps[wire::MAX_MAPS];
+  bpf_prog_info info{};
+  info.nr_map_ids = wire::MAX_MAPS;
+  info.map_ids = toKernel(maps);
+  if (int error = bpf.info(object, &info, sizeof info); error) return error;
+  uint32_t count = info.nr_map_ids < wire::MAX_MAPS ? info.nr_map_ids : wire::MAX_MAPS;
+  info.map_ids = 0;
+  Answer answer(0);
+  answer.add(wire::ObjectInfo{kind, sizeof info, count, 0}).add(info).add(maps, count * sizeof *maps);
+  return answer;
+}
+
+Answer answerWipeStaging(Context& context, Request&) {
+  wipe(context.bpf, "staging");
+  return 0;
+}
+
+Answer answerPublish(Context& context, Request& request) {
+  auto wish = request.as<wire::Publish>();
+  if (wish.from.dir != wire::Dir::loads || kindOf(wish.from) != kindOf(wish.to) || kindOf(wish.to) == Kind::link) die("publish of what no load has");
+  if (int error = context.bpf.makeDirectory(directoryOf(wish.to).text); error && error != -EEXIST) return error;
+  return context.bpf.link(pathOf(wish.from).text, pathOf(wish.to).text);
+}
+
+// A link is opened first, so that its last reference is a descriptor: only then it is gone when the call returns.
+Answer answerRemove(Context& context, Request& request) {
+  wire::Pin pin = request.as<wire::Remove>().pin;
+  if (pin.dir == wire::Dir::loads) die("a load is removed as a whole");
+  Path path = pathOf(pin), directory = directoryOf(pin);
+  Fd link = kindOf(pin) == Kind::link ? context.bpf.open(path.text) : Fd();
+  int error = context.bpf.unlink(path.text);
+  if (pin.dir == wire::Dir::maps || pin.dir == wire::Dir::members) context.bpf.removeDirectory(directory.text);  // if it was the last one
+  return error == -ENOENT ? 0 : error ? error : 1;
+}
+
+Answer answerRemoveLoad(Context& context, Request& request) {
+  uint32_t load = request.as<wire::RemoveLoad>().load;
+  Path committed = loadPath("loads", load), staging = loadPath("staging", load);
+  int error = context.bpf.renameNew(committed.text, staging.text);
+  if (error == -ENOENT) return 0;
+  return error ? error : removeTree(context.bpf, staging.text);
+}
+
+Answer answerList(Context& context, Request& request) {
+  auto wish = request.as<wire::List>();
+  Path directory = directoryOf(wish.directory);
+  if (wish.directory.a == 0 && wish.directory.dir == wire::Dir::loads) directory = {"loads"};
+  if (wish.directory.a == 0 && wish.directory.dir == wire::Dir::maps) directory = {"maps"};
+  std::vector<std::string> names;
+  if (int error = context.bpf.list(directory.text, names); error) return error;
+  Answer answer(names.size());
+  for (size_t i = wish.skip; i < names.size() && answer.tail.size() < wire::MAX_MESSAGE / 2; ++i) answer.add(names[i].c_str(), names[i].size() + 1);
+  return answer;
+}
+
+Answer answerInspect(Context& context, Request& request) {
+  wire::Pin pin = request.as<wire::Inspect>().pin;
+  Fd object = context.bpf.open(pathOf(pin).text);
+  return object ? describe(context.bpf, object, kindOf(pin)) : Answer(object.error());
+}
+
+Answer answerOpenMap(Context& context, Request& request) {
+  auto wish = request.as<wire::OpenMap>();
+  if (kindOf(wish.pin) != Kind::map || (wish.flags & ~(BPF_F_RDONLY | BPF_F_WRONLY))) die("not a map to open");
+  Fd map = context.bpf.open(pathOf(wish.pin).text, wish.flags);
+  Answer answer(map ? 0 : map.error());
+  answer.descriptor = std::move(map);
+  return answer;
+}
+
+Answer answerOpenIterator(Context& context, Request& request) {
+  wire::Pin pin = request.as<wire::OpenIterator>().pin;
+  if (pin.dir != wire::Dir::iterators) die("not an iterator");
+  Fd link = context.bpf.open(pathOf(pin).text);
+  if (!link) return link.error();
+  bpf_attr attr{};
+  attr.iter_create.link_fd = link.get();
+  Fd iterator(context.bpf.call(BPF_ITER_CREATE, attr));
+  Answer answer(iterator ? 0 : iterator.error());
+  answer.descriptor = std::move(iterator);
+  return answer;
+}
+
+}  // namespace bpfman

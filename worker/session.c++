@@ -1,0 +1,134 @@
+// Load sessions: a process each, forked by the worker, with nothing but its own two sockets and its own objects. What a session may
+// do is its grant, within the ceiling; its death ends nothing else.
+#include "worker/operations.h"
+#include "worker/pins.h"
+
+#include "seccomp/confine.h"
+
+#include <cerrno>
+#include <csignal>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace bpfman {
+
+using wire::Kind;
+
+Object& LoadSession::object(uint32_t handle, Kind kind) {
+  if (handle >= objects.size() || objects[handle].kind != kind) die("handle %u is not one of this session's", handle);
+  return objects[handle];
+}
+
+uint32_t LoadSession::own(Object object) {
+  objects.push_back(std::move(object));
+  return objects.size() - 1;
+}
+
+void serveSession(Context& context, Fd control, Fd loader) {
+  Channel frontend(std::move(control)), libbpf(std::move(loader));
+  LoadSession& load = context.load;
+  for (;;) {
+    bool listening = load.granted && libbpf.descriptor() >= 0;
+    pollfd ready[2] = {{frontend.descriptor(), POLLIN, 0}, {listening ? libbpf.descriptor() : -1, POLLIN, 0}};
+    if (poll(ready, 2, -1) < 0 && errno != EINTR) die("poll: %s", strerror(errno));
+
+    Request request;
+    if (ready[0].revents) {
+      if (!frontend.receive(request)) _exit(0);
+      frontend.send(perform(context, request, load.granted ? Granted : Waiting));
+      if (load.committed) _exit(0);             // one job: nothing is allowed any more
+    } else if (ready[1].revents) {
+      if (libbpf.receive(request)) libbpf.send(perform(context, request, Loading));
+      else libbpf.close();                      // done, or dead: the frontend knows which
+    }
+  }
+}
+
+Answer answerStartSession(Context& context, Request& request) {
+  int status;
+  for (auto it = context.sessions.begin(); it != context.sessions.end();)
+    it = waitpid(it->second, &status, WNOHANG) != 0 ? context.sessions.erase(it) : ++it;
+  if (context.sessions.size() >= context.ceiling.maxSessions) return -EAGAIN;
+
+  pid_t parent = getpid(), child = fork();
+  if (child < 0) return -errno;
+  if (child == 0) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) die("session: the worker is gone");
+    context.channel->close();
+    context.sessions.clear();
+    enterPolicy(seccomp::SESSION_POLICY);
+    serveSession(context, std::move(request.descriptors[0]), std::move(request.descriptors[1]));
+  }
+  context.sessions[++context.lastSession] = child;
+  return context.lastSession;
+}
+
+// Kills also in the middle of a verifier run. Until it is reaped here the process id can't belong to another.
+Answer answerEndSession(Context& context, Request& request) {
+  auto session = context.sessions.find(request.as<wire::Session>().session);
+  if (session == context.sessions.end()) return 0;
+  kill(session->second, SIGKILL);
+  waitpid(session->second, nullptr, 0);
+  context.sessions.erase(session);
+  return 1;
+}
+
+Answer answerGrant(Context& context, Request& request) {
+  LoadSession& load = context.load;
+  const wire::Ceiling& ceiling = context.ceiling;
+  wire::Grant grant = request.as<wire::Grant>();
+  if (grant.programCount > wire::MAX_PROGRAMS || grant.reuseCount > wire::MAX_MAPS) die("malformed grant");
+  if (grant.programCount > ceiling.maxPrograms || grant.maxMaps > ceiling.maxMaps || grant.maxMapBytes > ceiling.maxMapBytes ||
+      (grant.mapTypes & ~ceiling.mapTypes))
+    return -EPERM;
+  for (uint32_t i = 0; i < grant.programCount; ++i) {
+    const wire::GrantedProgram& program = grant.programs[i];
+    if (!covers(&ceiling.programTypes, 1, program.type) || !covers(ceiling.attachTypes, 2, program.expectedAttachType)) return -EPERM;
+  }
+  for (uint32_t i = 0; i < grant.reuseCount; ++i) {
+    wire::Pin pin{wire::Dir::loads, grant.reuse[i].load, grant.reuse[i].index, 0, "m"};
+    Fd map = context.bpf.open(pathOf(pin).text);
+    if (!map) return map.error();
+    bpf_map_info info{};
+    if (int error = context.bpf.info(map, &info, sizeof info); error) return error;
+    load.own({std::move(map), Kind::map, info.type, info.key_size, info.value_size, true});
+  }
+  load.grant = grant;
+  load.granted = true;
+  return 0;
+}
+
+Answer answerInspectHandle(Context& context, Request& request) {
+  uint32_t handle = request.as<wire::Handle>().handle;
+  if (handle >= context.load.objects.size()) return -ENOENT;
+  const Object& object = context.load.objects[handle];
+  return describe(context.bpf, object.fd, object.kind);
+}
+
+// Everything is pinned aside, then one rename makes it exist. Whoever dies before leaves only what start-up wipes.
+Answer answerCommit(Context& context, Request& request) {
+  wire::Commit commit = request.as<wire::Commit>();
+  if (commit.programCount > wire::MAX_PROGRAMS || commit.mapCount > wire::MAX_MAPS) die("malformed commit");
+  LoadSession& load = context.load;
+  load.committed = true;
+
+  Path staging = loadPath("staging", commit.load);
+  if (int error = context.bpf.makeDirectory(staging.text); error) return error;
+  auto pinAll = [&]() -> int {
+    for (uint32_t i = 0; i < commit.programCount + commit.mapCount; ++i) {
+      bool program = i < commit.programCount;
+      const Object& object = load.object(commit.handles[i], program ? Kind::program : Kind::map);
+      uint32_t index = program ? i : i - commit.programCount;
+      std::string path = std::string(staging.text) + (program ? "/p" : "/m") + std::to_string(index);
+      if (int error = context.bpf.pin(object.fd, path.c_str()); error) return error;
+    }
+    return context.bpf.renameNew(staging.text, loadPath("loads", commit.load).text);
+  };
+  int error = pinAll();
+  if (error) removeTree(context.bpf, staging.text);
+  return error;
+}
+
+}  // namespace bpfman
