@@ -11,6 +11,7 @@ enum class BrokerOp : uint32_t {
                     //   -> 2 descriptors: the worker's control socket, an rtnetlink socket opened in that namespace
   startLoader,      // -> 2 descriptors: the loader's job socket, and the socket that is to be given to a load session
   openTracepoint,   // words "group" and "name", [A-Za-z0-9_-]{1,63} -> 1 descriptor: a perf event (kernel-wide: pid -1, cpu 0)
+  ready,            // the frontend serves; once
   count
 };
 

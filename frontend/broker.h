@@ -1,0 +1,32 @@
+// What the frontend asks of the broker (schema/broker.h).
+#pragma once
+
+#include <kj/timer.h>
+
+#include "frontend/channel.h"
+#include "schema/broker.h"
+
+namespace bpfman {
+
+class BrokerChannel {
+ public:
+  BrokerChannel(kj::UnixEventPort& port, kj::Timer& timer, kj::AutoCloseFd socket) : timer(timer), channel(port, kj::mv(socket), "the broker") {}
+
+  struct StartedWorker { kj::AutoCloseFd control, netlink; };
+  struct StartedLoader { kj::AutoCloseFd job, session; };
+
+  kj::Promise<StartedWorker> startWorker(kj::Maybe<int> networkNamespace);
+  kj::Promise<StartedLoader> startLoader();
+  kj::Promise<kj::AutoCloseFd> openTracepoint(kj::StringPtr group, kj::StringPtr name);
+  // A perf event of that tracepoint. Fails with type FAILED and the errno's text; "does not exist" when there is no such tracepoint.
+  kj::Promise<void> ready();
+  // Says once that we serve.
+
+ private:
+  kj::Timer& timer;
+  Channel channel;
+
+  kj::Promise<kj::Vector<kj::AutoCloseFd>> call(wire::BrokerRequest request, kj::StringPtr what, size_t descriptors, kj::Maybe<int> passed = nullptr);
+};
+
+}  // namespace bpfman
