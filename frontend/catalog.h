@@ -39,6 +39,9 @@ class Catalog {
   uint32_t nextLink();
   // A number that no row ever had. It is remembered together with the row that uses it: write that before the number leaves us.
 
+  void skipIds(uint32_t highestLoad, uint32_t highestLink);
+  // Ids up to these are taken: pins have them, though a new catalogue, begun after damage, does not know them.
+
   void transaction(const std::function<void()>& changes);
   // All changes made inside it, or none. Inside it, lookups still answer as before it. A nested one is part of the outer one.
 
@@ -75,7 +78,7 @@ class Catalog {
 
   std::string path;
   std::unique_ptr<Database> database;
-  bool readOnly = false, inTransaction = false;
+  bool readOnly = false, inTransaction = false, doomed = false;
   std::string reported, boot;
   uint32_t loadSequence = 1, linkSequence = 1;         // the next ones
   std::map<uint32_t, LoadRow> loadRows;
@@ -94,6 +97,11 @@ class Catalog {
   void remember(LinkRow row);
   void forgetProgram(uint32_t id);
   void forgetLink(uint32_t id);
+  void reserve(uint32_t load, uint32_t link, const std::string& bootId);
+  void rollBack();
+  template <typename Write>
+  void change(Write&& write, std::function<void()> then);
+  std::vector<const LinkRow*> rowsOf(const std::set<uint32_t>& ids) const;
 };
 
 }  // namespace bpfman

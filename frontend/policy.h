@@ -2,6 +2,7 @@
 // looked up then. The format: docs/policy.md. Rights are answered per caller and per target: see rights.h.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,10 +13,17 @@
 
 namespace bpfman {
 
+struct Grant {                          // who has which roles
+  std::vector<uid_t> users;
+  std::vector<gid_t> groups;
+  std::vector<std::shared_ptr<const Role>> roles;
+};
+
 class Policy {
  public:
   static Policy parse(int descriptor, kj::StringPtr name);
-  // Reads the whole file (1 MiB at most). An empty one, /dev/null too, is like none. Any mistake refuses the whole file with line, column and reason.
+  // Reads the whole file (1 MiB at most). An empty one, /dev/null too, is like none. Any mistake refuses the whole file with line,
+  // column and reason.
   static Policy parseText(kj::StringPtr text, kj::StringPtr name);
   static Policy defaults(kj::StringPtr name = "/etc/bpfman/policy.toml");
   // root and the group `bpfman` administrate; nobody else may do anything. `name` is for messages.
@@ -27,13 +35,6 @@ class Policy {
   // What is no mistake but worth a line in the log, such as a named namespace that does not exist.
 
  private:
-  struct Grant {
-    std::vector<uid_t> users;
-    std::vector<gid_t> groups;
-    std::vector<std::shared_ptr<const Role>> roles;
-  };
-  friend class PolicyReader;
-
   std::string name;
   std::vector<Grant> grants;
   std::vector<std::string> remarks;

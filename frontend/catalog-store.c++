@@ -1,0 +1,214 @@
+#include "frontend/catalog-store.h"
+
+namespace bpfman {
+namespace {
+
+// Child rows are read in the order of their parents, so one pass over both joins them.
+template <typename Row, typename Id, typename Take>
+void join(Statement& children, std::vector<Row>& parents, Id Row::*id, Take take) {
+  auto parent = parents.begin();
+  while (children.step()) {
+    uint64_t owner = children.number(0);
+    while (parent != parents.end() && uint64_t(*parent.*id) < owner) ++parent;
+    if (parent == parents.end() || uint64_t(*parent.*id) != owner) throw SqliteError{SQLITE_CORRUPT, "a row belongs to none"};
+    take(*parent, children);
+  }
+}
+
+std::vector<LoadRow> readLoads(Database& database) {
+  std::vector<LoadRow> rows;
+  Statement loads =
+      database.prepare("SELECT load, state, source_path, uid, license, created_at, own, purpose FROM load ORDER BY load");
+  while (loads.step()) {
+    LoadRow& row = rows.emplace_back();
+    row.load = loads.number(0);
+    row.state = LoadRow::State(loads.number(1));
+    row.sourcePath = loads.bytes(2);
+    row.uid = loads.number(3);
+    row.license = loads.bytes(4);
+    row.createdAt = loads.number(5);
+    row.own = loads.number(6);
+    row.purpose = loads.bytes(7);
+  }
+  Statement maps = database.prepare("SELECT load, position, name, id, internal, source_load, source_index FROM map ORDER BY load, position");
+  join(maps, rows, &LoadRow::load, [](LoadRow& load, Statement& s) {
+    load.maps.push_back({uint32_t(s.number(1)), s.bytes(2), uint32_t(s.number(3)), s.number(4) != 0, uint32_t(s.number(5)),
+                         uint32_t(s.number(6))});
+  });
+  return rows;
+}
+
+std::vector<ProgramRow> readPrograms(Database& database) {
+  std::vector<ProgramRow> rows;
+  Statement programs = database.prepare(
+      "SELECT id, load, position, name, type, attach_to, application, map_owner, tail_calls, gpl_compatible, tag FROM program ORDER BY id");
+  while (programs.step()) {
+    ProgramRow& row = rows.emplace_back();
+    row.id = programs.number(0);
+    row.load = programs.number(1);
+    row.index = programs.number(2);
+    row.name = programs.bytes(3);
+    row.type = programs.number(4);
+    row.attachTo = programs.bytes(5);
+    row.application = programs.bytes(6);
+    row.mapOwner = programs.number(7);
+    row.tailCalls = programs.number(8);
+    row.gplCompatible = programs.number(9);
+    row.tag = programs.bytes(10);
+  }
+  Statement globals = database.prepare("SELECT program, name, value FROM program_global ORDER BY program, position");
+  join(globals, rows, &ProgramRow::id, [](ProgramRow& row, Statement& s) { row.globals.emplace_back(s.bytes(1), s.bytes(2)); });
+  Statement metadata = database.prepare("SELECT program, name, value FROM program_metadata ORDER BY program, position");
+  join(metadata, rows, &ProgramRow::id, [](ProgramRow& row, Statement& s) { row.metadata.emplace_back(s.bytes(1), s.bytes(2)); });
+  return rows;
+}
+
+std::vector<LinkRow> readLinks(Database& database) {
+  std::vector<LinkRow> rows;
+  Statement links = database.prepare(
+      "SELECT id, state, program, kind, kernel_link, interface, ifindex, direction, priority, proceed_on, netns_path, nsid, host_netns, "
+      "target, created_at, uid FROM link ORDER BY id");
+  while (links.step()) {
+    LinkRow& row = rows.emplace_back();
+    row.id = links.number(0);
+    row.state = LinkRow::State(links.number(1));
+    row.programId = links.number(2);
+    row.kind = links.number(3);
+    row.kernelLinkId = links.number(4);
+    row.interface = links.bytes(5);
+    row.ifindex = links.number(6);
+    row.direction = links.number(7);
+    row.priority = links.number(8);
+    row.proceedOn = links.number(9);
+    row.netnsPath = links.bytes(10);
+    row.nsid = links.number(11);
+    row.hostNetns = links.number(12);
+    row.target = links.bytes(13);
+    row.createdAt = links.number(14);
+    row.uid = links.number(15);
+  }
+  Statement metadata = database.prepare("SELECT link, name, value FROM link_metadata ORDER BY link, position");
+  join(metadata, rows, &LinkRow::id, [](LinkRow& row, Statement& s) { row.metadata.emplace_back(s.bytes(1), s.bytes(2)); });
+  Statement verdicts = database.prepare("SELECT link, verdict FROM link_proceed_on ORDER BY link, position");
+  join(verdicts, rows, &LinkRow::id, [](LinkRow& row, Statement& s) { row.proceedOnList.push_back(s.number(1)); });
+  return rows;
+}
+
+std::vector<DispatcherRow> readDispatchers(Database& database) {
+  std::vector<DispatcherRow> rows;
+  Statement dispatchers = database.prepare(
+      "SELECT type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns FROM dispatcher "
+      "ORDER BY type, nsid, ifindex");
+  while (dispatchers.step()) {
+    DispatcherRow& row = rows.emplace_back();
+    row.type = dispatchers.bytes(0);
+    row.nsid = dispatchers.number(1);
+    row.ifindex = dispatchers.number(2);
+    row.revision = dispatchers.number(3);
+    row.load = dispatchers.number(4);
+    row.programId = dispatchers.number(5);
+    row.kernelLinkId = dispatchers.number(6);
+    row.netnsPath = dispatchers.bytes(7);
+    row.interface = dispatchers.bytes(8);
+    row.hostNetns = dispatchers.number(9);
+  }
+  return rows;
+}
+
+void storePairs(Statement& insert, uint32_t owner, const Pairs& pairs) {
+  int64_t position = 0;
+  for (auto& [name, value] : pairs) insert.with(owner, position++, name, Blob{value}).run();
+}
+
+constexpr char RAISE[] = "UPDATE sequence SET next = ?2 WHERE name = ?1 AND next < ?2";
+
+}  // namespace
+
+Content readContent(Database& database) {
+  Content content;
+  content.loads = readLoads(database);
+  content.programs = readPrograms(database);
+  content.links = readLinks(database);
+  content.dispatchers = readDispatchers(database);
+  content.nextLoad = database.number("SELECT next FROM sequence WHERE name = 'load'");
+  content.nextLink = database.number("SELECT next FROM sequence WHERE name = 'link'");
+  Statement boot = database.prepare("SELECT value FROM setting WHERE name = 'boot'");
+  if (boot.step()) content.bootId = boot.bytes(0);
+  return content;
+}
+
+// An upsert and not REPLACE, which would take the load's programs with it.
+void store(Database& database, const LoadRow& row) {
+  database
+      .kept("INSERT INTO load (load, state, source_path, uid, license, created_at, own, purpose) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+            "ON CONFLICT (load) DO UPDATE SET state = ?2, source_path = ?3, uid = ?4, license = ?5, created_at = ?6, own = ?7, purpose = ?8")
+      .with(row.load, row.state, row.sourcePath, row.uid, row.license, row.createdAt, row.own, row.purpose)
+      .run();
+  database.kept("DELETE FROM map WHERE load = ?1").with(row.load).run();
+  Statement& insert = database.kept(
+      "INSERT INTO map (load, position, name, id, internal, source_load, source_index) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+  for (auto& map : row.maps) insert.with(row.load, map.index, map.name, map.id, map.internal, map.sourceLoad, map.sourceIndex).run();
+  database.kept(RAISE).with(std::string_view("load"), int64_t(row.load) + 1).run();
+}
+
+void store(Database& database, const ProgramRow& row) {
+  database
+      .kept("INSERT INTO program (id, load, position, name, type, attach_to, application, map_owner, tail_calls, gpl_compatible, tag) "
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO UPDATE SET load = ?2, position = ?3, name = ?4, "
+            "type = ?5, attach_to = ?6, application = ?7, map_owner = ?8, tail_calls = ?9, gpl_compatible = ?10, tag = ?11")
+      .with(row.id, row.load, row.index, row.name, row.type, row.attachTo, row.application, row.mapOwner, row.tailCalls, row.gplCompatible,
+            row.tag)
+      .run();
+  database.kept("DELETE FROM program_global WHERE program = ?1").with(row.id).run();
+  database.kept("DELETE FROM program_metadata WHERE program = ?1").with(row.id).run();
+  storePairs(database.kept("INSERT INTO program_global (program, position, name, value) VALUES (?1, ?2, ?3, ?4)"), row.id, row.globals);
+  storePairs(database.kept("INSERT INTO program_metadata (program, position, name, value) VALUES (?1, ?2, ?3, ?4)"), row.id, row.metadata);
+}
+
+void store(Database& database, const LinkRow& row) {
+  database
+      .kept("INSERT INTO link (id, state, program, kind, kernel_link, interface, ifindex, direction, priority, proceed_on, netns_path, "
+            "nsid, host_netns, target, created_at, uid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) "
+            "ON CONFLICT (id) DO UPDATE SET state = ?2, program = ?3, kind = ?4, kernel_link = ?5, interface = ?6, ifindex = ?7, "
+            "direction = ?8, priority = ?9, proceed_on = ?10, netns_path = ?11, nsid = ?12, host_netns = ?13, target = ?14, "
+            "created_at = ?15, uid = ?16")
+      .with(row.id, row.state, row.programId, row.kind, row.kernelLinkId, row.interface, row.ifindex, row.direction, row.priority,
+            row.proceedOn, row.netnsPath, row.nsid, row.hostNetns, row.target, row.createdAt, row.uid)
+      .run();
+  database.kept("DELETE FROM link_metadata WHERE link = ?1").with(row.id).run();
+  database.kept("DELETE FROM link_proceed_on WHERE link = ?1").with(row.id).run();
+  storePairs(database.kept("INSERT INTO link_metadata (link, position, name, value) VALUES (?1, ?2, ?3, ?4)"), row.id, row.metadata);
+  Statement& verdict = database.kept("INSERT INTO link_proceed_on (link, position, verdict) VALUES (?1, ?2, ?3)");
+  int64_t position = 0;
+  for (int32_t proceedOn : row.proceedOnList) verdict.with(row.id, position++, proceedOn).run();
+  database.kept(RAISE).with(std::string_view("link"), int64_t(row.id) + 1).run();
+}
+
+void store(Database& database, const DispatcherRow& row) {
+  database
+      .kept("INSERT INTO dispatcher (type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns) "
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (type, nsid, ifindex) DO UPDATE SET revision = ?4, load = ?5, "
+            "program = ?6, kernel_link = ?7, netns_path = ?8, interface = ?9, host_netns = ?10")
+      .with(row.type, row.nsid, row.ifindex, row.revision, row.load, row.programId, row.kernelLinkId, row.netnsPath, row.interface,
+            row.hostNetns)
+      .run();
+}
+
+void storeBootId(Database& database, const std::string& id) {
+  database.kept("INSERT INTO setting (name, value) VALUES ('boot', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1").with(id).run();
+}
+
+void storeNext(Database& database, uint32_t load, uint32_t link) {
+  database.kept(RAISE).with(std::string_view("load"), load).run();
+  database.kept(RAISE).with(std::string_view("link"), link).run();
+}
+
+void dropLoad(Database& database, uint32_t load) { database.kept("DELETE FROM load WHERE load = ?1").with(load).run(); }
+void dropProgram(Database& database, uint32_t id) { database.kept("DELETE FROM program WHERE id = ?1").with(id).run(); }
+void dropLink(Database& database, uint32_t id) { database.kept("DELETE FROM link WHERE id = ?1").with(id).run(); }
+
+void dropDispatcher(Database& database, const std::string& type, uint64_t nsid, uint32_t ifindex) {
+  database.kept("DELETE FROM dispatcher WHERE type = ?1 AND nsid = ?2 AND ifindex = ?3").with(type, nsid, ifindex).run();
+}
+
+}  // namespace bpfman

@@ -1,0 +1,86 @@
+#include "frontend/intake-stream.h"
+
+#include <sys/eventfd.h>
+
+#include <algorithm>
+
+#include <kj/debug.h>
+
+#include "frontend/limits.h"
+
+namespace bpfman {
+namespace {
+
+kj::AutoCloseFd standIn() {
+  int result;
+  KJ_SYSCALL(result = eventfd(0, EFD_CLOEXEC));
+  return kj::AutoCloseFd(result);
+}
+
+class GuardedStream final : public kj::AsyncCapabilityStream {
+ public:
+  GuardedStream(kj::Own<kj::AsyncCapabilityStream> stream, Intake& intake) : inner(kj::mv(stream)), intake(intake) {}
+
+  kj::Promise<ReadResult> tryReadWithFds(void* buffer, size_t minBytes, size_t maxBytes, kj::AutoCloseFd* fds, size_t maxFds) override {
+    return fill({static_cast<kj::byte*>(buffer), minBytes, maxBytes, fds, maxFds}, {0, 0});
+  }
+
+  kj::Promise<size_t> tryRead(void* buffer, size_t minBytes, size_t maxBytes) override { return inner->tryRead(buffer, minBytes, maxBytes); }
+  kj::Promise<void> write(const void* buffer, size_t size) override { return inner->write(buffer, size); }
+  kj::Promise<void> write(kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> pieces) override { return inner->write(pieces); }
+  kj::Promise<void> whenWriteDisconnected() override { return inner->whenWriteDisconnected(); }
+  void shutdownWrite() override { inner->shutdownWrite(); }
+  void abortRead() override { inner->abortRead(); }
+  kj::Promise<void> writeWithFds(kj::ArrayPtr<const kj::byte> data, kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> moreData,
+                                 kj::ArrayPtr<const int> fds) override {
+    return inner->writeWithFds(data, moreData, fds);
+  }
+  kj::Promise<void> writeWithStreams(kj::ArrayPtr<const kj::byte> data, kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> moreData,
+                                     kj::Array<kj::Own<kj::AsyncCapabilityStream>> streams) override {
+    return inner->writeWithStreams(data, moreData, kj::mv(streams));
+  }
+  kj::Promise<ReadResult> tryReadWithStreams(void*, size_t, size_t, kj::Own<kj::AsyncCapabilityStream>*, size_t) override {
+    KJ_UNIMPLEMENTED("clients pass no streams");
+  }
+
+ private:
+  struct Wish {
+    kj::byte* buffer;
+    size_t minBytes, maxBytes;
+    kj::AutoCloseFd* fds;
+    size_t maxFds;
+  };
+  static constexpr size_t AT_ONCE = limits::DESCRIPTORS_PER_MESSAGE;
+  static_assert(AT_ONCE % 2 == 0, "with an odd number the control buffer's padding has room for one more, which kj would close itself");
+
+  kj::Own<kj::AsyncCapabilityStream> inner;
+  Intake& intake;
+  kj::AutoCloseFd received[AT_ONCE];
+
+  // One recvmsg at a time, each with room for the same even number, since kj closes what it has no room for.
+  kj::Promise<ReadResult> fill(Wish wish, ReadResult soFar) {
+    return inner->tryReadWithFds(wish.buffer + soFar.byteCount, 1, wish.maxBytes - soFar.byteCount, received, AT_ONCE)
+        .then([this, wish, soFar](ReadResult got) -> kj::Promise<ReadResult> {
+          ReadResult sum{soFar.byteCount + got.byteCount, soFar.capCount};
+          for (auto& descriptor : kj::arrayPtr(received, got.capCount)) {
+            bool wanted = sum.capCount < wish.maxFds;
+            if (!intake.harmless(descriptor)) {
+              intake.closer().close(kj::mv(descriptor));
+              if (wanted) descriptor = standIn();
+            }
+            if (wanted) wish.fds[sum.capCount++] = kj::mv(descriptor);
+            else descriptor = nullptr;
+          }
+          if (got.byteCount == 0 || sum.byteCount >= wish.minBytes) return sum;
+          return fill(wish, sum);
+        });
+  }
+};
+
+}  // namespace
+
+kj::Own<kj::AsyncCapabilityStream> guard(kj::Own<kj::AsyncCapabilityStream> stream, Intake& intake) {
+  return kj::heap<GuardedStream>(kj::mv(stream), intake);
+}
+
+}  // namespace bpfman

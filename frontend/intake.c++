@@ -1,0 +1,115 @@
+#include "frontend/intake.h"
+
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+#include <kj/debug.h>
+
+#include "frontend/limits.h"
+#include "frontend/refuse.h"
+
+namespace bpfman {
+namespace {
+
+constexpr int SEALED = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+constexpr std::string_view NETNS = "net:[";
+
+void requireSize(uint64_t size) {
+  if (size == 0) refuse("the bytecode is empty");
+  if (size > limits::OBJECT_BYTES) {
+    refuse("the bytecode has ", size, " bytes; ", limits::OBJECT_BYTES, " are allowed: strip debug sections that libbpf does not need");
+  }
+}
+
+}  // namespace
+
+bool NamespaceTarget::ownedBy(uid_t uid) const {
+  if (uid == 0) return false;
+  int result = ioctl(owned, NS_GET_USERNS);
+  if (result < 0) return false;
+  kj::AutoCloseFd userNamespace(result);
+  uid_t owner;
+  return ioctl(userNamespace, NS_GET_OWNER_UID, &owner) == 0 && owner == uid;
+}
+
+Upload::Upload(uint64_t size) : announced(size) {
+  requireSize(size);
+  int result;
+  KJ_SYSCALL(result = memfd_create("bpfman-upload", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  memfd = kj::AutoCloseFd(result);
+}
+
+void Upload::write(kj::ArrayPtr<const kj::byte> bytes) {
+  if (bytes.size() > announced - received) {
+    refuse("more bytes were uploaded than the ", announced, " that were announced: begin anew with the right size");
+  }
+  while (bytes.size() > 0) {
+    ssize_t written;
+    KJ_SYSCALL(written = pwrite(memfd, bytes.begin(), bytes.size(), received));
+    received += written;
+    bytes = bytes.slice(written, bytes.size());
+  }
+}
+
+SealedObject Upload::finish() {
+  if (memfd.get() < 0) refuse("the upload was finished already");
+  if (received != announced) refuse("only ", received, " of the ", announced, " announced bytes were uploaded");
+  KJ_SYSCALL(fcntl(memfd, F_ADD_SEALS, SEALED));
+  return SealedObject(kj::mv(memfd), announced);
+}
+
+Intake::Intake() {
+  int result;
+  KJ_SYSCALL(result = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  links = kj::AutoCloseFd(result);
+}
+
+// A file that has seals is in memory: nobody has to answer for it. tmpfs files answer too, but can't be sealed against writing.
+SealedObject Intake::object(kj::AutoCloseFd descriptor) {
+  int seals = fcntl(descriptor, F_GET_SEALS);
+  if (seals < 0) {
+    aside.close(kj::mv(descriptor));
+    refuse("the bytecode's descriptor is not a memfd: copy the object into one (memfd_create with MFD_ALLOW_SEALING), seal it and pass that");
+  }
+  if ((seals & SEALED) != SEALED) {
+    refuse("the bytecode's memfd is not sealed: add F_SEAL_WRITE, F_SEAL_GROW, F_SEAL_SHRINK and F_SEAL_SEAL before passing it");
+  }
+  struct stat status;
+  KJ_SYSCALL(fstat(descriptor, &status));
+  requireSize(status.st_size);
+  return SealedObject(kj::mv(descriptor), status.st_size);
+}
+
+NamespaceTarget Intake::networkNamespace(kj::AutoCloseFd descriptor) {
+  kj::String text = linkText(descriptor);
+  if (!text.startsWith(NETNS.data()) || !text.endsWith("]")) {
+    if (harmless(descriptor)) descriptor = nullptr;
+    else aside.close(kj::mv(descriptor));
+    refuse("the descriptor is not a network namespace: open the namespace's file, such as /run/netns/NAME or /proc/PID/ns/net");
+  }
+  uint64_t inode = strtoull(text.begin() + NETNS.size(), nullptr, 10);
+  return NamespaceTarget(kj::mv(descriptor), inode);
+}
+
+bool Intake::harmless(int descriptor) const {
+  if (fcntl(descriptor, F_GET_SEALS) >= 0) return true;
+  return linkText(descriptor).startsWith(NETNS.data());
+}
+
+// The text of a link under /proc is made by the kernel from what it has in memory: no file system is asked.
+kj::String Intake::linkText(int descriptor) const {
+  char text[limits::PATH_BYTES];
+  ssize_t size = readlinkat(links, kj::str(descriptor).cStr(), text, sizeof text);
+  if (size < 0) return kj::str("unreadable (", strerror(errno), ")");
+  return kj::heapString(text, size);
+}
+
+}  // namespace bpfman
