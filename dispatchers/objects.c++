@@ -1,0 +1,9 @@
+#include "dispatchers/objects.h"
+
+extern "C" const unsigned char bpfman_xdp_tailcall[], bpfman_xdp_tailcall_end[];
+
+namespace bpfman {
+
+std::span<const unsigned char> xdpTailcallDispatcher() { return {bpfman_xdp_tailcall, bpfman_xdp_tailcall_end}; }
+
+}  // namespace bpfman
