@@ -1,0 +1,28 @@
+// How a process closes itself in at the end of its start: no libseccomp, no kj, no exceptions, as it is linked into the worker.
+// Each call either succeeds or ends the process with one line. The policies are compiled from the *.policy files beside this header.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <linux/filter.h>
+
+namespace bpfman {
+
+namespace seccomp {
+struct Policy {
+  const sock_filter* filter;
+  unsigned short length;
+};
+extern const Policy BROKER_POLICY, FRONTEND_POLICY, WORKER_POLICY, SESSION_POLICY, LOADER_POLICY;  // one library each: seccomp_worker, …
+}  // namespace seccomp
+
+struct FileRule {
+  int directoryFd;                              // O_PATH is enough
+  uint64_t access;                              // LANDLOCK_ACCESS_FS_*; what this kernel does not know is left out
+};
+
+void noCoreDumps();                             // nor ptrace by the same user. Call it last: /proc/self then belongs to root
+void restrictFiles(const FileRule* rules, size_t count);  // Landlock: all other files, TCP, foreign signals. Nothing on a kernel without
+void enterPolicy(const seccomp::Policy& policy);          // all threads. Needs no_new_privs, which the broker sets
+
+}  // namespace bpfman
