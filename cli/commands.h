@@ -1,0 +1,27 @@
+// The sub-commands, one function for each group: it adds the grammar to `app`, and when the arguments choose one of its commands it
+// puts what is to be done into `chosen`. The older grammar (bpfman 0.6) uses the same functions under other parents.
+#pragma once
+
+#include "cli/session.h"
+
+namespace bpfman {
+
+void addProgramLoad(CLI::App& app, Command& chosen);  // file PATH
+void addProgramList(CLI::App& app, const char* name, Command& chosen);
+void addProgramGet(CLI::App& app, const char* name, Command& chosen);
+void addProgramUnload(CLI::App& app, Command& chosen);
+void addProgramDelete(CLI::App& app, Command& chosen);
+
+void addAttachKinds(CLI::App& app, bool programFirst, Command& chosen);  // programFirst: `attach ID xdp` of the older grammar
+void addLinkList(CLI::App& app, const char* name, Command& chosen);
+void addLinkGet(CLI::App& app, const char* name, Command& chosen);
+void addLinkDetach(CLI::App& app, const char* name, Command& chosen);
+
+void addDispatcher(CLI::App& app, Command& chosen);
+void addOverview(CLI::App& app, Command& chosen);
+void addVersion(CLI::App& app, Command& chosen);
+
+// Words of upstream's grammar for what this version cannot do: an error that says so instead of "unexpected argument".
+void addUnsupported(CLI::App& app, const char* name, const char* instead, Command& chosen);
+
+}  // namespace bpfman

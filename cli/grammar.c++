@@ -1,0 +1,128 @@
+#include "cli/grammar.h"
+#include "cli/commands.h"
+
+#include <algorithm>
+#include <set>
+
+namespace bpfman {
+namespace {
+
+void addGlobals(CLI::App& app, Globals& globals) {
+  app.add_option("--runtime-dir", globals.runtimeDir, "Where the daemon's socket is")->envname("BPFMAN_RUNTIME_DIR")->capture_default_str();
+  const char* accepted = "Accepted: the daemon's own configuration decides";
+  app.add_option("--config", globals.config, accepted)->envname("BPFMAN_CONFIG");
+  app.add_option("--log", globals.log, accepted)->envname("BPFMAN_LOG");
+  app.add_option("--lock-timeout", globals.lockTimeout, accepted)->envname("BPFMAN_LOCK_TIMEOUT");
+  app.add_option("--image-cache-dir", globals.imageCacheDir, accepted);
+}
+
+bool isGlobal(const std::string& option) {
+  static const std::set<std::string> names = {"--runtime-dir", "--config", "--log", "--lock-timeout", "--image-cache-dir"};
+  return names.count(option) > 0;
+}
+
+CLI::App& group(CLI::App& parent, const char* name, const char* description) { return *parent.add_subcommand(name, description); }
+
+void addProgram(CLI::App& app, Command& chosen) {
+  auto& program = group(app, "program", "Load, list, show, unload programs");
+  addProgramLoad(group(program, "load", "Load programs"), chosen);
+  addProgramList(program, "list", chosen);
+  addProgramGet(program, "get", chosen);
+  addProgramUnload(program, chosen);
+  addProgramDelete(program, chosen);
+}
+
+void addLink(CLI::App& app, Command& chosen) {
+  auto& link = group(app, "link", "Attach programs; list, show, detach links");
+  addAttachKinds(group(link, "attach", "Attach a program"), false, chosen);
+  addLinkList(link, "list", chosen);
+  addLinkGet(link, "get", chosen);
+  addLinkDetach(link, "detach", chosen);
+  addLinkDetach(link, "delete", chosen);
+}
+
+// The grammar of bpfman 0.6: verbs first.
+void addOlder(CLI::App& app, Command& chosen) {
+  addProgramLoad(*group(app, "load", "Load programs").group(""), chosen);
+  addAttachKinds(*group(app, "attach", "Attach a program").group(""), true, chosen);
+  addProgramUnload(app, chosen);
+  addLinkDetach(app, "detach", chosen);
+  app.get_subcommand("unload")->group("");
+  app.get_subcommand("detach")->group("");
+  auto& list = *group(app, "list", "List programs or links").group("");
+  addProgramList(list, "programs", chosen);
+  addLinkList(list, "links", chosen);
+  auto& get = *group(app, "get", "Show a program or a link").group("");
+  addProgramGet(get, "program", chosen);
+  addLinkGet(get, "link", chosen);
+}
+
+void setFallthrough(CLI::App& app) {
+  for (auto sub : app.get_subcommands({})) {
+    if (!sub->get_allow_extras()) sub->fallthrough();  // global options may stand anywhere
+    setFallthrough(*sub);
+  }
+}
+
+bool isHelp(const std::string& argument) { return argument == "-h" || argument == "--help"; }
+
+}  // namespace
+
+size_t firstWord(const std::vector<std::string>& arguments, size_t from) {
+  while (from < arguments.size() && arguments[from].starts_with("--") && isGlobal(arguments[from].substr(0, arguments[from].find('=')))) {
+    from += arguments[from].find('=') == std::string::npos ? 2 : 1;
+  }
+  return std::min(from, arguments.size());
+}
+
+std::vector<std::string> spellOut(std::vector<std::string> arguments) {
+  size_t noun = firstWord(arguments);
+  if (noun < arguments.size() && arguments[noun] == "help") {
+    arguments.erase(arguments.begin() + noun);
+    arguments.push_back("--help");
+    return arguments;
+  }
+  static const std::set<std::string> listed = {"program", "link", "dispatcher"};
+  if (noun >= arguments.size()) return arguments;
+  bool older = arguments[noun] == "load";
+  if (!listed.count(arguments[noun]) && !older) return arguments;
+
+  size_t verb = older ? noun : firstWord(arguments, noun + 1);
+  bool left = verb >= arguments.size() || (arguments[verb].starts_with("-") && !isHelp(arguments[verb]));
+  if (!older && left) {
+    arguments.insert(arguments.begin() + noun + 1, "list");
+    return arguments;
+  }
+  size_t source = verb + 1;
+  bool loads = older || (arguments[noun] == "program" && arguments[verb] == "load");
+  if (loads && source < arguments.size() && arguments[source] != "file" && arguments[source] != "image" && !isHelp(arguments[source])) {
+    arguments.insert(arguments.begin() + source, "file");
+  }
+  return arguments;
+}
+
+std::string incomplete(const CLI::App& app) {
+  auto deeper = app.get_subcommands();
+  if (!deeper.empty()) return incomplete(*deeper[0]);
+  std::string path = app.get_name(), words;
+  for (auto parent = app.get_parent(); parent; parent = parent->get_parent()) path = parent->get_name() + " " + path;
+  for (auto sub : app.get_subcommands([](const CLI::App* sub) { return !sub->get_group().empty(); })) {
+    words += (words.empty() ? "" : ", ") + sub->get_name();
+  }
+  return "'" + path + "' needs a command: " + words;
+}
+
+void addGrammar(CLI::App& app, Globals& globals, Command& chosen) {
+  addGlobals(app, globals);
+  addProgram(app, chosen);
+  addLink(app, chosen);
+  addDispatcher(group(app, "dispatcher", "List and show the chains by which XDP programs share an interface"), chosen);
+  addOverview(app, chosen);
+  addVersion(app, chosen);
+  app.add_subcommand("serve", "Run the daemon: bpfmand, from beside this binary, with the remaining arguments");
+  addUnsupported(app, "image", "programs are loaded from object files", chosen);
+  addOlder(app, chosen);
+  setFallthrough(app);
+}
+
+}  // namespace bpfman

@@ -1,0 +1,109 @@
+// bpfman link list, get, detach (and delete, which is the same: a link has nothing that depends on it).
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/text.h"
+#include "cli/values.h"
+
+#include <iostream>
+#include <memory>
+
+namespace bpfman {
+namespace {
+
+struct ListArguments {
+  std::vector<std::string> kinds, metadata;
+  std::string application, output = "text";
+  uint32_t program = 0;
+  bool quiet = false;
+};
+
+int list(Session& session, const ListArguments& arguments) {
+  auto kinds = splitAll(arguments.kinds);
+  auto request = session.connection().links().listRequest();
+  auto filter = request.initFilter();
+  filter.setProgramId(arguments.program);
+  put(filter.initKinds(kinds.size()), kinds);
+  filter.setApplication(arguments.application.c_str());
+  put(filter.initMetadata(arguments.metadata.size()), arguments.metadata, "--metadata-selector");
+  auto answer = session.wait(request.send());
+  if (arguments.quiet) {
+    for (auto record : answer.getLinks()) std::cout << record.getId() << "\n";
+  } else if (arguments.output == "json") {
+    print(std::cout, {{"links", jsonArray(answer.getLinks())}});
+  } else {
+    printLinks(std::cout, answer.getLinks());
+  }
+  return 0;
+}
+
+capnp::Response<schema::Links::GetResults> find(Session& session, uint32_t id) {
+  auto request = session.connection().links().getRequest();
+  request.setId(id);
+  return session.wait(request.send());
+}
+
+void detach(Session& session, uint32_t id) {
+  try {
+    session.wait(find(session, id).getLink().detachRequest().send());
+  } catch (const kj::Exception& exception) {
+    if (saysAbsent(exception)) fail(kj::str("link ", id, " does not exist"));
+    throw;
+  }
+}
+
+}  // namespace
+
+void addLinkList(CLI::App& parent, const char* name, Command& chosen) {
+  auto arguments = std::make_shared<ListArguments>();
+  auto& app = *parent.add_subcommand(name, "List links");
+  app.add_flag("-q,--quiet", arguments->quiet, "Ids only");
+  app.add_option("--program-id", arguments->program, "Only links of this program");
+  addRepeated(app, "-p,--kind,--program-type", arguments->kinds, "KIND[,...]: only these");
+  app.add_option("--application", arguments->application, "Only links of this application's programs");
+  addRepeated(app, "-m,--metadata-selector", arguments->metadata, "KEY=VALUE: only links of programs with this metadata; may be repeated");
+  addOutput(app, arguments->output);
+  app.callback([arguments, &chosen] { chosen = [arguments](Session& session) { return list(session, *arguments); }; });
+}
+
+void addLinkGet(CLI::App& parent, const char* name, Command& chosen) {
+  struct Arguments {
+    uint32_t id;
+    std::string output = "text";
+  };
+  auto arguments = std::make_shared<Arguments>();
+  auto& app = *parent.add_subcommand(name, "Show a link");
+  app.add_option("LINK", arguments->id, "Its id")->required();
+  addOutput(app, arguments->output);
+  app.callback([arguments, &chosen] {
+    chosen = [arguments](Session& session) {
+      auto answer = find(session, arguments->id);
+      if (arguments->output == "json") {
+        print(std::cout, jsonOf(answer.getDetails()));
+      } else {
+        printLink(std::cout, answer.getDetails());
+      }
+      return 0;
+    };
+  });
+}
+
+void addLinkDetach(CLI::App& parent, const char* name, Command& chosen) {
+  struct Arguments {
+    std::vector<uint32_t> ids;
+    bool ignoreMissing = false, recursive = false;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  auto& app = *parent.add_subcommand(name, "Detach links");
+  bool hidden = std::string(name) == "delete";
+  if (hidden) app.group("");
+  app.add_option("LINK", arguments->ids, "Their ids")->required();
+  app.add_flag("--ignore-missing", arguments->ignoreMissing, "A link that does not exist is no failure");
+  if (hidden) app.add_flag("-r,--recursive", arguments->recursive, "Accepted: nothing depends on a link");
+  app.callback([arguments, verb = std::string(name), &chosen] {
+    chosen = [arguments, verb](Session& session) {
+      return forEach(arguments->ids, "link", verb.c_str(), arguments->ignoreMissing, [&](uint32_t id) { detach(session, id); });
+    };
+  });
+}
+
+}  // namespace bpfman

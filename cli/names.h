@@ -1,0 +1,24 @@
+// The words of the command line for the schema's enums and for verdicts, in both directions. Unknown words are errors that list the
+// known ones.
+#pragma once
+
+#include "schema/bpfman.capnp.h"
+
+#include <string>
+#include <vector>
+
+namespace bpfman {
+
+const char* nameOf(schema::ProgramType type);  // "xdp", "tcx", "raw_tp", …
+const char* nameOf(schema::Direction direction);
+std::string verdictName(int32_t verdict);                         // of XDP: "pass"; an unknown one as its number
+std::string verdictNames(capnp::List<int32_t>::Reader verdicts);  // "pass,dispatcher_return"
+std::string verdictNamesOfMask(uint32_t mask);
+
+schema::ProgramType parseType(const std::string& word);
+schema::Direction parseDirection(const std::string& word);
+int32_t parseVerdict(const std::string& word);  // a name or a number 0 .. 31
+
+bool needsTarget(schema::ProgramType type);  // whether --programs must name a function or hook for it
+
+}  // namespace bpfman

@@ -1,0 +1,61 @@
+// bpfman overview: what runs where on the whole machine, whoever attached it.
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/text.h"
+
+#include <iostream>
+#include <map>
+#include <memory>
+#include <set>
+
+namespace bpfman {
+namespace {
+
+using Names = std::map<uint32_t, std::string>;
+using Answer = capnp::Response<schema::Overview::AttachmentsResults>;
+
+void printText(const Answer& answer, Names& names) {
+  std::set<uint64_t> namespaces;
+  for (auto attachment : answer.getAttachments()) namespaces.insert(attachment.getNsid());
+  namespaces.erase(0);
+  Table table({"HOOK", "TARGET", "NSID", "POS", "PROGRAM ID", "FUNCTION NAME", "KERNEL LINK ID", "MANAGED", "HOW"});
+  for (auto attachment : answer.getAttachments()) {
+    bool shown = namespaces.size() > 1 && attachment.getNsid() != 0;  // a column is of use only where there are several
+    table.row({attachment.getHook().cStr(), attachment.getTarget().cStr(), shown ? std::to_string(attachment.getNsid()) : "",
+               attachment.getPosition() < 0 ? "-" : std::to_string(attachment.getPosition()), std::to_string(attachment.getProgramId()),
+               names[attachment.getProgramId()], attachment.getLinkId() ? std::to_string(attachment.getLinkId()) : "<none>",
+               attachment.getManaged() ? "yes" : "no", attachment.getHow().cStr()});
+  }
+  table.elideIfEmpty(2);
+  table.print(std::cout);
+  for (auto note : answer.getNotes()) std::cout << "note: " << note.cStr() << "\n";
+}
+
+void printJson(const Answer& answer, Names& names) {
+  Json attachments = Json::array(), notes = Json::array();
+  for (auto attachment : answer.getAttachments()) attachments.push_back(jsonOf(attachment, names[attachment.getProgramId()]));
+  for (auto note : answer.getNotes()) notes.push_back(note.cStr());
+  print(std::cout, {{"attachments", attachments}, {"notes", notes}});
+}
+
+int overview(Session& session, const std::string& output) {
+  auto power = session.connection().overview();
+  auto asked = power.attachmentsRequest().send();
+  auto programs = session.wait(power.programsRequest().send());
+  auto answer = session.wait(kj::mv(asked));
+  Names names;
+  for (auto program : programs.getPrograms()) names[program.getId()] = program.getName().cStr();
+  output == "json" ? printJson(answer, names) : printText(answer, names);
+  return 0;
+}
+
+}  // namespace
+
+void addOverview(CLI::App& parent, Command& chosen) {
+  auto output = std::make_shared<std::string>("text");
+  auto& app = *parent.add_subcommand("overview", "What runs where on the whole machine, whoever attached it");
+  addOutput(app, *output);
+  app.callback([output, &chosen] { chosen = [output](Session& session) { return overview(session, *output); }; });
+}
+
+}  // namespace bpfman

@@ -1,0 +1,95 @@
+#include "cli/values.h"
+#include "cli/names.h"
+#include "client/error.h"
+
+#include <sstream>
+
+namespace bpfman {
+namespace {
+
+WantedProgram parseProgram(const std::string& item) {
+  auto shape = [&] { fail(kj::str("--programs \"", item.c_str(), "\": expected TYPE:NAME[:ATTACH_FUNC]")); };
+  auto colon = item.find(':');
+  if (colon == std::string::npos) shape();
+  WantedProgram wanted{parseType(item.substr(0, colon)), item.substr(colon + 1), ""};
+  if (auto second = wanted.name.find(':'); second != std::string::npos) {
+    wanted.attachTo = wanted.name.substr(second + 1);
+    wanted.name.resize(second);
+    if (wanted.attachTo.empty() || wanted.attachTo.find(':') != std::string::npos) shape();
+  }
+  if (wanted.name.empty()) shape();
+  if (needsTarget(wanted.type) && wanted.attachTo.empty()) {
+    auto type = nameOf(wanted.type);
+    fail(kj::str("--programs \"", item.c_str(), "\": ", type, " needs the function or hook: ", type, ":NAME:ATTACH_FUNC"));
+  }
+  return wanted;
+}
+
+int digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c |= 0x20;
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+}  // namespace
+
+std::vector<std::string> split(const std::string& list, char separator) {
+  std::vector<std::string> result;
+  std::istringstream stream(list);
+  for (std::string piece; std::getline(stream, piece, separator);) {
+    if (!piece.empty()) result.push_back(piece);
+  }
+  return result;
+}
+
+std::vector<std::string> splitAll(const std::vector<std::string>& lists) {
+  std::vector<std::string> result;
+  for (auto& list : lists) {
+    for (auto& piece : split(list)) result.push_back(piece);
+  }
+  return result;
+}
+
+std::vector<WantedProgram> parsePrograms(const std::vector<std::string>& items) {
+  std::vector<WantedProgram> result;
+  for (auto& item : splitAll(items)) result.push_back(parseProgram(item));
+  if (result.empty()) fail(kj::str("--programs is empty: expected TYPE:NAME[:ATTACH_FUNC][,…]"));
+  return result;
+}
+
+Pair parsePair(const std::string& text, const char* option) {
+  auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) fail(kj::str(option, " \"", text.c_str(), "\": expected KEY=VALUE"));
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+std::pair<std::string, std::vector<kj::byte>> parseGlobal(const std::string& text) {
+  auto wrong = [&](const char* why) { fail(kj::str("--global \"", text.c_str(), "\": ", why)); };
+  auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) wrong("expected NAME=HEX");
+  auto hex = text.substr(equals + 1);
+  if (hex.starts_with("0x") || hex.starts_with("0X")) hex.erase(0, 2);
+  if (hex.empty()) wrong("the value is empty");
+  if (hex.size() % 2) wrong("the value needs two hexadecimal digits for each byte");
+  std::vector<kj::byte> bytes;
+  for (size_t i = 0; i < hex.size(); i += 2) {
+    int high = digit(hex[i]), low = digit(hex[i + 1]);
+    if (high < 0 || low < 0) wrong("the value is not hexadecimal");
+    bytes.push_back(high << 4 | low);
+  }
+  return {text.substr(0, equals), bytes};
+}
+
+void put(capnp::List<schema::KeyValue>::Builder list, const std::vector<std::string>& pairs, const char* option) {
+  for (size_t i = 0; i < pairs.size(); i++) {
+    auto [key, value] = parsePair(pairs[i], option);
+    list[i].setKey(key.c_str());
+    list[i].setValue(value.c_str());
+  }
+}
+
+void put(capnp::List<capnp::Text>::Builder list, const std::vector<std::string>& words) {
+  for (size_t i = 0; i < words.size(); i++) list.set(i, words[i].c_str());
+}
+
+}  // namespace bpfman

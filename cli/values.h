@@ -1,0 +1,29 @@
+// What stands in the arguments, taken apart. Every error names the argument and shows what was expected.
+#pragma once
+
+#include "schema/bpfman.capnp.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bpfman {
+
+struct WantedProgram {
+  schema::ProgramType type;
+  std::string name, attachTo;
+};
+using Pair = std::pair<std::string, std::string>;
+
+std::vector<std::string> split(const std::string& list, char separator = ',');  // empty pieces are left out
+std::vector<std::string> splitAll(const std::vector<std::string>& lists);       // of an option that may be repeated
+
+std::vector<WantedProgram> parsePrograms(const std::vector<std::string>& items);     // TYPE:NAME[:ATTACH_FUNC][,…]
+Pair parsePair(const std::string& text, const char* option);                         // KEY=VALUE
+std::pair<std::string, std::vector<kj::byte>> parseGlobal(const std::string& text);  // NAME=HEX
+
+// Into the message that is about to be sent.
+void put(capnp::List<schema::KeyValue>::Builder list, const std::vector<std::string>& pairs, const char* option);
+void put(capnp::List<capnp::Text>::Builder list, const std::vector<std::string>& words);
+
+}  // namespace bpfman
