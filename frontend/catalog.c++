@@ -1,5 +1,6 @@
 #include "frontend/catalog.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include <kj/debug.h>
@@ -80,7 +81,8 @@ void Catalog::adopt(Content content) {
 
 void Catalog::setBootId(const std::string& id) {
   if (id == boot) return;
-  reserve(loadSequence + SKIPPED_AT_BOOT * !boot.empty(), linkSequence + SKIPPED_AT_BOOT * !boot.empty(), id);
+  uint32_t skipped = boot.empty() ? 0 : SKIPPED_AT_BOOT;
+  reserve(loadSequence + skipped, linkSequence + skipped, id);
 }
 
 uint32_t Catalog::nextLoad() {
@@ -98,6 +100,9 @@ void Catalog::transaction(const std::function<void()>& changes) {
   if (inTransaction) {
     try {
       return changes();
+    } catch (SqliteError& error) {
+      doomed = true;
+      refuseChange(error);
     } catch (...) {
       doomed = true;
       throw;
@@ -141,6 +146,8 @@ void Catalog::change(Write&& write, std::function<void()> then) {
 }
 
 void Catalog::reserve(uint32_t load, uint32_t link, const std::string& bootId) {
+  load = std::min(load, limits::ID_MAX + 1);
+  link = std::min(link, limits::ID_MAX + 1);
   change(
       [&](Database& to) {
         storeNext(to, load, link);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include <kj/vector.h>
+
 #include "frontend/limits.h"
 #include "frontend/refuse.h"
 

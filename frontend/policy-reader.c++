@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include <kj/debug.h>
+#include <kj/vector.h>
 
 namespace bpfman {
 namespace {
