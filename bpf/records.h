@@ -8,6 +8,13 @@
 #define OVERVIEW_MAP_IDS 64     // listed in one program's record; mapCount is the true number
 #define OVERVIEW_TARGET 128     // bytes of a target's name, NUL included
 
+#ifdef __cplusplus
+#define OVERVIEW_ASSERT static_assert
+namespace bpfman::bpf {
+#else
+#define OVERVIEW_ASSERT _Static_assert
+#endif
+
 enum RecordKind { RECORD_PROGRAM = 1, RECORD_MAP = 2, RECORD_LINK = 3 };
 
 struct Record {
@@ -65,12 +72,11 @@ struct LinkRecord {
   char target[OVERVIEW_TARGET];                         // tracepoint, function, file or iterator; may be cut
 };
 
-#ifdef __cplusplus
-#define OVERVIEW_ASSERT static_assert
-#else
-#define OVERVIEW_ASSERT _Static_assert
-#endif
 OVERVIEW_ASSERT(sizeof(struct Record) == 8, "layout");
 OVERVIEW_ASSERT(sizeof(struct ProgramRecord) == 128, "layout");
 OVERVIEW_ASSERT(sizeof(struct MapRecord) == 72, "layout");
 OVERVIEW_ASSERT(sizeof(struct LinkRecord) == 248, "layout");
+
+#ifdef __cplusplus
+}  // namespace bpfman::bpf
+#endif

@@ -1,0 +1,34 @@
+// Names in the kernel's own BTF. It is read whole, searched and freed; what stays is one table of tracepoints, made at the first
+// question. Functions are too many to keep: each question reads anew (a few milliseconds).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <kj/common.h>
+#include <kj/string.h>
+
+namespace bpfman {
+
+class KernelBtf {
+ public:
+  explicit KernelBtf(int btf) : btf(btf) {}
+  // A descriptor of /sys/kernel/btf/vmlinux, which outlives this; /dev/null where the kernel has none: nothing is ever found.
+
+  kj::Maybe<uint32_t> tracepointId(kj::StringPtr name);   // of the type that a tp_btf program attaches to
+  kj::Maybe<uint32_t> functionId(kj::StringPtr name);     // for fentry, fexit and LSM
+  kj::Maybe<kj::String> nearestTracepoint(kj::StringPtr name);
+  // For "did you mean …?": the name with the fewest changes, if they are few.
+  size_t tracepointCount() { return index().size(); }
+
+ private:
+  int btf;
+  bool indexed = false;
+  std::map<std::string, uint32_t, std::less<>> tracepoints;
+
+  const std::map<std::string, uint32_t, std::less<>>& index();
+};
+
+}  // namespace bpfman
