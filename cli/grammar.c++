@@ -41,20 +41,19 @@ void addLink(CLI::App& app, Command& chosen) {
   addLinkDetach(link, "delete", chosen);
 }
 
-// The grammar of bpfman 0.6: verbs first.
+// The grammar of bpfman 0.6: verbs first. Not shown in the help; hidden last, because what is added to a hidden group is hidden too.
 void addOlder(CLI::App& app, Command& chosen) {
-  addProgramLoad(*group(app, "load", "Load programs").group(""), chosen);
-  addAttachKinds(*group(app, "attach", "Attach a program").group(""), true, chosen);
+  addProgramLoad(group(app, "load", "Load programs"), chosen);
+  addAttachKinds(group(app, "attach", "Attach a program"), true, chosen);
   addProgramUnload(app, chosen);
   addLinkDetach(app, "detach", chosen);
-  app.get_subcommand("unload")->group("");
-  app.get_subcommand("detach")->group("");
-  auto& list = *group(app, "list", "List programs or links").group("");
+  auto& list = group(app, "list", "List programs or links");
   addProgramList(list, "programs", chosen);
   addLinkList(list, "links", chosen);
-  auto& get = *group(app, "get", "Show a program or a link").group("");
+  auto& get = group(app, "get", "Show a program or a link");
   addProgramGet(get, "program", chosen);
   addLinkGet(get, "link", chosen);
+  for (auto name : {"load", "attach", "unload", "detach", "list", "get"}) app.get_subcommand(name)->group("");
 }
 
 void setFallthrough(CLI::App& app) {
