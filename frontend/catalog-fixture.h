@@ -33,18 +33,57 @@ class InTemporaryDirectory : public testing::Test {
 };
 
 inline LoadRow loadRow(uint32_t load) {
-  return {load, LoadRow::loaded, "/home/alice/probe.o", 1000, "Dual MIT/GPL", 1700000000000000000, {{0, "counters", 70 + load, false, load, 0}, {1, ".rodata", 71 + load, true, 3, 4}}, load % 2 == 0, "overview"};
+  return {load,
+          LoadRow::loaded,
+          "/home/alice/probe.o",
+          1000,
+          "Dual MIT/GPL",
+          1700000000000000000,
+          {{0, "counters", 70 + load, false, load, 0}, {1, ".rodata", 71 + load, true, 3, 4}},
+          load % 2 == 0,
+          "overview"};
 }
 
 inline ProgramRow programRow(uint32_t id, uint32_t load, uint32_t index = 0) {
-  return {id, load, index, "count_packets", 2, "sched/sched_switch", {{"limit", std::string("\0\1\xff\0", 4)}, {"empty", ""}}, {{"owner", "näme"}, {"a", "b"}}, "shop", 17, 3, true, "0123456789abcdef"};
+  return {id,
+          load,
+          index,
+          "count_packets",
+          2,
+          "sched/sched_switch",
+          {{"limit", std::string("\0\1\xff\0", 4)}, {"empty", ""}},
+          {{"owner", "näme"}, {"a", "b"}},
+          "shop",
+          17,
+          3,
+          true,
+          "0123456789abcdef"};
 }
 
 inline LinkRow linkRow(uint32_t id, uint32_t program) {
-  return {id, LinkRow::attached, program, 0, 4000000000u, "eth0", 2, 1, 50, 0x80000004u, {2, 31}, "/run/netns/blue", 4026531840, false, "sched/sched_switch", {{"k", "v"}}, 1700000000000000001, 1001};
+  return {id,
+          LinkRow::attached,
+          program,
+          0,
+          4000000000u,
+          "eth0",
+          2,
+          1,
+          50,
+          0x80000004u,
+          {2, 31},
+          "/run/netns/blue",
+          4026531840,
+          false,
+          "sched/sched_switch",
+          {{"k", "v"}},
+          1700000000000000001,
+          1001};
 }
 
-inline DispatcherRow dispatcherRow(uint32_t ifindex) { return {"xdp", 4026531840, ifindex, 7, 5, 4294967295u, 12, "/run/netns/blue", "eth0", false}; }
+inline DispatcherRow dispatcherRow(uint32_t ifindex) {
+  return {"xdp", 4026531840, ifindex, 7, 5, 4294967295u, 12, "/run/netns/blue", "eth0", false};
+}
 
 inline std::string contents(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -57,9 +96,7 @@ template <typename Do>
 std::string refusalOf(Do&& act) {
   try {
     act();
-  } catch (kj::Exception& error) {
-    return error.getDescription().cStr();
-  }
+  } catch (kj::Exception& error) { return error.getDescription().cStr(); }
   return "";
 }
 

@@ -12,74 +12,74 @@ namespace bpfman {
 using Pairs = std::vector<std::pair<std::string, std::string>>;  // in the caller's order; values are bytes
 
 struct MapRow {
-  uint32_t index = 0;               // own: loads/L/mN
-  std::string name;                 // the ELF name
-  uint32_t id = 0;                  // kernel
-  bool internal = false;            // .rodata and the like: kept, but without a public pin
-  uint32_t sourceLoad = 0;          // where it was made: another load when reused from that, else this one
+  uint32_t index = 0;       // own: loads/L/mN
+  std::string name;         // the ELF name
+  uint32_t id = 0;          // kernel
+  bool internal = false;    // .rodata and the like: kept, but without a public pin
+  uint32_t sourceLoad = 0;  // where it was made: another load when reused from that, else this one
   uint32_t sourceIndex = 0;
   bool operator==(const MapRow&) const = default;
 };
 
 struct LoadRow {
   enum State : uint8_t { loading, loaded, unloading };  // the journal: at start, anything but `loaded` was under way
-  uint32_t load = 0;                // own, never reused, 1 .. 2^31-1
+  uint32_t load = 0;                                    // own, never reused, 1 .. 2^31-1
   State state = loading;
-  std::string sourcePath;           // caller: shown, never opened
-  uint32_t uid = 0;                 // for whom
-  std::string license;              // of the object
+  std::string sourcePath;  // caller: shown, never opened
+  uint32_t uid = 0;        // for whom
+  std::string license;     // of the object
   int64_t createdAt = 0;
-  std::vector<MapRow> maps;         // ascending by index
-  bool own = false;                 // an object of bpfman itself: a dispatcher, the iterators
-  std::string purpose;              // of an own one: which
+  std::vector<MapRow> maps;  // ascending by index
+  bool own = false;          // an object of bpfman itself: a dispatcher, the iterators
+  std::string purpose;       // of an own one: which
   bool operator==(const LoadRow&) const = default;
 };
 
 struct ProgramRow {
-  uint32_t id = 0;                  // kernel
-  uint32_t load = 0, index = 0;     // own: loads/L/pN
-  std::string name;                 // the function's full name
-  uint16_t type = 0;                // schema::ProgramType
-  std::string attachTo;             // caller, or the section's
-  Pairs globals, metadata;          // caller
-  std::string application;          // caller
-  uint32_t mapOwner = 0;            // kernel id of the program whose maps it uses; 0: none
-  uint32_t tailCalls = 0;           // instructions in it that tail call
-  bool gplCompatible = false;       // kernel
-  std::string tag;                  // kernel: 16 hex digits
+  uint32_t id = 0;               // kernel
+  uint32_t load = 0, index = 0;  // own: loads/L/pN
+  std::string name;              // the function's full name
+  uint16_t type = 0;             // schema::ProgramType
+  std::string attachTo;          // caller, or the section's
+  Pairs globals, metadata;       // caller
+  std::string application;       // caller
+  uint32_t mapOwner = 0;         // kernel id of the program whose maps it uses; 0: none
+  uint32_t tailCalls = 0;        // instructions in it that tail call
+  bool gplCompatible = false;    // kernel
+  std::string tag;               // kernel: 16 hex digits
   bool operator==(const ProgramRow&) const = default;
 };
 
 struct LinkRow {
   enum State : uint8_t { attaching, attached, detaching };
-  uint32_t id = 0;                  // own, never reused, 1 .. 2^31-1
+  uint32_t id = 0;  // own, never reused, 1 .. 2^31-1
   State state = attaching;
-  uint32_t programId = 0;           // kernel
-  uint16_t kind = 0;                // schema::ProgramType
-  uint32_t kernelLinkId = 0;        // kernel; 0: not yet. XDP: the dispatcher's
-  std::string interface;            // caller
-  uint32_t ifindex = 0;             // kernel, inside its namespace; 0: the hook has none
-  uint8_t direction = 0;            // schema::Direction
-  int32_t priority = 0;             // lower runs first
-  uint32_t proceedOn = 0;           // bit = 1 << verdict
+  uint32_t programId = 0;              // kernel
+  uint16_t kind = 0;                   // schema::ProgramType
+  uint32_t kernelLinkId = 0;           // kernel; 0: not yet. XDP: the dispatcher's
+  std::string interface;               // caller
+  uint32_t ifindex = 0;                // kernel, inside its namespace; 0: the hook has none
+  uint8_t direction = 0;               // schema::Direction
+  int32_t priority = 0;                // lower runs first
+  uint32_t proceedOn = 0;              // bit = 1 << verdict
   std::vector<int32_t> proceedOnList;  // the same as the caller gave it
-  std::string netnsPath;            // caller: shown, never opened
-  uint64_t nsid = 0;                // kernel: inode of the network namespace
+  std::string netnsPath;               // caller: shown, never opened
+  uint64_t nsid = 0;                   // kernel: inode of the network namespace
   bool hostNetns = true;
-  std::string target;               // tracepoint: "group/name"; raw_tp, tp_btf: the name
-  Pairs metadata;                   // caller
+  std::string target;  // tracepoint: "group/name"; raw_tp, tp_btf: the name
+  Pairs metadata;      // caller
   int64_t createdAt = 0;
-  uint32_t uid = 0;                 // for whom
+  uint32_t uid = 0;  // for whom
   bool operator==(const LinkRow&) const = default;
 };
 
-struct DispatcherRow {              // one for each hook that bpfman keeps a chain on
-  std::string type;                 // "xdp"
-  uint64_t nsid = 0;                // kernel
+struct DispatcherRow {  // one for each hook that bpfman keeps a chain on
+  std::string type;     // "xdp"
+  uint64_t nsid = 0;    // kernel
   uint32_t ifindex = 0;
-  uint32_t revision = 0;            // +1 with each change of the chain
-  uint32_t load = 0;                // own: the dispatcher's object
-  uint32_t programId = 0;           // kernel
+  uint32_t revision = 0;   // +1 with each change of the chain
+  uint32_t load = 0;       // own: the dispatcher's object
+  uint32_t programId = 0;  // kernel
   uint32_t kernelLinkId = 0;
   std::string netnsPath, interface;
   bool hostNetns = true;

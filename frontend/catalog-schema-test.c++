@@ -48,8 +48,10 @@ TEST_F(CatalogDamage, OfAnyPageOrATruncationNeverCrashesTheFrontend) {
   for (size_t page = 0; page < size; page += 4096) {
     for (bool truncated : {false, true}) {
       std::filesystem::copy_file("whole.db", "bpfman.db", std::filesystem::copy_options::overwrite_existing);
-      if (truncated) std::filesystem::resize_file("bpfman.db", page + 100);
-      else overwrite("bpfman.db", page, std::string(4096, '\xa5'));
+      if (truncated)
+        std::filesystem::resize_file("bpfman.db", page + 100);
+      else
+        overwrite("bpfman.db", page, std::string(4096, '\xa5'));
       Catalog catalog;
       EXPECT_NE(catalog.report(), "") << "page at " << page;
       catalog.put(loadRow(1000));

@@ -9,13 +9,13 @@
 
 namespace bpfman {
 
-using MigrationStep = const char*;      // SQL from version N (its place) to N+1; ends with PRAGMA user_version
+using MigrationStep = const char*;                // SQL from version N (its place) to N+1; ends with PRAGMA user_version
 std::span<const MigrationStep> migrationSteps();  // their number is the version that this bpfman writes
 
 struct OpenedDatabase {
   std::unique_ptr<Database> database;
   bool readOnly = false;
-  std::string report;                   // what had to be done; "" if nothing
+  std::string report;  // what had to be done; "" if nothing
 };
 
 OpenedDatabase openDatabase(const std::string& path, std::span<const MigrationStep> steps = migrationSteps());

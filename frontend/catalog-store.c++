@@ -17,8 +17,7 @@ void join(Statement& children, std::vector<Row>& parents, Id Row::*id, Take take
 
 std::vector<LoadRow> readLoads(Database& database) {
   std::vector<LoadRow> rows;
-  Statement loads =
-      database.prepare("SELECT load, state, source_path, uid, license, created_at, own, purpose FROM load ORDER BY load");
+  Statement loads = database.prepare("SELECT load, state, source_path, uid, license, created_at, own, purpose FROM load ORDER BY load");
   while (loads.step()) {
     LoadRow& row = rows.emplace_back();
     row.load = loads.number(0);
@@ -30,10 +29,11 @@ std::vector<LoadRow> readLoads(Database& database) {
     row.own = loads.number(6);
     row.purpose = loads.bytes(7);
   }
-  Statement maps = database.prepare("SELECT load, position, name, id, internal, source_load, source_index FROM map ORDER BY load, position");
+  Statement maps =
+      database.prepare("SELECT load, position, name, id, internal, source_load, source_index FROM map ORDER BY load, position");
   join(maps, rows, &LoadRow::load, [](LoadRow& load, Statement& s) {
-    load.maps.push_back({uint32_t(s.number(1)), s.bytes(2), uint32_t(s.number(3)), s.number(4) != 0, uint32_t(s.number(5)),
-                         uint32_t(s.number(6))});
+    load.maps.push_back(
+        {uint32_t(s.number(1)), s.bytes(2), uint32_t(s.number(3)), s.number(4) != 0, uint32_t(s.number(5)), uint32_t(s.number(6))});
   });
   return rows;
 }
@@ -140,22 +140,24 @@ Content readContent(Database& database) {
 // An upsert and not REPLACE, which would take the load's programs with it.
 void store(Database& database, const LoadRow& row) {
   database
-      .kept("INSERT INTO load (load, state, source_path, uid, license, created_at, own, purpose) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
-            "ON CONFLICT (load) DO UPDATE SET state = ?2, source_path = ?3, uid = ?4, license = ?5, created_at = ?6, own = ?7, purpose = ?8")
+      .kept(
+          "INSERT INTO load (load, state, source_path, uid, license, created_at, own, purpose) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+          "ON CONFLICT (load) DO UPDATE SET state = ?2, source_path = ?3, uid = ?4, license = ?5, created_at = ?6, own = ?7, purpose = ?8")
       .with(row.load, row.state, row.sourcePath, row.uid, row.license, row.createdAt, row.own, row.purpose)
       .run();
   database.kept("DELETE FROM map WHERE load = ?1").with(row.load).run();
-  Statement& insert = database.kept(
-      "INSERT INTO map (load, position, name, id, internal, source_load, source_index) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+  Statement& insert =
+      database.kept("INSERT INTO map (load, position, name, id, internal, source_load, source_index) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
   for (auto& map : row.maps) insert.with(row.load, map.index, map.name, map.id, map.internal, map.sourceLoad, map.sourceIndex).run();
   database.kept(RAISE).with(std::string_view("load"), int64_t(row.load) + 1).run();
 }
 
 void store(Database& database, const ProgramRow& row) {
   database
-      .kept("INSERT INTO program (id, load, position, name, type, attach_to, application, map_owner, tail_calls, gpl_compatible, tag) "
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO UPDATE SET load = ?2, position = ?3, name = ?4, "
-            "type = ?5, attach_to = ?6, application = ?7, map_owner = ?8, tail_calls = ?9, gpl_compatible = ?10, tag = ?11")
+      .kept(
+          "INSERT INTO program (id, load, position, name, type, attach_to, application, map_owner, tail_calls, gpl_compatible, tag) "
+          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO UPDATE SET load = ?2, position = ?3, name = ?4, "
+          "type = ?5, attach_to = ?6, application = ?7, map_owner = ?8, tail_calls = ?9, gpl_compatible = ?10, tag = ?11")
       .with(row.id, row.load, row.index, row.name, row.type, row.attachTo, row.application, row.mapOwner, row.tailCalls, row.gplCompatible,
             row.tag)
       .run();
@@ -167,11 +169,12 @@ void store(Database& database, const ProgramRow& row) {
 
 void store(Database& database, const LinkRow& row) {
   database
-      .kept("INSERT INTO link (id, state, program, kind, kernel_link, interface, ifindex, direction, priority, proceed_on, netns_path, "
-            "nsid, host_netns, target, created_at, uid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) "
-            "ON CONFLICT (id) DO UPDATE SET state = ?2, program = ?3, kind = ?4, kernel_link = ?5, interface = ?6, ifindex = ?7, "
-            "direction = ?8, priority = ?9, proceed_on = ?10, netns_path = ?11, nsid = ?12, host_netns = ?13, target = ?14, "
-            "created_at = ?15, uid = ?16")
+      .kept(
+          "INSERT INTO link (id, state, program, kind, kernel_link, interface, ifindex, direction, priority, proceed_on, netns_path, "
+          "nsid, host_netns, target, created_at, uid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) "
+          "ON CONFLICT (id) DO UPDATE SET state = ?2, program = ?3, kind = ?4, kernel_link = ?5, interface = ?6, ifindex = ?7, "
+          "direction = ?8, priority = ?9, proceed_on = ?10, netns_path = ?11, nsid = ?12, host_netns = ?13, target = ?14, "
+          "created_at = ?15, uid = ?16")
       .with(row.id, row.state, row.programId, row.kind, row.kernelLinkId, row.interface, row.ifindex, row.direction, row.priority,
             row.proceedOn, row.netnsPath, row.nsid, row.hostNetns, row.target, row.createdAt, row.uid)
       .run();
@@ -186,9 +189,10 @@ void store(Database& database, const LinkRow& row) {
 
 void store(Database& database, const DispatcherRow& row) {
   database
-      .kept("INSERT INTO dispatcher (type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns) "
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (type, nsid, ifindex) DO UPDATE SET revision = ?4, load = ?5, "
-            "program = ?6, kernel_link = ?7, netns_path = ?8, interface = ?9, host_netns = ?10")
+      .kept(
+          "INSERT INTO dispatcher (type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns) "
+          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (type, nsid, ifindex) DO UPDATE SET revision = ?4, load = ?5, "
+          "program = ?6, kernel_link = ?7, netns_path = ?8, interface = ?9, host_netns = ?10")
       .with(row.type, row.nsid, row.ifindex, row.revision, row.load, row.programId, row.kernelLinkId, row.netnsPath, row.interface,
             row.hostNetns)
       .run();

@@ -9,7 +9,7 @@
 
 namespace bpfman {
 
-struct Content {                        // everything, each ascending by id
+struct Content {  // everything, each ascending by id
   std::vector<LoadRow> loads;
   std::vector<ProgramRow> programs;
   std::vector<LinkRow> links;

@@ -92,9 +92,16 @@ TEST_F(CatalogRows, InMemoryAndInTheFileNeverDiffer) {
     auto changes = [&] {
       for (int n = 0; n < 30; ++n) {
         switch (random() % 8) {
-          case 0: case 1: catalog.put(loadRow(pick(8))); break;
-          case 2: if (!catalog.loads().empty()) { auto id = pick(30); catalog.put(programRow(id, catalog.loads().begin()->first, id)); } break;
-          case 3: case 4: catalog.put(linkRow(pick(30), pick(30))); break;
+          case 0:
+          case 1: catalog.put(loadRow(pick(8))); break;
+          case 2:
+            if (!catalog.loads().empty()) {
+              auto id = pick(30);
+              catalog.put(programRow(id, catalog.loads().begin()->first, id));
+            }
+            break;
+          case 3:
+          case 4: catalog.put(linkRow(pick(30), pick(30))); break;
           case 5: catalog.eraseLink(pick(30)); break;
           case 6: catalog.eraseProgram(pick(30)); break;
           case 7: catalog.put(dispatcherRow(pick(4))); break;
@@ -108,8 +115,7 @@ TEST_F(CatalogRows, InMemoryAndInTheFileNeverDiffer) {
         for (int n = 0; n < 5; ++n) catalog.put(linkRow(pick(30), pick(30)));
         if (random() % 2) throw 1;
       });
-    } catch (int) {
-    }
+    } catch (int) {}
     std::filesystem::copy_file("bpfman.db", "copy.db", std::filesystem::copy_options::overwrite_existing);
     std::filesystem::copy_file("bpfman.db-wal", "copy.db-wal", std::filesystem::copy_options::overwrite_existing);
     Catalog copy("copy.db");
@@ -156,7 +162,8 @@ TEST_F(CatalogTransaction, ThatThrowsChangesNeitherMemoryNorFile) {
     catalog.put(loadRow(2));
     catalog.eraseLoad(1);
     throw std::runtime_error("stop");
-  }), std::runtime_error);
+  }),
+               std::runtime_error);
   EXPECT_EQ(catalog.loads().size(), 1u);
   catalog.put(loadRow(3));
   EXPECT_EQ(catalog.loads().size(), 2u);

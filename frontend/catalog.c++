@@ -132,9 +132,7 @@ void Catalog::transaction(const std::function<void()>& changes) {
 void Catalog::rollBack() {
   try {
     if (database->inTransaction()) database->run("ROLLBACK");
-  } catch (SqliteError& error) {
-    KJ_LOG(ERROR, "the catalogue's transaction could not be rolled back", error.text.c_str());
-  }
+  } catch (SqliteError& error) { KJ_LOG(ERROR, "the catalogue's transaction could not be rolled back", error.text.c_str()); }
 }
 
 template <typename Write>

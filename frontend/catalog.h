@@ -45,12 +45,12 @@ class Catalog {
   void transaction(const std::function<void()>& changes);
   // All changes made inside it, or none. Inside it, lookups still answer as before it. A nested one is part of the outer one.
 
-  void put(const LoadRow& row);        // each: inserts, or replaces the whole row
+  void put(const LoadRow& row);  // each: inserts, or replaces the whole row
   void put(const ProgramRow& row);
   void put(const LinkRow& row);
   void put(const DispatcherRow& row);
   void putLoaded(const LoadRow& load, const std::vector<ProgramRow>& programs);
-  void eraseLoad(uint32_t load);       // and its programs; their links must be gone before
+  void eraseLoad(uint32_t load);  // and its programs; their links must be gone before
   void eraseProgram(uint32_t id);
   void eraseLink(uint32_t id);
   void eraseDispatcher(const std::string& type, uint64_t nsid, uint32_t ifindex);
@@ -80,7 +80,7 @@ class Catalog {
   std::unique_ptr<Database> database;
   bool readOnly = false, inTransaction = false, doomed = false;
   std::string reported, boot;
-  uint32_t loadSequence = 1, linkSequence = 1;         // the next ones
+  uint32_t loadSequence = 1, linkSequence = 1;  // the next ones
   std::map<uint32_t, LoadRow> loadRows;
   std::map<uint32_t, ProgramRow> programRows;
   std::map<uint32_t, LinkRow> linkRows;
@@ -88,7 +88,7 @@ class Catalog {
   std::map<uint32_t, std::set<std::pair<uint32_t, uint32_t>>> programsByLoad;  // load -> index, id
   std::map<uint32_t, std::set<uint32_t>> linksByProgram;
   std::map<Hook, std::set<uint32_t>> linksByHook;
-  std::vector<std::function<void()>> pending;          // what memory does once the transaction is written
+  std::vector<std::function<void()>> pending;  // what memory does once the transaction is written
 
   void open();
   void adopt(struct Content content);

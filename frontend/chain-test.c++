@@ -24,14 +24,13 @@ template <typename Do>
 std::string refusalOf(Do&& act) {
   try {
     act();
-  } catch (kj::Exception& error) {
-    return error.getDescription().cStr();
-  }
+  } catch (kj::Exception& error) { return error.getDescription().cStr(); }
   return "";
 }
 
 TEST(Chain, RunsByPriorityThenNameThenWhoWasThereFirst) {
-  auto ordered = orderMembers({member(1, 50, "b", 9), member(2, 50, "a", 8), member(3, 10, "z", 7), member(4, 50, "a", 1), member(5, 0, "y", 6)});
+  auto ordered =
+      orderMembers({member(1, 50, "b", 9), member(2, 50, "a", 8), member(3, 10, "z", 7), member(4, 50, "a", 1), member(5, 0, "y", 6)});
   EXPECT_EQ(linksOf(ordered), (std::vector<uint32_t>{5, 3, 4, 2, 1}));
 }
 
@@ -115,19 +114,24 @@ TEST(TcxAnchor, KeepsOursInOrderAmongForeignOnes) {
         continue;
       }
       foreign.clear();
-      for (auto& other : hook) if (!other.ours) foreign.push_back(other.program);
+      for (auto& other : hook)
+        if (!other.ours) foreign.push_back(other.program);
       TcxMember added{n, n + 100, true, int32_t(random() % 4)};
       Anchor anchor = anchorFor(added.priority, hook);
       auto at = std::ranges::find_if(hook, [&](auto& m) { return anchor.isLink ? m.kernelLink == anchor.id : m.program == anchor.id; });
-      if (anchor.where == Anchor::atEnd) at = hook.end();
-      else ASSERT_NE(at, hook.end());
+      if (anchor.where == Anchor::atEnd)
+        at = hook.end();
+      else
+        ASSERT_NE(at, hook.end());
       hook.insert(anchor.where == Anchor::after ? at + 1 : at, added);
       std::vector<uint32_t> foreignNow;
-      for (auto& other : hook) if (!other.ours) foreignNow.push_back(other.program);
+      for (auto& other : hook)
+        if (!other.ours) foreignNow.push_back(other.program);
       ASSERT_EQ(foreignNow, foreign);
     }
     std::vector<std::pair<int32_t, uint32_t>> ours;
-    for (auto& m : hook) if (m.ours) ours.emplace_back(m.priority, m.program);
+    for (auto& m : hook)
+      if (m.ours) ours.emplace_back(m.priority, m.program);
     ASSERT_TRUE(std::ranges::is_sorted(ours));
   }
 }
@@ -143,8 +147,10 @@ TEST(ProceedOn, KnowsItsVerdictsBothWaysAndNoOther) {
     bool known = name != "unknown";
     EXPECT_EQ(known, (code >= 0 && code <= 4) || code == 31) << code;
     if (known) {
-      KJ_IF_MAYBE(found, verdictNamed(name)) EXPECT_EQ(*found, code);
-      else ADD_FAILURE() << name;
+      KJ_IF_MAYBE (found, verdictNamed(name))
+        EXPECT_EQ(*found, code);
+      else
+        ADD_FAILURE() << name;
       EXPECT_EQ(proceedOnMask({&code, 1}), 1u << code);
     } else {
       EXPECT_NE(refusalOf([&] { proceedOnMask({&code, 1}); }), "");

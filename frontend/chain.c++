@@ -28,9 +28,7 @@ struct Verdict {
 constexpr Verdict VERDICTS[] = {{"aborted", 0}, {"drop", 1}, {"pass", 2}, {"tx", 3}, {"redirect", 4}, {"dispatcher_return", 31}};
 
 void requireFit(std::span<const Member> members) {
-  if (members.size() > limits::CHAIN_MEMBERS) {
-    refuse("no free dispatcher slots (all ", limits::CHAIN_MEMBERS, " occupied)");
-  }
+  if (members.size() > limits::CHAIN_MEMBERS) { refuse("no free dispatcher slots (all ", limits::CHAIN_MEMBERS, " occupied)"); }
   uint64_t tailCalls = 0;
   for (auto& member : members) tailCalls += 1 + uint64_t(member.tailCalls);
   if (tailCalls <= limits::TAIL_CALLS) return;

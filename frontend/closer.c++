@@ -15,7 +15,7 @@ namespace bpfman {
 struct Closer::Shared {
   std::mutex mutex;
   std::deque<int> queue;
-  size_t threads = 0, open = 0;         // open: handed over and not closed yet
+  size_t threads = 0, open = 0;  // open: handed over and not closed yet
 
   void work();
 };

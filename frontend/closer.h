@@ -13,15 +13,15 @@ namespace bpfman {
 class Closer {
  public:
   Closer();
-  ~Closer();                          // waits for nobody: what hangs, hangs on until the process ends
+  ~Closer();  // waits for nobody: what hangs, hangs on until the process ends
   KJ_DISALLOW_COPY(Closer);
 
   void close(kj::AutoCloseFd descriptor);
-  size_t waiting() const;             // handed over and not closed yet: grows only if a client wants it to
+  size_t waiting() const;  // handed over and not closed yet: grows only if a client wants it to
 
  private:
   struct Shared;
-  std::shared_ptr<Shared> shared;     // outlives us in threads that hang
+  std::shared_ptr<Shared> shared;  // outlives us in threads that hang
 };
 
 }  // namespace bpfman

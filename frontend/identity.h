@@ -13,8 +13,8 @@ namespace bpfman {
 
 struct Caller {
   uid_t uid;
-  std::vector<gid_t> gids;             // all of them: primary first, then the supplementary ones, none twice
-  pid_t pid;                           // for messages only: numbers are reused. 0: in another pid namespace
+  std::vector<gid_t> gids;  // all of them: primary first, then the supplementary ones, none twice
+  pid_t pid;                // for messages only: numbers are reused. 0: in another pid namespace
 };
 
 struct Identity {

@@ -25,7 +25,9 @@ class GuardedStream final : public kj::AsyncCapabilityStream {
     return fill({static_cast<kj::byte*>(buffer), minBytes, maxBytes, fds, maxFds}, {0, 0});
   }
 
-  kj::Promise<size_t> tryRead(void* buffer, size_t minBytes, size_t maxBytes) override { return inner->tryRead(buffer, minBytes, maxBytes); }
+  kj::Promise<size_t> tryRead(void* buffer, size_t minBytes, size_t maxBytes) override {
+    return inner->tryRead(buffer, minBytes, maxBytes);
+  }
   kj::Promise<void> write(const void* buffer, size_t size) override { return inner->write(buffer, size); }
   kj::Promise<void> write(kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> pieces) override { return inner->write(pieces); }
   kj::Promise<void> whenWriteDisconnected() override { return inner->whenWriteDisconnected(); }
@@ -68,8 +70,10 @@ class GuardedStream final : public kj::AsyncCapabilityStream {
               intake.closer().close(kj::mv(descriptor));
               if (wanted) descriptor = standIn();
             }
-            if (wanted) wish.fds[sum.capCount++] = kj::mv(descriptor);
-            else descriptor = nullptr;
+            if (wanted)
+              wish.fds[sum.capCount++] = kj::mv(descriptor);
+            else
+              descriptor = nullptr;
           }
           if (got.byteCount == 0 || sum.byteCount >= wish.minBytes) return sum;
           return fill(wish, sum);

@@ -77,7 +77,8 @@ SealedObject Intake::object(kj::AutoCloseFd descriptor) {
   int seals = fcntl(descriptor, F_GET_SEALS);
   if (seals < 0) {
     aside.close(kj::mv(descriptor));
-    refuse("the bytecode's descriptor is not a memfd: copy the object into one (memfd_create with MFD_ALLOW_SEALING), seal it and pass that");
+    refuse(
+        "the bytecode's descriptor is not a memfd: copy the object into one (memfd_create with MFD_ALLOW_SEALING), seal it and pass that");
   }
   if ((seals & SEALED) != SEALED) {
     refuse("the bytecode's memfd is not sealed: add F_SEAL_WRITE, F_SEAL_GROW, F_SEAL_SHRINK and F_SEAL_SEAL before passing it");
@@ -91,8 +92,10 @@ SealedObject Intake::object(kj::AutoCloseFd descriptor) {
 NamespaceTarget Intake::networkNamespace(kj::AutoCloseFd descriptor) {
   kj::String text = linkText(descriptor);
   if (!text.startsWith(NETNS.data()) || !text.endsWith("]")) {
-    if (harmless(descriptor)) descriptor = nullptr;
-    else aside.close(kj::mv(descriptor));
+    if (harmless(descriptor))
+      descriptor = nullptr;
+    else
+      aside.close(kj::mv(descriptor));
     refuse("the descriptor is not a network namespace: open the namespace's file, such as /run/netns/NAME or /proc/PID/ns/net");
   }
   uint64_t inode = strtoull(text.begin() + NETNS.size(), nullptr, 10);

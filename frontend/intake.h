@@ -15,7 +15,7 @@
 
 namespace bpfman {
 
-class SealedObject {                  // a memfd that nobody can change any more, 1 byte .. 16 MiB
+class SealedObject {  // a memfd that nobody can change any more, 1 byte .. 16 MiB
  public:
   SealedObject(kj::AutoCloseFd descriptor, uint64_t size) : owned(kj::mv(descriptor)), bytes(size) {}
   int fd() const { return owned.get(); }
@@ -26,23 +26,23 @@ class SealedObject {                  // a memfd that nobody can change any more
   uint64_t bytes;
 };
 
-class NamespaceTarget {               // a network namespace
+class NamespaceTarget {  // a network namespace
  public:
   NamespaceTarget(kj::AutoCloseFd descriptor, uint64_t inode) : owned(kj::mv(descriptor)), inode(inode) {}
   int fd() const { return owned.get(); }
   uint64_t nsid() const { return inode; }
-  bool ownedBy(uid_t uid) const;      // its user namespace was made by uid. Never true for root's: those are nobody's own
+  bool ownedBy(uid_t uid) const;  // its user namespace was made by uid. Never true for root's: those are nobody's own
 
  private:
   kj::AutoCloseFd owned;
   uint64_t inode;
 };
 
-class Upload {                        // bytecode that comes as a stream
+class Upload {  // bytecode that comes as a stream
  public:
-  explicit Upload(uint64_t size);     // announced: 1 byte .. 16 MiB
+  explicit Upload(uint64_t size);                  // announced: 1 byte .. 16 MiB
   void write(kj::ArrayPtr<const kj::byte> bytes);  // refuses one more than announced
-  SealedObject finish();              // once; all must have come
+  SealedObject finish();                           // once; all must have come
 
  private:
   kj::AutoCloseFd memfd;
@@ -51,7 +51,7 @@ class Upload {                        // bytecode that comes as a stream
 
 class Intake {
  public:
-  Intake();                           // opens /proc/self/fd: before the sandbox
+  Intake();  // opens /proc/self/fd: before the sandbox
 
   SealedObject object(kj::AutoCloseFd descriptor);
   NamespaceTarget networkNamespace(kj::AutoCloseFd descriptor);
@@ -59,7 +59,7 @@ class Intake {
   Closer& closer() { return aside; }
 
  private:
-  kj::AutoCloseFd links;              // /proc/self/fd
+  kj::AutoCloseFd links;  // /proc/self/fd
   Closer aside;
 
   kj::String linkText(int descriptor) const;

@@ -23,7 +23,7 @@ namespace {
 
 constexpr uint32_t bit(ProgramClass c) { return 1u << unsigned(c); }
 constexpr uint32_t bit(MapRight r) { return 1u << unsigned(r); }
-constexpr uid_t UNMAPPED = 65534;       // how a user of another user namespace looks
+constexpr uid_t UNMAPPED = 65534;  // how a user of another user namespace looks
 
 kj::String quoted(std::string_view text) { return kj::str('"', kj::heapString(text.data(), text.size()), '"'); }
 kj::String plain(std::string_view text) { return kj::heapString(text.data(), text.size()); }
@@ -80,9 +80,7 @@ std::vector<Grant> PolicyReader::read(kj::StringPtr text) {
   toml::table root;
   try {
     root = toml::parse(std::string_view(text.begin(), text.size()), std::string_view(name.begin(), name.size()));
-  } catch (const toml::parse_error& error) {
-    fail(error.source().begin, plain(error.description()));
-  }
+  } catch (const toml::parse_error& error) { fail(error.source().begin, plain(error.description())); }
   requireKeys(root, "the policy", {"roles", "grant"});
   if (auto node = root.get("roles")) {
     for (auto& [key, value] : tableOf(*node, "roles")) {
@@ -209,7 +207,7 @@ std::vector<Id> PolicyReader::idsOf(const toml::table& table, std::string_view k
       continue;
     }
     std::string text = textOf(entry, "a name (or number)");
-    KJ_IF_MAYBE(id, named(text)) {
+    KJ_IF_MAYBE (id, named(text)) {
       ids.push_back(*id);
     } else {
       fail(entry.source().begin, "there is no ", plain(key.substr(0, key.size() - 1)), " ", quoted(text));

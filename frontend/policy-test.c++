@@ -1,1 +1,242 @@
+#include "frontend/policy.h"
+
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <random>
+
+#include <kj/exception.h>
+
+#include "frontend/policy-reader.h"
+
+namespace bpfman {
+namespace {
+
+using T = schema::ProgramType;
+
+template <typename Do>
+std::string refusalOf(Do&& act) {
+  try {
+    act();
+  } catch (kj::Exception& error) { return error.getDescription().cStr(); }
+  return "";
+}
+
+Rights rightsOf(const char* text, uid_t uid, std::vector<gid_t> gids = {}) {
+  return Policy::parseText(text, "policy.toml").rightsOf({uid, std::move(gids), 1});
+}
+
+AttachTarget place(T type, kj::StringPtr interface) { return {type, interface, false, true, 77, 50}; }
+
+TEST(Policy, WithoutAFileLetsRootAdministrateAndNobodyElseDoAnything) {
+  Rights root = Policy::defaults().rightsOf({0, {0}, 1}), alice = Policy::defaults().rightsOf({1000, {1000}, 1});
+  EXPECT_TRUE(root.administrator());
+  EXPECT_EQ(root.maxMapBytes(), UINT64_MAX);
+  root.requireLoad(T::LSM);
+  root.requireAttach({T::XDP, "eth0", true, false, 1, 5});
+  root.requireUnload(1000);
+  root.requireMap(MapRight::write, 1000);
+  root.requireRoom(UINT32_MAX);
+  EXPECT_FALSE(alice.view());
+  EXPECT_EQ(alice.maxMapBytes(), 0u);
+  EXPECT_NE(refusalOf([&] { alice.requireView(); }), "");
+  EXPECT_NE(refusalOf([&] { alice.requireUnload(1000); }), "");
+  EXPECT_NE(refusalOf([&] { alice.requireMap(MapRight::read, 1000); }), "");
+  EXPECT_EQ(refusalOf([&] { alice.requireLoad(T::TRACEPOINT); }),
+            "permission denied: user 1000 has no role that may load type tracepoint (class observe); ask the administrator to add it in "
+            "/etc/bpfman/policy.toml");
+}
+
+TEST(Policy, TreatsAnEmptyDescriptorLikeNoFile) {
+  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  EXPECT_FALSE(Policy::parse(null, "p").rightsOf({1000, {}, 1}).view());
+  EXPECT_TRUE(Policy::parse(null, "p").rightsOf({0, {}, 1}).administrator());
+  close(null);
+}
+
+TEST(Policy, GivesAnOperatorHisOwnTargetsAndNothingElse) {
+  Rights alice = rightsOf(R"(
+[roles.lan]
+base = "operator"
+interfaces = ["eth*", "veth0"]
+priorities = [10, 100]
+max_programs = 3
+max_map_bytes = 1000
+[[grant]]
+users = [1000]
+roles = ["lan"]
+)",
+                          1000);
+  EXPECT_TRUE(alice.view());
+  EXPECT_FALSE(alice.administrator());
+  EXPECT_EQ(alice.roleNames(), std::vector<std::string>{"lan"});
+  alice.requireLoad(T::XDP);
+  alice.requireLoad(T::TCX);
+  for (T type : {T::TRACEPOINT, T::RAW_TRACEPOINT, T::TP_BTF, T::KPROBE, T::UPROBE, T::FENTRY, T::FEXIT, T::LSM}) {
+    EXPECT_NE(refusalOf([&] { alice.requireLoad(type); }), "");
+  }
+  alice.requireRoom(3);
+  EXPECT_NE(refusalOf([&] { alice.requireRoom(4); }), "");
+  EXPECT_EQ(alice.maxMapBytes(), 1000u);
+
+  alice.requireAttach(place(T::XDP, "eth17"));
+  alice.requireAttach(place(T::XDP, "veth0"));
+  for (auto interface : {"veth1", "lo", "", "xeth0"}) EXPECT_NE(refusalOf([&] { alice.requireAttach(place(T::XDP, interface)); }), "");
+  EXPECT_EQ(refusalOf([&] {
+              alice.requireAttach({T::XDP, "eth0", true, false, 1, 50});
+            }),
+            "permission denied: user 1000 has no role that may attach type xdp (class network) to interface eth0 in the host's network "
+            "namespace with priority 50; ask the administrator to add it in policy.toml");
+  EXPECT_NE(refusalOf([&] { alice.requireAttach({T::XDP, "eth0", true, true, 1, 50}); }), "");  // owning is not enough for the host's
+  EXPECT_NE(refusalOf([&] { alice.requireAttach({T::XDP, "eth0", false, false, 1, 50}); }), "");
+  for (int32_t priority : {9, 101}) EXPECT_NE(refusalOf([&] { alice.requireAttach({T::XDP, "eth0", false, true, 1, priority}); }), "");
+  for (int32_t priority : {10, 100}) alice.requireAttach({T::XDP, "eth0", false, true, 1, priority});
+
+  alice.requireUnload(1000);
+  EXPECT_NE(refusalOf([&] { alice.requireUnload(1001); }), "");
+  alice.requireMap(MapRight::read, 1000);
+  EXPECT_FALSE(alice.mayMap(MapRight::read, 1001));
+  EXPECT_FALSE(alice.mayMap(MapRight::descriptor, 1000));
+  EXPECT_FALSE(alice.mayMap(MapRight::write, 1000));
+}
+
+TEST(Policy, GivesTheBuiltInOperatorNoInterface) {
+  Rights alice = rightsOf("[[grant]]\nusers = [1000]\nroles = [\"operator\"]\n", 1000);
+  alice.requireLoad(T::XDP);
+  EXPECT_NE(refusalOf([&] { alice.requireAttach(place(T::XDP, "eth0")); }), "");
+}
+
+TEST(Policy, GivesAViewerAllMapsToReadAndNothingToChange) {
+  Rights bob = rightsOf("[[grant]]\nusers = [1001]\nroles = [\"viewer\"]\n", 1001);
+  bob.requireView();
+  bob.requireMap(MapRight::read, 1000);
+  EXPECT_FALSE(bob.mayMap(MapRight::descriptor, 1000));
+  EXPECT_NE(refusalOf([&] { bob.requireUnload(1001); }), "");
+  EXPECT_NE(refusalOf([&] { bob.requireLoad(T::XDP); }), "");
+  EXPECT_NE(refusalOf([&] { bob.requireRoom(1); }), "");
+  Rights blind = rightsOf("[roles.b]\nbase=\"viewer\"\nmap_rights=[]\n[[grant]]\nusers = [1001]\nroles = [\"b\"]\n", 1001);
+  EXPECT_TRUE(blind.view());
+  EXPECT_FALSE(blind.mayMap(MapRight::read, 1000));
+}
+
+// Two roles that each allow a half do not make a whole.
+TEST(Policy, LetsARequestPassOnlyByOneRoleThatAllowsAllOfIt) {
+  Rights alice = rightsOf(R"(
+roles.low = { base = "operator", interfaces = ["eth0"], priorities = [0, 9] }
+roles.wide = { base = "operator", interfaces = ["*"], priorities = [10, 20] }
+grant = [{ users = [1000], roles = ["low"] }, { groups = [50], roles = ["wide", "low"] }]
+)",
+                          1000, {50});
+  EXPECT_EQ(alice.roleNames(), (std::vector<std::string>{"low", "wide"}));
+  alice.requireAttach({T::TCX, "eth0", false, true, 1, 5});
+  alice.requireAttach({T::TCX, "eth1", false, true, 1, 15});
+  EXPECT_NE(refusalOf([&] { alice.requireAttach({T::TCX, "eth1", false, true, 1, 5}); }), "");
+}
+
+TEST(Policy, LooksUpUsersAndGroupsByName) {
+  const char* text = "[[grant]]\nusers = [\"nobody\"]\ngroups = [\"daemon\"]\nroles = [\"viewer\"]\n";
+  EXPECT_TRUE(rightsOf(text, 65534).view());
+  EXPECT_TRUE(rightsOf(text, 4242, {7, 1}).view());
+  EXPECT_FALSE(rightsOf(text, 4242, {7, 2}).view());
+  EXPECT_EQ(Policy::parseText(text, "p").notes().size(), 1u);  // 65534 is everybody's in a foreign user namespace
+}
+
+struct Mistake {
+  const char* text;
+  const char* place;
+  const char* reason;
+};
+
+class PolicyMistake : public testing::TestWithParam<Mistake> {};
+
+TEST_P(PolicyMistake, RefusesTheWholeFileWithItsPlaceAndReason) {
+  std::string refusal = refusalOf([] { rightsOf(GetParam().text, 0); });
+  EXPECT_EQ(refusal.find(std::string("policy.toml:") + GetParam().place + ": "), 0u) << refusal;
+  EXPECT_NE(refusal.find(GetParam().reason), std::string::npos) << refusal;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, PolicyMistake,
+    testing::Values(
+        Mistake{"[roles.a]\nbase = \"operator\"\nclases = []\n", "3:1", "unknown key \"clases\""},
+        Mistake{"rules = 1\n", "1:1", "unknown key"}, Mistake{"[[grant]]\nuser = [1]\nroles=[\"viewer\"]\n", "2:1", "unknown key \"user\""},
+        Mistake{"[roles.a]\nbase = 7\n", "2:8", "base must be a string"},
+        Mistake{"[roles.a]\nbase = \"king\"\n", "2:8", "not one of administrator, operator, viewer"},
+        Mistake{"[roles.a]\n", "1:1", "has no base"}, Mistake{"[roles.viewer]\nbase = \"viewer\"\n", "1:8", "built in"},
+        Mistake{"[roles.a]\nbase = \"operator\"\nclasses = \"network\"\n", "3:11", "must be an array"},
+        Mistake{"[roles.a]\nbase = \"operator\"\nclasses = [\"network\", \"all\"]\n", "3:23", "\"all\" in classes is not one of"},
+        Mistake{"[roles.a]\nbase = \"operator\"\npriorities = [5]\n", "3:14", "two numbers"},
+        Mistake{"[roles.a]\nbase = \"operator\"\npriorities = [5, 4]\n", "3:18", "between 5"},
+        Mistake{"[roles.a]\nbase = \"operator\"\npriorities = [-1, 4]\n", "3:15", "between 0"},
+        Mistake{"[roles.a]\nbase = \"operator\"\nmax_programs = 1.5\n", "3:16", "whole number"},
+        Mistake{"[roles.a]\nbase = \"operator\"\nnamespaces = [\"/run/netns/x\"]\n", "3:15", "named:PATH"},
+        Mistake{"[roles.a]\nbase = \"operator\"\nnamespaces = [\"named:/dev/null\"]\n", "3:15", "is not a network namespace"},
+        Mistake{"[roles.a]\nbase = \"operator\"\nnamespaces = [\"named:/proc/self/ns/mnt\"]\n", "3:15", "is not a network namespace"},
+        Mistake{"[roles.a]\nbase = \"operator\"\ninterfaces = [\"\"]\n", "3:15", "pattern"},
+        Mistake{"[roles.a]\nbase = \"viewer\"\nclasses = [\"control\"]\n", "3:1", "unknown key \"classes\""},
+        Mistake{"[roles.a]\nbase = \"viewer\"\nmap_rights = [\"write\"]\n", "3:14", "a viewer changes nothing"},
+        Mistake{"[roles.a]\nbase = \"administrator\"\ninterfaces = [\"eth0\"]\n", "3:1", "nothing limits"},
+        Mistake{"[[grant]]\nusers = [\"no-such-user\"]\nroles=[\"viewer\"]\n", "2:10", "there is no user \"no-such-user\""},
+        Mistake{"[[grant]]\ngroups = [\"no-such-group\"]\nroles=[\"viewer\"]\n", "2:11", "there is no group"},
+        Mistake{"[[grant]]\nusers = [-1]\nroles=[\"viewer\"]\n", "2:10", "between 0"},
+        Mistake{"[[grant]]\nusers = [4294967295]\nroles=[\"viewer\"]\n", "2:10", "between 0"},
+        Mistake{"[[grant]]\nusers = [true]\nroles=[\"viewer\"]\n", "2:10", "must be a string"},
+        Mistake{"[[grant]]\nusers = [1]\nroles=[\"netadmin\"]\n", "3:8", "unknown role \"netadmin\""},
+        Mistake{"[[grant]]\nusers = [1]\n", "1:1", "needs roles"},
+        Mistake{"[[grant]]\nroles=[\"viewer\"]\n", "1:1", "needs users or groups"},
+        Mistake{"[grant]\nusers = [1]\n", "1:1", "must be an array"}, Mistake{"[roles.a\n", "1:9", ""}));
+
+TEST(Policy, RefusesZeroBytesAndFilesThatAreTooLarge) {
+  int file = memfd_create("policy", MFD_CLOEXEC);
+  ASSERT_EQ(write(file, "# fine\n\0[[grant]]\n", 18), 18);
+  EXPECT_NE(refusalOf([&] { Policy::parse(file, "p"); }), "");
+  std::string text = "#" + std::string((1 << 20) - 1, 'x');
+  ASSERT_EQ(pwrite(file, text.data(), text.size(), 0), ssize_t(text.size()));
+  EXPECT_EQ(refusalOf([&] { Policy::parse(file, "p"); }), "");
+  ASSERT_EQ(pwrite(file, "x", 1, text.size()), 1);
+  EXPECT_NE(refusalOf([&] { Policy::parse(file, "p"); }).find("larger than"), std::string::npos);
+  close(file);
+}
+
+TEST(Policy, TakesANamedNamespaceByItsInode) {
+  struct stat status;
+  ASSERT_EQ(stat("/proc/self/ns/net", &status), 0);
+  Policy policy = Policy::parseText(R"(
+roles.a = { base = "operator", interfaces = ["*"], namespaces = ["named:/proc/self/ns/net", "named:/run/netns/not-there"] }
+grant = [{ users = [1000], roles = ["a"] }]
+)",
+                                    "p");
+  EXPECT_EQ(policy.notes().size(), 1u);
+  Rights alice = policy.rightsOf({1000, {}, 1});
+  alice.requireAttach({T::XDP, "eth0", false, false, status.st_ino, 5});
+  EXPECT_NE(refusalOf([&] { alice.requireAttach({T::XDP, "eth0", false, false, status.st_ino + 1, 5}); }), "");
+  EXPECT_NE(refusalOf([&] { alice.requireAttach({T::XDP, "eth0", false, true, status.st_ino + 1, 5}); }), "");  // `own` was not listed
+}
+
+// Whatever the text is, the answer is a policy or a refusal that names a place.
+TEST(Policy, SurvivesDamagedText) {
+  const std::string good =
+      "[roles.a]\nbase = \"operator\"\nclasses = [\"network\"]\npriorities = [1, 2]\n[[grant]]\nusers = [5]\nroles = [\"a\"]\n";
+  std::mt19937 random(3);
+  for (int round = 0; round < 3000; ++round) {
+    std::string text = good;
+    for (unsigned n = 0, count = 1 + random() % 4; n < count; ++n) {
+      size_t at = random() % text.size();
+      if (random() % 2)
+        text.erase(at, 1 + random() % 5);
+      else
+        text[at] = char(random() % 128);
+      if (text.empty()) text = "x";
+    }
+    std::string refusal = refusalOf([&] { Policy::parseText(kj::StringPtr(text.c_str(), text.size()), "p"); });
+    ASSERT_TRUE(refusal.empty() || refusal.starts_with("p:")) << refusal;
+  }
+}
+
+}  // namespace
+}  // namespace bpfman

@@ -36,7 +36,7 @@ Policy Policy::defaults(kj::StringPtr name) {
   Policy policy;
   policy.name = name.cStr();
   Grant root{{0}, {}, {builtInRole("administrator")}};
-  KJ_IF_MAYBE(gid, groupNamed("bpfman")) { root.groups.push_back(*gid); }
+  KJ_IF_MAYBE (gid, groupNamed("bpfman")) { root.groups.push_back(*gid); }
   policy.grants.push_back(std::move(root));
   return policy;
 }

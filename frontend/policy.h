@@ -13,7 +13,7 @@
 
 namespace bpfman {
 
-struct Grant {                          // who has which roles
+struct Grant {  // who has which roles
   std::vector<uid_t> users;
   std::vector<gid_t> groups;
   std::vector<std::shared_ptr<const Role>> roles;

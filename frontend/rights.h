@@ -24,8 +24,8 @@ kj::StringPtr nameOf(schema::ProgramType type);
 enum class MapRight : uint8_t { read, descriptor, write, count };
 
 struct NamedNamespace {
-  std::string path;                   // as the policy has it
-  uint64_t nsid;                      // its inode when the policy was read
+  std::string path;                       // as the policy has it
+  uint64_t nsid;                          // its inode when the policy was read
   std::shared_ptr<kj::AutoCloseFd> held;  // so that no other namespace gets that inode
 };
 
@@ -33,11 +33,11 @@ struct Role {
   enum Base : uint8_t { administrator, operator_, viewer };
   std::string name;
   Base base = viewer;
-  uint32_t classes = 0;               // bit = ProgramClass
+  uint32_t classes = 0;                 // bit = ProgramClass
   std::vector<std::string> interfaces;  // globs
   bool ownNamespaces = false, hostNamespace = false;
   std::vector<NamedNamespace> namespaces;
-  uint32_t mapRights = 0;             // bit = MapRight
+  uint32_t mapRights = 0;  // bit = MapRight
   int32_t minPriority = 0, maxPriority = limits::PRIORITY_MAX;
   uint32_t maxPrograms = limits::OPERATOR_PROGRAMS;
   uint64_t maxMapBytes = limits::OPERATOR_MAP_BYTES;
@@ -45,11 +45,11 @@ struct Role {
 
 struct AttachTarget {
   schema::ProgramType type;
-  kj::StringPtr interface;            // network types only, as the kernel names it
+  kj::StringPtr interface;  // network types only, as the kernel names it
   bool hostNetns = true;
-  bool ownNetns = false;              // the caller owns it: NamespaceTarget::ownedBy(uid)
+  bool ownNetns = false;  // the caller owns it: NamespaceTarget::ownedBy(uid)
   uint64_t nsid = 0;
-  int32_t priority = 0;               // XDP and TCX
+  int32_t priority = 0;  // XDP and TCX
 };
 
 class Rights {
@@ -65,7 +65,7 @@ class Rights {
   void requireRoom(uint32_t programs) const;  // how many he would then have, of all his loads
   uint64_t maxMapBytes() const;               // for the grant of one load; an administrator's: no limit but the ceiling
   void requireAttach(const AttachTarget& target) const;
-  void requireUnload(uid_t owner) const;      // also detach; also attaching a program that is loaded already
+  void requireUnload(uid_t owner) const;  // also detach; also attaching a program that is loaded already
   bool mayMap(MapRight right, uid_t owner) const;
   void requireMap(MapRight right, uid_t owner) const;
   // Of the maps of that owner's programs. A descriptor that can write needs `descriptor` and `write`.

@@ -32,8 +32,7 @@ bool Statement::step() {
 }
 
 void Statement::run() {
-  while (step()) {
-  }
+  while (step()) {}
   check(sqlite3_reset(handle.get()));
 }
 

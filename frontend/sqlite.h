@@ -17,9 +17,9 @@ struct Blob {
 };
 
 struct SqliteError {
-  int code;                             // extended: SQLITE_FULL, SQLITE_CORRUPT, SQLITE_IOERR_…
+  int code;  // extended: SQLITE_FULL, SQLITE_CORRUPT, SQLITE_IOERR_…
   std::string text;
-  int system = 0;                       // errno of a failed system call, or 0
+  int system = 0;  // errno of a failed system call, or 0
   int primary() const { return code & 0xff; }
 };
 
@@ -35,8 +35,8 @@ class Statement {
     (bind(++position, values), ...);
     return *this;
   }
-  bool step();                          // true: there is a row
-  void run();                           // to its end
+  bool step();                                      // true: there is a row
+  void run();                                       // to its end
   bool empty() const { return handle == nullptr; }  // it was only white space
 
   int64_t number(int column) const { return sqlite3_column_int64(handle.get(), column); }
@@ -60,10 +60,10 @@ class Database {
   Database(const std::string& path, int flags);  // SQLITE_OPEN_*
 
   Statement prepare(std::string_view sql) { return Statement(handle.get(), sql); }
-  Statement& kept(const char* sql);     // prepared once. sql: a constant, known by its address
-  void run(const char* sql);            // constant text: one or several statements
-  int64_t number(const char* sql);      // the first column of the first row; 0 without a row
-  void keepLog();                       // closing it then leaves its files as they are
+  Statement& kept(const char* sql);  // prepared once. sql: a constant, known by its address
+  void run(const char* sql);         // constant text: one or several statements
+  int64_t number(const char* sql);   // the first column of the first row; 0 without a row
+  void keepLog();                    // closing it then leaves its files as they are
   bool inTransaction() const { return !sqlite3_get_autocommit(handle.get()); }
   bool readOnly() const { return sqlite3_db_readonly(handle.get(), "main") == 1; }
 
