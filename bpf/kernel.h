@@ -58,7 +58,6 @@ struct bpf_map {
 };
 struct bpf_array { struct bpf_map map; __u32 elem_size; void* pptrs[1]; };
 struct bpf_htab { struct bpf_map map; __u32 n_buckets, elem_size; };
-struct bpf_htab___locked { int* map_locked[8]; };    // gone in 6.16
 struct bucket { void* head; };
 
 // Links. attach_type moved from the several kinds into bpf_link in 6.17.

@@ -173,7 +173,7 @@ static __u64 hashBytes(struct bpf_map* map) {
   __u64 cpus = possibleCpus(), entries = map->max_entries + (perCpu || lru ? 0 : cpus);
   __u64 bytes = bpf_core_type_size(struct bpf_htab) + bpf_core_type_size(struct bucket) * BPF_CORE_READ(table, n_buckets) +
                 BPF_CORE_READ(table, elem_size) * entries;
-  if (bpf_core_field_exists(struct bpf_htab___locked, map_locked)) bytes += 4 * 8 * cpus;
+  bytes += 4 * 8 * cpus;   // locks, which the kernel still counts where it no longer has them
   if (perCpu) return bytes + ((map->value_size + 7UL) & ~7UL) * cpus * entries;
   return lru ? bytes : bytes + sizeof(void*) * cpus;
 }

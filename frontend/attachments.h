@@ -15,7 +15,7 @@ namespace bpfman {
 
 struct Attachment {
   uint32_t programId = 0, linkId = 0;     // linkId: the kernel's; 0: without a link
-  std::string hook, target;
+  std::string hook = {}, target = {};
   uint32_t ifindex = 0;
   uint64_t nsid = 0;
   int32_t position = -1;
@@ -25,8 +25,8 @@ struct Attachment {
 // A network namespace, as its rtnetlink socket showed it.
 struct NetnsView {
   uint64_t nsid = 0;                      // inode
-  std::vector<Interface> interfaces;
-  std::vector<TcFilter> filters;
+  std::vector<Interface> interfaces = {};
+  std::vector<TcFilter> filters = {};
 };
 
 // The answer to one wire::Query: what runs at one hook of one interface or cgroup, in this order.
@@ -35,8 +35,8 @@ struct HookView {
   uint64_t nsid = 0;                      // of an interface's hook
   uint32_t ifindex = 0;
   uint64_t cgroupId = 0;                  // of a cgroup's hook
-  std::string cgroupPath;
-  std::vector<uint32_t> programIds, linkIds;   // linkIds: as many as programs (0: without a link), or none where the kernel tells none
+  std::string cgroupPath = {};
+  std::vector<uint32_t> programIds = {}, linkIds = {};   // linkIds: as many as programs (0: without a link), or none where the kernel tells none
 };
 
 struct AttachmentSources {
