@@ -81,10 +81,6 @@ int attach(Session& session, const AttachArguments& arguments, SetPlace setPlace
   return 0;
 }
 
-void addInterface(CLI::App& app, AttachArguments& arguments) {
-  app.add_option("INTERFACE,-i,--iface", arguments.interface, "The interface's name")->required();
-}
-
 void addOrder(CLI::App& app, AttachArguments& arguments) {
   app.add_option("-p,--priority", arguments.priority, "Lower runs first, from 0")->required()->check(CLI::Range(0, INT32_MAX));
   app.add_option("-n,--netns", arguments.netns, "PATH of the interface's network namespace (default: the host's)");
@@ -92,12 +88,13 @@ void addOrder(CLI::App& app, AttachArguments& arguments) {
 
 }  // namespace
 
-void addAttachKinds(CLI::App& parent, bool programFirst, Command& chosen) {
+void addAttachKinds(CLI::App& parent, Words words, Command& chosen) {
   auto arguments = std::make_shared<AttachArguments>();
-  if (programFirst) parent.add_option("PROGRAM", arguments->program, "The program's id")->required();
+  if (words == Words::byOption) parent.add_option("PROGRAM", arguments->program, "The program's id")->required();
+  auto named = [words](std::string place, const char* options) { return words == Words::byPlace ? place : place + "," + options; };
   auto add = [&](const char* name, const char* description, SetPlace setPlace) -> CLI::App& {
     auto& app = *parent.add_subcommand(name, description);
-    if (!programFirst) app.add_option("PROGRAM", arguments->program, "The program's id")->required();
+    if (words == Words::byPlace) app.add_option("PROGRAM", arguments->program, "The program's id")->required();
     addRepeated(app, "-m,--metadata", arguments->metadata, "KEY=VALUE, kept with the link; may be repeated");
     addOutput(app, arguments->output);
     app.callback([arguments, setPlace, &chosen] {
@@ -107,20 +104,20 @@ void addAttachKinds(CLI::App& parent, bool programFirst, Command& chosen) {
   };
 
   auto& xdp = add("xdp", "To an interface, before the network stack", setXdp);
-  addInterface(xdp, *arguments);
+  xdp.add_option(named("INTERFACE", "-i,--iface"), arguments->interface, "The interface's name")->required();
   addOrder(xdp, *arguments);
   addRepeated(xdp, "--proceed-on", arguments->proceedOn, "VERDICT[,...] after which the next program runs (pass,dispatcher_return)");
 
   auto& tcx = add("tcx", "To an interface's ingress or egress", setTcx);
-  addInterface(tcx, *arguments);
-  tcx.add_option("DIRECTION,-d,--direction", arguments->direction, "ingress or egress")->required();
+  tcx.add_option(named("INTERFACE", "-i,--iface"), arguments->interface, "The interface's name")->required();
+  tcx.add_option(named("DIRECTION", "-d,--direction"), arguments->direction, "ingress or egress")->required();
   addOrder(tcx, *arguments);
 
   add("tracepoint", "To a tracepoint of the kernel", setTracepoint)
-      .add_option("TRACEPOINT,-t,--tracepoint", arguments->tracepoint, "GROUP/NAME")
+      .add_option(named("TRACEPOINT", "-t,--tracepoint"), arguments->tracepoint, "GROUP/NAME")
       ->required();
   add("raw_tp", "To a raw tracepoint", setRawTracepoint)
-      .add_option("TRACEPOINT,-t,--tracepoint", arguments->tracepoint, "NAME (default: the one in the program's section)");
+      .add_option(named("TRACEPOINT", "-t,--tracepoint"), arguments->tracepoint, "NAME (default: the one in the program's section)");
   add("tp_btf", "To the tracepoint that was fixed at load", setTpBtf);
 
   for (auto kind : {"tc", "kprobe", "uprobe", "fentry", "fexit", "lsm"}) {

@@ -6,13 +6,16 @@
 
 namespace bpfman {
 
-void addProgramLoad(CLI::App& app, Command& chosen);  // file PATH
+// How the words of a command are told apart: by their place, or (bpfman 0.6) also by an option.
+enum class Words { byPlace, byOption };
+
+void addProgramLoad(CLI::App& app, Words words, Command& chosen);  // file PATH
 void addProgramList(CLI::App& app, const char* name, Command& chosen);
 void addProgramGet(CLI::App& app, const char* name, Command& chosen);
 void addProgramUnload(CLI::App& app, Command& chosen);
 void addProgramDelete(CLI::App& app, Command& chosen);
 
-void addAttachKinds(CLI::App& app, bool programFirst, Command& chosen);  // programFirst: `attach ID xdp` of the older grammar
+void addAttachKinds(CLI::App& app, Words words, Command& chosen);  // byOption: `attach ID xdp`
 void addLinkList(CLI::App& app, const char* name, Command& chosen);
 void addLinkGet(CLI::App& app, const char* name, Command& chosen);
 void addLinkDetach(CLI::App& app, const char* name, Command& chosen);

@@ -61,9 +61,9 @@ TEST_F(CommandLine, Load) {
       {"program load file --programs raw_tp:x $D/a.o --programs tp_btf:y:sched_switch,tcx:z",
        "load $D/a.o raw_tp:x: tp_btf:y:sched_switch tcx:z: 4 bytes sealed"},
       {"program load file $D/a.o --programs xdp:p -g w=0x01ff -g v=02 -m a=b -m c=d=e -a edge --map-owner-id 40",
-       "load $D/a.o xdp:p: global w=[1, 255] global v=[2] metadata a=b,c=d=e application edge owner 40 4 bytes sealed"},
+       "load $D/a.o xdp:p: global w=1, 255 global v=2 metadata a=b,c=d=e application edge owner 40 4 bytes sealed"},
       {"program load file $D/a.o --programs xdp:p --global w=01 --metadata a= --application e --output text",
-       "load $D/a.o xdp:p: global w=[1] metadata a= application e 4 bytes sealed"},
+       "load $D/a.o xdp:p: global w=1 metadata a= application e 4 bytes sealed"},
       {"load file -p $D/a.o --programs xdp:pass", "load $D/a.o xdp:pass: 4 bytes sealed"},
       {"load file --programs xdp:pass --path $D/a.o -m k=v", "load $D/a.o xdp:pass: metadata k=v 4 bytes sealed"},
   });
@@ -98,7 +98,7 @@ TEST_F(CommandLine, ProgramList) {
       {"list programs --unattached --all", "list all types  application  metadata  unattached"},
   });
   refuses({
-      {"program list --attached --unattached", "--unattached excludes --attached"},
+      {"program list --attached --unattached", "--attached excludes --unattached"},
       {"program list 5", "unexpected argument: 5"},
       {"program list -l 'a b'", "selector \"a b\": expected"},
       {"program list -m a", "--metadata-selector \"a\": expected KEY=VALUE"},

@@ -25,7 +25,7 @@ CLI::App& group(CLI::App& parent, const char* name, const char* description) { r
 
 void addProgram(CLI::App& app, Command& chosen) {
   auto& program = group(app, "program", "Load, list, show, unload programs");
-  addProgramLoad(group(program, "load", "Load programs"), chosen);
+  addProgramLoad(group(program, "load", "Load programs"), Words::byPlace, chosen);
   addProgramList(program, "list", chosen);
   addProgramGet(program, "get", chosen);
   addProgramUnload(program, chosen);
@@ -34,7 +34,7 @@ void addProgram(CLI::App& app, Command& chosen) {
 
 void addLink(CLI::App& app, Command& chosen) {
   auto& link = group(app, "link", "Attach programs; list, show, detach links");
-  addAttachKinds(group(link, "attach", "Attach a program"), false, chosen);
+  addAttachKinds(group(link, "attach", "Attach a program"), Words::byPlace, chosen);
   addLinkList(link, "list", chosen);
   addLinkGet(link, "get", chosen);
   addLinkDetach(link, "detach", chosen);
@@ -43,8 +43,8 @@ void addLink(CLI::App& app, Command& chosen) {
 
 // The grammar of bpfman 0.6: verbs first. Not shown in the help; hidden last, because what is added to a hidden group is hidden too.
 void addOlder(CLI::App& app, Command& chosen) {
-  addProgramLoad(group(app, "load", "Load programs"), chosen);
-  addAttachKinds(group(app, "attach", "Attach a program"), true, chosen);
+  addProgramLoad(group(app, "load", "Load programs"), Words::byOption, chosen);
+  addAttachKinds(group(app, "attach", "Attach a program"), Words::byOption, chosen);
   addProgramUnload(app, chosen);
   addLinkDetach(app, "detach", chosen);
   auto& list = group(app, "list", "List programs or links");

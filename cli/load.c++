@@ -74,10 +74,10 @@ int load(Session& session, const LoadArguments& arguments) {
 
 }  // namespace
 
-void addProgramLoad(CLI::App& parent, Command& chosen) {
+void addProgramLoad(CLI::App& parent, Words words, Command& chosen) {
   auto arguments = std::make_shared<LoadArguments>();
   auto& app = *parent.add_subcommand("file", "Load programs from an object file");
-  app.add_option("PATH,-p,--path", arguments->path, "The object file (at most 16 MiB)")->required();
+  app.add_option(words == Words::byPlace ? "PATH" : "PATH,-p,--path", arguments->path, "The object file (at most 16 MiB)")->required();
   addRepeated(app, "--programs", arguments->programs, "TYPE:NAME[:ATTACH_FUNC][,...]: what to load; may be repeated")->required();
   addRepeated(app, "-g,--global", arguments->globals, "NAME=HEX: a global variable's value, byte by byte; may be repeated");
   addRepeated(app, "-m,--metadata", arguments->metadata, "KEY=VALUE; may be repeated");

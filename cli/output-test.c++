@@ -51,7 +51,7 @@ TEST_F(Output, ProgramAsJson) {
                   R"("has_memlock":true,"frozen":false,"pin_path":"/run/bpfman/fs/maps/40/packet_counters_by_cpu",)"
                   R"("present":true}],"map_used_by":[40,41]}})";
   EXPECT_EQ(compact(outcome.out), expected);
-  EXPECT_EQ(outcome.out.substr(0, 46), "{\n  \"record\": {\n    \"program_id\": 40,\n    \"load");
+  EXPECT_EQ(outcome.out.substr(0, 47), "{\n  \"record\": {\n    \"program_id\": 40,\n    \"load");
   std::ofstream(daemon.runtimeDir() + "/a.o") << "ELF!";
   auto loaded = daemon.bpfman("program load file " + daemon.runtimeDir() + "/a.o --programs xdp:x -o json");
   EXPECT_EQ(compact(loaded.out), R"({"programs":[)" + expected + "]}");
