@@ -18,7 +18,7 @@ constexpr size_t NEAR = 4;                       // changes at most, for a near 
 constexpr uint32_t NEWEST_KIND = BTF_KIND_ENUM64;
 
 std::vector<char> readWhole(int descriptor) {
-  std::vector<char> all(8 << 20);
+  std::vector<char> all(256 << 10);
   for (size_t used = 0;;) {
     if (used == all.size()) {
       KJ_REQUIRE(used < MAX_BTF, "the kernel's BTF is larger than 128 MiB");
