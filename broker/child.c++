@@ -1,0 +1,94 @@
+#include "broker/child.h"
+
+#include <fcntl.h>
+#include <kj/debug.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace bpfman {
+
+namespace {
+
+// Out of the way first, as a source may have the number that another is to get.
+void arrange(int null, int log, kj::ArrayPtr<const int> layout) {
+  int sources[16], count = 0;
+  for (int source : {null, log, log}) sources[count++] = source;
+  for (int source : layout) sources[count++] = source;
+  for (int i = 0; i < count; ++i) KJ_SYSCALL(sources[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, 256));
+  for (int i = 0; i < count; ++i) KJ_SYSCALL(dup2(sources[i], i));
+  KJ_SYSCALL(syscall(SYS_close_range, count, ~0u, CLOSE_RANGE_CLOEXEC));  // not at once: one is the binary
+}
+
+// pivot_root wants a mount of this namespace: the working directory moves along into a new one, a descriptor does not.
+void takeRoot(int root) {
+  KJ_SYSCALL(fchdir(root));
+  KJ_SYSCALL(unshare(CLONE_NEWNS));
+  KJ_SYSCALL(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
+  KJ_SYSCALL(syscall(SYS_pivot_root, ".", "."));
+  KJ_SYSCALL(umount2(".", MNT_DETACH));
+}
+
+void limit(__rlimit_resource what, rlim_t most) {
+  rlimit now;
+  KJ_SYSCALL(getrlimit(what, &now));
+  now.rlim_cur = now.rlim_max = kj::min(most, now.rlim_max);
+  KJ_SYSCALL(setrlimit(what, &now));
+}
+
+void resetSignals() {
+  for (int number = 1; number < 32; ++number) signal(number, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  KJ_SYSCALL(sigprocmask(SIG_SETMASK, &none, nullptr));
+}
+
+[[noreturn]] void run(const ChildSpec& spec, int null, int log, kj::ArrayPtr<const int> layout, pid_t parent) {
+  resetSignals();
+  KJ_SYSCALL(setsid());
+  umask(077);
+  if (spec.root >= 0) takeRoot(spec.root);
+  KJ_SYSCALL(chdir("/"));
+  int binary;
+  KJ_SYSCALL(binary = fcntl(spec.binary, F_DUPFD_CLOEXEC, 256));
+  arrange(null, log, layout);
+  limit(RLIMIT_CORE, 0);
+  limit(RLIMIT_NOFILE, spec.descriptors);
+  become(spec.who, spec.capabilities);
+  if (!spec.forks) limit(RLIMIT_NPROC, 0);      // after the uid change, which would count it against exec
+  KJ_SYSCALL(prctl(PR_SET_PDEATHSIG, SIGKILL)); // likewise: a uid change clears it
+  KJ_REQUIRE(getppid() == parent, "the broker is gone");
+  char* const arguments[] = {const_cast<char*>(spec.name), nullptr};
+  char* const environment[] = {nullptr};
+  KJ_SYSCALL(syscall(SYS_execveat, binary, "", arguments, environment, AT_EMPTY_PATH), spec.name);
+  KJ_UNREACHABLE;
+}
+
+}  // namespace
+
+Started start(const ChildSpec& spec, int null, kj::ArrayPtr<const int> layout) {
+  int log[2], pidfd;
+  KJ_SYSCALL(pipe2(log, O_CLOEXEC));
+  kj::AutoCloseFd read(log[0]), write(log[1]);
+  KJ_SYSCALL(fcntl(log[0], F_SETFL, O_NONBLOCK));
+  pid_t parent = getpid(), pid;
+  KJ_SYSCALL(pid = fork());
+  if (pid == 0) {
+    auto failure = kj::runCatchingExceptions([&]() { run(spec, null, log[1], layout, parent); });
+    KJ_IF_MAYBE(exception, failure) {
+      auto text = kj::str("can't start: ", exception->getDescription(), "\n");
+      (void)!::write(STDERR_FILENO, text.begin(), text.size());
+    }
+    _exit(127);
+  }
+  KJ_SYSCALL(pidfd = syscall(SYS_pidfd_open, pid, 0));
+  return {pid, kj::AutoCloseFd(pidfd), kj::mv(read)};
+}
+
+}  // namespace bpfman

@@ -1,0 +1,156 @@
+#include "broker/house.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <kj/debug.h>
+#include <pwd.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+
+namespace bpfman {
+
+namespace {
+
+constexpr rlim_t FRONTEND_DESCRIPTORS = 65536;
+
+Identity identityOf(const char* name, uid_t otherwise) {
+  if (passwd* user = getpwnam(name)) {
+    if (user->pw_uid == 0 || user->pw_gid == 0) KJ_FAIL_REQUIRE(kj::str("user ", name, " is root, or in its group"));
+    return {user->pw_uid, user->pw_gid};
+  }
+  if (passwd* other = getpwuid(otherwise))
+    KJ_FAIL_REQUIRE(kj::str("uid ", otherwise, " belongs to ", other->pw_name, ": choose another users.base_uid, or add the user ", name));
+  return {otherwise, otherwise};
+}
+
+gid_t socketGroup(kj::StringPtr wanted) {
+  if (group* found = getgrnam(wanted.size() ? wanted.cStr() : "bpfman")) return found->gr_gid;
+  if (wanted.size()) KJ_FAIL_REQUIRE(kj::str("there is no group \"", wanted, "\" (users.socket_group)"));
+  return 0;
+}
+
+// The lock goes when we go, however that happens: children close it at exec.
+kj::AutoCloseFd lockAgainstOthers(kj::StringPtr runtimeDir) {
+  auto lock = openFile(kj::str(runtimeDir, "/lock"), O_RDWR | O_CREAT | O_NOFOLLOW);
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    char pid[32] = {};
+    (void)!pread(lock.get(), pid, sizeof pid - 1, 0);
+    KJ_FAIL_REQUIRE(kj::str("another bpfmand runs in ", runtimeDir, ": pid ", static_cast<const char*>(pid)));
+  }
+  kj::String pid = kj::str(getpid());
+  KJ_SYSCALL(ftruncate(lock.get(), 0));
+  KJ_SYSCALL(pwrite(lock.get(), pid.begin(), pid.size(), 0));
+  return lock;
+}
+
+template <typename T>
+kj::AutoCloseFd sealed(const char* name, const T& content) {
+  int descriptor;
+  KJ_SYSCALL(descriptor = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  kj::AutoCloseFd memfd(descriptor);
+  KJ_REQUIRE(pwrite(descriptor, &content, sizeof content, 0) == sizeof content, "memfd", strerror(errno));
+  KJ_SYSCALL(fcntl(descriptor, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
+  return memfd;
+}
+
+wire::FrontendOptions optionsFor(const Options& options) {
+  wire::FrontendOptions result{};
+  auto put = [](auto& field, kj::StringPtr text) {
+    KJ_REQUIRE(text.size() < sizeof field, "path is too long", text);
+    memcpy(field, text.begin(), text.size());
+  };
+  put(result.runtimeDir, options.runtimeDir);
+  put(result.stateDir, options.stateDir);
+  put(result.policyPath, options.policyPath);
+  result.poolSize = options.poolSize;
+  result.maxConnections = options.maxConnections;
+  result.maxCalls = options.maxCalls;
+  result.verifierSeconds = options.verifierSeconds;
+  result.maxMapBytes = options.ceiling.maxMapBytes;
+  return result;
+}
+
+kj::String directoryOfThisProgram() {
+  char path[PATH_MAX] = {};
+  KJ_SYSCALL(readlink("/proc/self/exe", path, sizeof path - 1));
+  *strrchr(path, '/') = 0;
+  return kj::str(static_cast<const char*>(path));
+}
+
+uint32_t possibleCpus() {
+  auto file = openFile("/sys/devices/system/cpu/possible", O_RDONLY);
+  char list[4096] = {};
+  KJ_SYSCALL(read(file.get(), list, sizeof list - 1));
+  return countCpus(static_cast<const char*>(list));
+}
+
+// Later we may not raise it any more.
+void raiseDescriptorLimit() {
+  rlimit limit;
+  KJ_SYSCALL(getrlimit(RLIMIT_NOFILE, &limit));
+  if (limit.rlim_max >= FRONTEND_DESCRIPTORS) return;
+  limit.rlim_max = FRONTEND_DESCRIPTORS;
+  (void)!setrlimit(RLIMIT_NOFILE, &limit);      // a container may forbid it: then the frontend has fewer
+}
+
+}  // namespace
+
+void House::readPolicy() {
+  int descriptor = open(policyPath.cStr(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0 && errno != ENOENT) KJ_FAIL_REQUIRE(kj::str(policyPath, ": ", strerror(errno)));
+  bool exists = descriptor >= 0;
+  policy = exists ? kj::AutoCloseFd(descriptor) : openFile("/dev/null", O_RDONLY);
+  if (!ownSocket) return;
+  KJ_SYSCALL(fchmodat(AT_FDCWD, socketPath.cStr(), exists ? 0666 : 0660, 0), socketPath);
+}
+
+House furnish(Options options) {
+  House house;
+  auto activated = takeActivatedSocket();
+  house.null = openFile("/dev/null", O_RDWR);
+  if (const char* socket = getenv("NOTIFY_SOCKET")) house.notifySocket = kj::str(socket);
+  house.frontend = identityOf("bpfman", options.baseUid);
+  house.worker = identityOf("bpfman-worker", options.baseUid + 1);
+  house.loader = identityOf("bpfman-loader", options.baseUid + 2);
+  gid_t group = socketGroup(options.socketGroup);
+  raiseDescriptorLimit();
+
+  if (options.childrenDir.size() == 0) options.childrenDir = directoryOfThisProgram();
+  house.frontendBinary = openFile(kj::str(options.childrenDir, "/bpfman-frontend"), O_PATH);
+  house.workerBinary = openFile(kj::str(options.childrenDir, "/bpfman-worker"), O_PATH);
+  house.loaderBinary = openFile(kj::str(options.childrenDir, "/bpfman-loader"), O_PATH);
+
+  ownDirectory(options.runtimeDir, {0, 0}, 0755);
+  char real[PATH_MAX];                          // as mountinfo has it
+  KJ_REQUIRE(realpath(options.runtimeDir.cStr(), real) != nullptr, options.runtimeDir, strerror(errno));
+  options.runtimeDir = kj::str(static_cast<const char*>(real));
+  house.lock = lockAgainstOthers(options.runtimeDir);
+  house.bpffs = mountBpffs(kj::str(options.runtimeDir, "/fs"), house.worker);
+  house.programsDir = ownDirectory(kj::str(options.runtimeDir, "/programs"), house.frontend, 0755);
+  house.stateDir = ownDirectory(options.stateDir, house.frontend, 0700);
+
+  house.tracefs = openTracefs();
+  house.cgroups = openCgroups();
+  house.hostNetwork = openFile("/proc/self/ns/net", O_RDONLY);
+  options.ceiling.possibleCpus = possibleCpus();
+  house.ceiling = sealed("ceiling", options.ceiling);
+  house.frontendOptions = sealed("options", optionsFor(options));
+
+  house.socketPath = kj::mv(options.socketPath);
+  house.policyPath = kj::mv(options.policyPath);
+  house.ownSocket = activated == nullptr;
+  KJ_IF_MAYBE(socket, activated) house.listener = kj::mv(*socket);
+  else house.listener = listenAt(house.socketPath, group);
+  house.readPolicy();
+  return house;
+}
+
+}  // namespace bpfman

@@ -1,0 +1,44 @@
+// bpfmand: started by root, parent of all. It prepares what needs root once, keeps what starting a child again needs, and decides
+// nothing about eBPF.
+#include <fcntl.h>
+#include <kj/debug.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "broker/house.h"
+#include "broker/privileges.h"
+#include "broker/supervise.h"
+#include "seccomp/confine.h"
+
+namespace bpfman {
+
+// 0, 1 and 2 exist, and nothing else that our parent forgot (but systemd's socket) reaches us or our children.
+static void tidyDescriptors() {
+  int descriptor = 0;
+  while (descriptor < 3) KJ_SYSCALL(descriptor = open("/dev/null", O_RDWR));
+  close(descriptor);
+  KJ_SYSCALL(close_range(getenv("LISTEN_PID") ? 4 : 3, ~0u, 0));
+}
+
+static int run(int argc, char* argv[]) {
+  Options options = Options::parse(argc, argv);     // trusted input only: argv and root's own configuration
+  if (geteuid() != 0) KJ_FAIL_REQUIRE("bpfmand has to be started by root");
+  tidyDescriptors();
+  House house = furnish(kj::mv(options));           // directories, bpffs, sockets, users, the children's binaries
+  Supervisor supervisor(house);
+  noCoreDumps();
+  dropBroker();                                     // what is left: enough to start a child, and to enter a network namespace
+  enterPolicy(seccomp::BROKER_POLICY);              // mounting, listening and executing by name are over for good
+  supervisor.startFrontend();                       // after that, so that the first one lives as the tenth
+  return supervisor.run();
+}
+
+}  // namespace bpfman
+
+int main(int argc, char* argv[]) try {
+  return bpfman::run(argc, argv);
+} catch (const kj::Exception& problem) {
+  fprintf(stderr, "bpfmand: %s\n", problem.getDescription().cStr());
+  return 1;
+}

@@ -1,0 +1,129 @@
+// What the frontend may ask of the broker: schema/broker.h says what each operation takes and returns.
+#include <fcntl.h>
+#include <kj/debug.h>
+#include <linux/netlink.h>
+#include <linux/perf_event.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "broker/supervise.h"
+
+namespace bpfman {
+
+using wire::BrokerOp;
+
+// In the order of BrokerOp.
+const Supervisor::Operation Supervisor::OPERATIONS[] = {
+    {BrokerOp::startWorker, true, &Supervisor::startWorker},
+    {BrokerOp::startLoader, false, &Supervisor::startLoader},
+    {BrokerOp::openTracepoint, false, &Supervisor::openTracepoint},
+    {BrokerOp::ready, false, &Supervisor::noteReady},
+};
+
+namespace {
+
+constexpr size_t HOST_WORKERS = 4, FOREIGN_WORKERS = 32, LOADERS = 64;  // at once
+
+struct SocketPair {
+  kj::AutoCloseFd ours, theirs;
+  SocketPair() {
+    int pair[2];
+    KJ_SYSCALL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
+    ours = kj::AutoCloseFd(pair[0]);
+    theirs = kj::AutoCloseFd(pair[1]);
+  }
+};
+
+// This process is in another network namespace for the length of a scope; what it opens and starts there stays there.
+class Visit {
+ public:
+  Visit(int there, int home) : home(home), error(there >= 0 && setns(there, CLONE_NEWNET) != 0 ? errno : 0), away(there >= 0 && !error) {}
+  ~Visit() { if (away && setns(home, CLONE_NEWNET) != 0) abort(); }  // a broker that is lost elsewhere may not go on
+  KJ_DISALLOW_COPY(Visit);
+
+ private:
+  int home;
+
+ public:
+  int error;
+
+ private:
+  bool away;
+};
+
+bool isWord(const char (&text)[64]) {
+  size_t length = strnlen(text, sizeof text);
+  return length > 0 && length < sizeof text && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == length;
+}
+
+}  // namespace
+
+Supervisor::Answer Supervisor::startWorker(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd> networkNamespace) {
+  int there = -1;
+  KJ_IF_MAYBE(descriptor, networkNamespace) there = descriptor->get();
+  bool foreign = there >= 0;
+  if (auto left = patience.at(Kind::worker).left(); left.count()) return {{-EAGAIN, uint32_t(left.count())}, {}};
+  if (count(Kind::worker, foreign) >= (foreign ? FOREIGN_WORKERS : HOST_WORKERS)) return {{-EMFILE, 0}, {}};
+
+  SocketPair pair;
+  Visit visit(there, house.hostNetwork.get());
+  if (visit.error) return {{-visit.error, 0}, {}};
+  int netlink;
+  KJ_SYSCALL(netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  Answer answer{{0, 0}, {}};
+  answer.descriptors.add(kj::mv(pair.ours));
+  answer.descriptors.add(netlink);
+  startChild(Kind::worker, foreign, {pair.theirs.get(), house.ceiling.get()});
+  return answer;
+}
+
+Supervisor::Answer Supervisor::startLoader(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>) {
+  if (auto left = patience.at(Kind::loader).left(); left.count()) return {{-EAGAIN, uint32_t(left.count())}, {}};
+  if (count(Kind::loader, false) >= LOADERS) return {{-EMFILE, 0}, {}};
+  SocketPair job, session;
+  auto btf = openKernelBtf();
+  Answer answer{{0, 0}, {}};
+  answer.descriptors.add(kj::mv(job.ours));
+  answer.descriptors.add(kj::mv(session.ours));
+  startChild(Kind::loader, false, {job.theirs.get(), session.theirs.get(), btf.get()});
+  return answer;
+}
+
+// The words become a path only here, beneath our tracefs descriptor. The event is kernel-wide: a program's link to it runs on all CPUs.
+Supervisor::Answer Supervisor::openTracepoint(const wire::BrokerRequest& request, kj::Maybe<kj::AutoCloseFd>) {
+  if (!isWord(request.group) || !isWord(request.name)) return {{-EINVAL, 0}, {}};
+  auto path = kj::str("events/", static_cast<const char*>(request.group), '/', static_cast<const char*>(request.name), "/id");
+  kj::AutoCloseFd file(openat(house.tracefs.get(), path.cStr(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (file.get() < 0) return {{errno == ENOTDIR ? -EOPNOTSUPP : -errno, 0}, {}};
+  char text[32] = {};
+  KJ_SYSCALL(read(file.get(), text, sizeof text - 1));
+
+  perf_event_attr event{};
+  event.type = PERF_TYPE_TRACEPOINT;
+  event.size = sizeof event;
+  event.config = strtoull(text, nullptr, 10);
+  event.sample_period = 1;
+  event.wakeup_events = 1;
+  kj::AutoCloseFd descriptor(syscall(SYS_perf_event_open, &event, -1L, 0L, -1L, PERF_FLAG_FD_CLOEXEC));
+  if (descriptor.get() < 0) return {{-errno, 0}, {}};
+  Answer answer{{0, 0}, {}};
+  answer.descriptors.add(kj::mv(descriptor));
+  return answer;
+}
+
+Supervisor::Answer Supervisor::noteReady(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>) {
+  KJ_REQUIRE(!ready, "it said twice that it serves");
+  ready = true;
+  auto line = kj::str("bpfmand: ready, socket ", house.socketPath, '\n');
+  (void)!write(STDERR_FILENO, line.begin(), line.size());
+  if (!everReady) tellSystemd(house.notifySocket, "READY=1\n");
+  everReady = true;
+  return {{0, 0}, {}};
+}
+
+}  // namespace bpfman

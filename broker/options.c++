@@ -1,0 +1,145 @@
+#include "broker/options.h"
+
+#include <getopt.h>
+#include <kj/debug.h>
+#include <kj/vector.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#define TOML_HEADER_ONLY 1
+#include <toml++/toml.h>
+
+namespace bpfman {
+
+namespace {
+
+constexpr const char HELP[] =
+    "Usage: bpfmand [OPTIONS]\n\n"
+    "The bpfman daemon: loads, attaches and shows eBPF programs for others.\n\n"
+    "  --runtime-dir DIR      socket, pins and lock [/run/bpfman]\n"
+    "  --state-dir DIR        the catalogue [/var/lib/bpfman]\n"
+    "  --policy FILE          who may do what [/etc/bpfman/policy.toml]\n"
+    "  --config FILE          this daemon's configuration [/etc/bpfman/bpfman.toml]\n"
+    "  --socket-path PATH     where clients connect [RUNTIME_DIR/bpfman.sock]\n"
+    "  --csi-support          accepted; the Kubernetes agent has the CSI driver\n"
+    "  --image-cache-dir DIR  accepted; images are not kept by this daemon\n"
+    "  --help, --version\n";
+
+// One row for each number that the configuration may set.
+struct Number {
+  const char *section, *key;
+  uint64_t least, most;
+  void (*store)(Options&, uint64_t);
+};
+
+constexpr Number NUMBERS[] = {
+    {"users", "base_uid", 1000, 2147483640, [](Options& o, uint64_t value) { o.baseUid = value; }},
+    {"limits", "pool_size", 1, 8, [](Options& o, uint64_t value) { o.poolSize = value; }},
+    {"limits", "max_connections", 1, 4096, [](Options& o, uint64_t value) { o.maxConnections = value; }},
+    {"limits", "max_calls", 1, 4096, [](Options& o, uint64_t value) { o.maxCalls = value; }},
+    {"limits", "verifier_seconds", 1, 3600, [](Options& o, uint64_t value) { o.verifierSeconds = value; }},
+    {"ceiling", "max_map_bytes", 4096, 1ull << 50, [](Options& o, uint64_t value) { o.ceiling.maxMapBytes = value; }},
+    {"ceiling", "max_maps", 1, wire::MAX_MAPS, [](Options& o, uint64_t value) { o.ceiling.maxMaps = value; }},
+    {"ceiling", "max_programs", 1, wire::MAX_PROGRAMS, [](Options& o, uint64_t value) { o.ceiling.maxPrograms = value; }},
+    {"ceiling", "max_sessions", 1, 1024, [](Options& o, uint64_t value) { o.ceiling.maxSessions = value; }},
+};
+
+bool setNumber(Options& options, kj::StringPtr section, kj::StringPtr key, const toml::node& value) {
+  for (const Number& row : NUMBERS) {
+    if (section != row.section || key != row.key) continue;
+    int64_t number = value.is_integer() ? value.as_integer()->get() : -1;
+    if (number < 0 || uint64_t(number) < row.least || uint64_t(number) > row.most)
+      KJ_FAIL_REQUIRE(kj::str(key, " is a number from ", row.least, " to ", row.most));
+    row.store(options, number);
+    return true;
+  }
+  return false;
+}
+
+kj::Vector<kj::String> wordsFrom(kj::StringPtr key, const toml::node& value) {
+  if (!value.is_array()) KJ_FAIL_REQUIRE(kj::str(key, " is a list of names"));
+  kj::Vector<kj::String> words;
+  for (const toml::node& each : *value.as_array()) {
+    if (each.is_string()) words.add(kj::str(each.as_string()->get().c_str()));
+    else if (each.is_integer()) words.add(kj::str(each.as_integer()->get()));
+    else KJ_FAIL_REQUIRE(kj::str(key, " is a list of names"));
+  }
+  return words;
+}
+
+void setOne(Options& options, kj::StringPtr section, kj::StringPtr key, const toml::node& value) {
+  if (setNumber(options, section, key, value)) return;
+  if (section == "users" && key == "socket_group") {
+    if (!value.is_string()) KJ_FAIL_REQUIRE("socket_group is the name of a group");
+    options.socketGroup = kj::str(value.as_string()->get().c_str());
+  } else if (section == "ceiling" && (key == "program_types" || key == "refused_helpers")) {
+    auto words = wordsFrom(key, value);
+    auto names = KJ_MAP(word, words) -> kj::StringPtr { return word; };
+    (key == "program_types" ? allowProgramTypes : refuseHelpers)(options.ceiling, names);
+  } else {
+    KJ_FAIL_REQUIRE(kj::str("unknown key ", section, ".", key));
+  }
+}
+
+void readConfiguration(Options& options) {
+  kj::String where = kj::str(options.configPath);
+  auto at = [&](const toml::source_region& source) { return kj::str(options.configPath, ", line ", source.begin.line, ": "); };
+  if (access(options.configPath.cStr(), F_OK) != 0 && errno == ENOENT) return;
+  try {
+    toml::table file = toml::parse_file(options.configPath.cStr());
+    for (auto&& [section, keys] : file) {
+      where = at(keys.source());
+      bool known = section.str() == "users" || section.str() == "limits" || section.str() == "ceiling";
+      if (!known || !keys.is_table()) KJ_FAIL_REQUIRE(kj::str("unknown key ", std::string(section.str()).c_str()));
+      for (auto&& [key, value] : *keys.as_table()) {
+        where = at(value.source());
+        setOne(options, std::string(section.str()).c_str(), std::string(key.str()).c_str(), value);
+      }
+    }
+  } catch (const toml::parse_error& error) {
+    KJ_FAIL_REQUIRE(kj::str(at(error.source()), std::string(error.description()).c_str()));
+  } catch (const kj::Exception& error) {
+    KJ_FAIL_REQUIRE(kj::str(where, error.getDescription()));
+  }
+}
+
+kj::String absolute(const char* path) {
+  if (!*path) KJ_FAIL_REQUIRE("an empty path");
+  char directory[PATH_MAX];
+  if (*path == '/' || !getcwd(directory, sizeof directory)) return kj::str(path);
+  return kj::str(static_cast<const char*>(directory), '/', path);
+}
+
+}  // namespace
+
+Options Options::parse(int argc, char* argv[]) {
+  Options options;
+  options.ceiling = defaultCeiling();
+  enum { RUNTIME = 256, STATE, POLICY, CONFIG, SOCKET, CSI, IMAGES, CHILDREN, ABOUT, VERSION };
+  const option known[] = {{"runtime-dir", 1, nullptr, RUNTIME},  {"state-dir", 1, nullptr, STATE},   {"policy", 1, nullptr, POLICY},
+                          {"config", 1, nullptr, CONFIG},        {"socket-path", 1, nullptr, SOCKET}, {"csi-support", 0, nullptr, CSI},
+                          {"image-cache-dir", 1, nullptr, IMAGES}, {"libexec-dir", 1, nullptr, CHILDREN}, {"help", 0, nullptr, ABOUT},
+                          {"version", 0, nullptr, VERSION},      {}};
+  for (int one; (one = getopt_long(argc, argv, "hV", known, nullptr)) != -1;) {
+    switch (one) {
+      case RUNTIME: options.runtimeDir = absolute(optarg); break;
+      case STATE: options.stateDir = absolute(optarg); break;
+      case POLICY: options.policyPath = absolute(optarg); break;
+      case CONFIG: options.configPath = absolute(optarg); break;
+      case SOCKET: options.socketPath = absolute(optarg); break;
+      case CHILDREN: options.childrenDir = absolute(optarg); break;  // not in --help: for tests, and for unusual installations
+      case CSI: case IMAGES: break;
+      case ABOUT: case 'h': fputs(HELP, stdout); exit(0);
+      case VERSION: case 'V': puts("bpfmand " BPFMAN_VERSION); exit(0);
+      default: KJ_FAIL_REQUIRE("see bpfmand --help");
+    }
+  }
+  if (optind < argc) KJ_FAIL_REQUIRE(kj::str("unexpected \"", argv[optind], "\"; see bpfmand --help"));
+  if (options.socketPath.size() == 0) options.socketPath = kj::str(options.runtimeDir, "/bpfman.sock");
+  readConfiguration(options);
+  return options;
+}
+
+}  // namespace bpfman

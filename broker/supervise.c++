@@ -1,0 +1,236 @@
+#include "broker/supervise.h"
+
+#include <fcntl.h>
+#include <kj/debug.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+
+namespace bpfman {
+
+namespace {
+
+constexpr milliseconds FIRST_DELAY(50), LONGEST_DELAY(5000), LONG_LIFE(10000), GRACE(1000);
+constexpr size_t LONGEST_LINE = 8 << 10;
+constexpr unsigned FRONTEND_DESCRIPTORS = 65536, WORKER_DESCRIPTORS = 1024, LOADER_DESCRIPTORS = 1024;
+
+// Never waits for whoever reads our log: a line is lost rather than a child's death unseen.
+void writeLine(kj::StringPtr name, pid_t pid, const std::string& text) {
+  auto line = kj::str(name, '[', pid, "]: ", text.c_str(), '\n');
+  pollfd writable{STDERR_FILENO, POLLOUT, 0};
+  if (poll(&writable, 1, 0) == 1) (void)!write(STDERR_FILENO, line.begin(), line.size());
+}
+
+int openSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+  KJ_SYSCALL(sigprocmask(SIG_BLOCK, &set, nullptr));
+  int descriptor;
+  KJ_SYSCALL(descriptor = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  signal(SIGPIPE, SIG_IGN);
+  return descriptor;
+}
+
+}  // namespace
+
+void Patience::died(Clock::duration lived, bool well) {
+  quickDeaths = well || lived >= LONG_LIFE ? 0 : quickDeaths + 1;
+  uint32_t doubled = kj::min(quickDeaths - kj::min(quickDeaths, forgiven), 16u);
+  until = Clock::now() + (doubled == 0 ? milliseconds(0) : std::min(LONGEST_DELAY, FIRST_DELAY * (1 << (doubled - 1))));
+}
+
+milliseconds Patience::left() const {
+  return std::max(milliseconds(0), std::chrono::ceil<milliseconds>(until - Clock::now()));
+}
+
+// Its words are not trusted: no control characters, no endless lines, and our prefix in front of each.
+void Child::drainLog() {
+  char buffer[4096];
+  for (int rounds = 0; rounds < 16; ++rounds) {
+    ssize_t size = read(started.log.get(), buffer, sizeof buffer);
+    if (size == 0) started.log = nullptr;
+    if (size <= 0) return;
+    for (char c : kj::arrayPtr(buffer, size)) {
+      if (c == '\n') {
+        writeLine(name, started.pid, line);
+        line.clear();
+      } else if (line.size() < LONGEST_LINE) {
+        line += c >= ' ' && c <= '~' ? c : c == '\t' ? ' ' : '?';
+      }
+    }
+  }
+}
+
+Supervisor::Supervisor(House& house)
+    : house(house), patience{{Kind::frontend, {0}}, {Kind::worker, {4}}, {Kind::loader, {4}}}, signals(openSignals()) {}
+
+size_t Supervisor::count(Kind kind, bool foreign) const {
+  size_t result = 0;
+  for (auto& [pid, child] : children) result += child.kind == kind && child.foreign == foreign;
+  return result;
+}
+
+void Supervisor::startChild(Kind kind, bool foreign, kj::ArrayPtr<const int> layout) {
+  const ChildSpec specs[] = {
+      {"bpfman-frontend", house.frontend, 0, house.frontendBinary.get(), FRONTEND_DESCRIPTORS, true, -1},
+      {"bpfman-worker", house.worker, WORKER_CAPABILITIES, house.workerBinary.get(), WORKER_DESCRIPTORS, true, house.bpffs.get()},
+      {"bpfman-loader", house.loader, 0, house.loaderBinary.get(), LOADER_DESCRIPTORS, false, -1},
+  };
+  const ChildSpec& spec = specs[static_cast<int>(kind)];
+  auto started = start(spec, house.null.get(), layout);
+  pid_t pid = started.pid;
+  children.emplace(pid, Child{kind, spec.name, foreign, Clock::now(), kj::mv(started), {}});
+  if (kind == Kind::frontend) frontend = pid;
+}
+
+// What it reads from the start is opened again for each: a descriptor's position outlives its process.
+void Supervisor::startFrontend() {
+  try {
+    house.readPolicy();
+  } catch (const kj::Exception& problem) {
+    writeLine("bpfmand", getpid(), kj::str(problem.getDescription(), ": the policy stays as it was").cStr());
+    KJ_SYSCALL(lseek(house.policy.get(), 0, SEEK_SET));
+  }
+  int pair[2];
+  KJ_SYSCALL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair));
+  kj::AutoCloseFd theirs(pair[1]);
+  control = kj::AutoCloseFd(pair[0]);
+  KJ_SYSCALL(fcntl(theirs.get(), F_SETFL, 0));
+  auto btf = openKernelBtf();
+  auto stats = openFile("/proc/sys/kernel/bpf_stats_enabled", O_RDONLY);
+  ready = false;
+  killAt = Clock::time_point::max();
+  startChild(Kind::frontend, false,
+             {theirs.get(), house.listener.get(), house.frontendOptions.get(), house.policy.get(), btf.get(), stats.get(), house.cgroups.get(),
+              house.stateDir.get(), house.programsDir.get()});
+}
+
+// A frontend that breaks the protocol is one that was taken over, or is broken: it ends.
+void Supervisor::answerFrontend() {
+  try {
+    while (control.get() >= 0 && answerOne()) {}
+  } catch (const kj::Exception& problem) {
+    writeLine("bpfmand", getpid(), kj::str("the frontend is ended: ", problem.getDescription()).cStr());
+    kill(frontend, SIGKILL);
+    control = nullptr;
+  }
+}
+
+bool Supervisor::answerOne() {
+  wire::BrokerRequest request;
+  iovec bytes{&request, sizeof request};
+  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))];
+  msghdr message{nullptr, 0, &bytes, 1, space, sizeof space, 0};
+  ssize_t size = recvmsg(control.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (size == 0 || (size < 0 && errno == ECONNRESET)) {
+    control = nullptr;                          // its death follows
+    return false;
+  }
+  kj::Maybe<kj::AutoCloseFd> passed;
+  if (cmsghdr* header = CMSG_FIRSTHDR(&message)) {
+    KJ_REQUIRE(header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)), "odd descriptors");
+    int descriptor;
+    memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
+    passed = kj::AutoCloseFd(descriptor);
+  }
+  KJ_REQUIRE(size == sizeof request && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && request.reserved == 0, "malformed request", size);
+  KJ_REQUIRE(request.op < wire::BrokerOp::count, "unknown operation");
+  const Operation& operation = OPERATIONS[static_cast<uint32_t>(request.op)];
+  KJ_REQUIRE(operation.takesDescriptor || passed == nullptr, "a descriptor that nobody asked for");
+
+  Answer answer = (this->*operation.answer)(request, kj::mv(passed));
+  int outgoing[2], count = 0;
+  for (auto& descriptor : answer.descriptors) outgoing[count++] = descriptor.get();
+  iovec reply{&answer.reply, sizeof answer.reply};
+  alignas(cmsghdr) char control_[CMSG_SPACE(sizeof outgoing)] = {};
+  msghdr out{nullptr, 0, &reply, 1, nullptr, 0, 0};
+  if (count) {
+    out.msg_control = control_;
+    out.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+    *CMSG_FIRSTHDR(&out) = {CMSG_LEN(sizeof(int) * count), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&out)), outgoing, sizeof(int) * count);
+  }
+  KJ_REQUIRE(sendmsg(control.get(), &out, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof answer.reply || errno == EPIPE, "it does not take its answers");
+  return true;
+}
+
+// The policy is read again by a new frontend; at the end it goes first, and takes its workers and loaders along.
+void Supervisor::hearSignals() {
+  signalfd_siginfo heard;
+  while (read(signals.get(), &heard, sizeof heard) == sizeof heard) {
+    if (heard.ssi_signo != SIGHUP) stopping = true;
+    if (frontend) kill(frontend, SIGTERM);
+    killAt = std::min(killAt, Clock::now() + GRACE);
+  }
+}
+
+void Supervisor::bury(pid_t pid) {
+  Child& child = children.at(pid);
+  int status;
+  KJ_SYSCALL(waitpid(pid, &status, 0));
+  child.drainLog();
+  bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  bool expected = well || stopping || killAt != Clock::time_point::max();
+  if (!expected)
+    writeLine(child.name, pid, WIFEXITED(status) ? kj::str("ended with status ", WEXITSTATUS(status)).cStr()
+                                                 : kj::str("killed by signal ", WTERMSIG(status), " (", strsignal(WTERMSIG(status)), ")").cStr());
+  patience.at(child.kind).died(Clock::now() - child.since, expected && (well || child.kind != Kind::frontend));
+  if (pid == frontend) {
+    frontend = 0;
+    control = nullptr;
+    killAt = std::min(killAt, Clock::now() + GRACE);
+    if (stopping) signalAll(SIGTERM);
+  }
+  children.erase(pid);
+}
+
+void Supervisor::signalAll(int signal) {
+  for (auto& [pid, child] : children) kill(pid, signal);
+}
+
+// A new frontend starts when the last worker of the old one is gone: nobody else changes what it finds.
+void Supervisor::keepGoing() {
+  if (Clock::now() >= killAt) signalAll(SIGKILL);
+  if (children.empty() && !stopping && patience.at(Kind::frontend).left() == milliseconds(0)) startFrontend();
+}
+
+int Supervisor::untilNextDue() const {
+  auto due = Clock::time_point::max();
+  if (!children.empty()) due = killAt;
+  else if (!stopping) due = patience.at(Kind::frontend).until;
+  if (due == Clock::time_point::max()) return -1;
+  auto left = std::chrono::ceil<milliseconds>(due - Clock::now()).count();
+  return left < 0 ? 10 : left + 1;
+}
+
+int Supervisor::run() {
+  while (!stopping || !children.empty()) {
+    kj::Vector<pollfd> waiting;
+    kj::Vector<pid_t> pids;
+    waiting.add(pollfd{signals.get(), POLLIN, 0});
+    waiting.add(pollfd{control.get(), POLLIN, 0});
+    for (auto& [pid, child] : children) {
+      pids.add(pid);
+      waiting.add(pollfd{child.started.pidfd.get(), POLLIN, 0});
+      waiting.add(pollfd{child.started.log.get(), POLLIN, 0});
+    }
+    poll(waiting.begin(), waiting.size(), untilNextDue());
+    hearSignals();
+    if (waiting[1].revents) answerFrontend();
+    for (size_t i = 0; i < pids.size(); ++i) {
+      if (waiting[3 + 2 * i].revents) children.at(pids[i]).drainLog();
+      if (waiting[2 + 2 * i].revents) bury(pids[i]);
+    }
+    keepGoing();
+  }
+  return 0;
+}
+
+}  // namespace bpfman

@@ -1,0 +1,83 @@
+// The broker's life after its start: what the frontend asks for, what the children say, and who died.
+#pragma once
+
+#include <kj/vector.h>
+
+#include <chrono>
+#include <map>
+#include <string>
+
+#include "broker/child.h"
+#include "broker/house.h"
+
+namespace bpfman {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// How long a kind of child is held back: not at all for some quick deaths, then 50 ms, doubling to 5 s. One that lived 10 s, or ended
+// as it should, makes up for all before.
+struct Patience {
+  uint32_t forgiven, quickDeaths = 0;
+  Clock::time_point until{};
+
+  void died(Clock::duration lived, bool well);
+  milliseconds left() const;
+};
+
+enum class Kind { frontend, worker, loader };
+
+struct Child {
+  Kind kind;
+  const char* name;
+  bool foreign;                                 // in a client's network namespace
+  Clock::time_point since;
+  Started started;
+  std::string line;                             // what it said since its last newline
+
+  void drainLog();
+};
+
+class Supervisor {
+ public:
+  explicit Supervisor(House& house);
+  void startFrontend();
+  int run();                                    // until SIGTERM or SIGINT
+
+ private:
+  struct Answer {
+    wire::BrokerReply reply;
+    kj::Vector<kj::AutoCloseFd> descriptors;
+  };
+  struct Operation {
+    wire::BrokerOp op;
+    bool takesDescriptor;
+    Answer (Supervisor::*answer)(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
+  };
+  static const Operation OPERATIONS[];
+
+  House& house;
+  std::map<pid_t, Child> children;
+  std::map<Kind, Patience> patience;
+  kj::AutoCloseFd signals, control;             // control: to the frontend, while it lives
+  pid_t frontend = 0;
+  bool ready = false, everReady = false, stopping = false;
+  Clock::time_point killAt = Clock::time_point::max();
+
+  Answer startWorker(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd> networkNamespace);
+  Answer startLoader(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
+  Answer openTracepoint(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
+  Answer noteReady(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
+
+  void startChild(Kind kind, bool foreign, kj::ArrayPtr<const int> layout);
+  size_t count(Kind kind, bool foreign) const;
+  void answerFrontend();
+  bool answerOne();                             // false: nothing there; throws on what is malformed
+  void hearSignals();
+  void bury(pid_t pid);
+  void keepGoing();                             // what is due by the clock
+  int untilNextDue() const;
+  void signalAll(int signal);
+};
+
+}  // namespace bpfman
