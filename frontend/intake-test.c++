@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -130,6 +131,21 @@ TEST(Namespace, IsNothingElse) {
   std::string fake = "/tmp/net:[4026531840]";
   EXPECT_NE(refusalOf([&] { intake.networkNamespace(opened(fake.c_str(), O_CREAT | O_RDWR)); }), "");
   unlink(fake.c_str());
+}
+
+// As the frontend is: not root, and without core dumps, so that its own files under /proc belong to root.
+TEST(Namespace, IsKnownToAProcessWithoutPrivilege) {
+  if (getuid() != 0) GTEST_SKIP() << "needs root, to become user 1234";
+  pid_t child = fork();
+  if (child == 0) {
+    if (setresgid(1234, 1234, 1234) < 0 || setresuid(1234, 1234, 1234) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0) _exit(1);
+    Intake intake;
+    std::string refusal = refusalOf([&] { intake.networkNamespace(opened("/proc/self/ns/net")); });
+    _exit(refusal.empty() ? 0 : 2);
+  }
+  int status;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(Namespace, BelongsToWhoMadeItsUserNamespace) {
