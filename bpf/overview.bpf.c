@@ -11,9 +11,10 @@ char LICENSE[] SEC("license") = "GPL";
 #define MAX_CPUS 512
 #define MAX_FUNCTIONS 256
 #define PAGE 4096UL
-#define HEAD(kind_, size_) { .size = (size_), .kind = (kind_), .version = OVERVIEW_VERSION }
+#define HEAD(kind_, size_) \
+  { .size = (size_), .kind = (kind_), .version = OVERVIEW_VERSION }
 // The struct that the link is a member of.
-#define OUTER(pointer, outer) ((struct outer*)((unsigned long)(pointer) - bpf_core_field_offset(struct outer, link)))
+#define OUTER(pointer, outer) ((struct outer*)((unsigned long)(pointer)-bpf_core_field_offset(struct outer, link)))
 #define WRITE(ctx, data, size) bpf_seq_write((ctx)->meta->seq, (data), (size))
 
 // Each CPU's distance from a per-CPU address to its own copy, kept once found. The verifier refuses to address a program's statistics,
@@ -40,8 +41,14 @@ static __u64* distanceOf(__u32 cpu) {
   return distance;
 }
 
-struct Counters { __u64 cnt, nsecs, misses; };   // as bpf_prog_stats has them, side by side
-struct Statistics { unsigned long counters; struct Counters sum; __u32 cpus, failed; };
+struct Counters {
+  __u64 cnt, nsecs, misses;
+};  // as bpf_prog_stats has them, side by side
+struct Statistics {
+  unsigned long counters;
+  struct Counters sum;
+  __u32 cpus, failed;
+};
 
 static long addCpu(__u32 cpu, void* context) {
   struct Statistics* all = context;
@@ -85,7 +92,10 @@ static __u32 possibleCpus(void) {
   return cpus;
 }
 
-struct Jited { struct bpf_prog** functions; __u32 size; };
+struct Jited {
+  struct bpf_prog** functions;
+  __u32 size;
+};
 
 static long addFunction(__u32 i, void* context) {
   struct Jited* sum = context;
@@ -173,7 +183,7 @@ static __u64 hashBytes(struct bpf_map* map) {
   __u64 cpus = possibleCpus(), entries = map->max_entries + (perCpu || lru ? 0 : cpus);
   __u64 bytes = bpf_core_type_size(struct bpf_htab) + bpf_core_type_size(struct bucket) * BPF_CORE_READ(table, n_buckets) +
                 BPF_CORE_READ(table, elem_size) * entries;
-  bytes += 4 * 8 * cpus;   // locks, which the kernel still counts where it no longer has them
+  bytes += 4 * 8 * cpus;  // locks, which the kernel still counts where it no longer has them
   if (perCpu) return bytes + ((map->value_size + 7UL) & ~7UL) * cpus * entries;
   return lru ? bytes : bytes + sizeof(void*) * cpus;
 }
@@ -216,7 +226,13 @@ SEC("iter/bpf_map") int dump_maps(struct bpf_iter__bpf_map* ctx) {
 }
 
 // Whether the text begins with these eight bytes: as one number, so that the literal needs no map of read-only data.
-#define BEGINS(text, eight) ({ __u64 a, b; __builtin_memcpy(&a, (text), 8); __builtin_memcpy(&b, (eight), 8); a == b; })
+#define BEGINS(text, eight)           \
+  ({                                  \
+    __u64 a, b;                       \
+    __builtin_memcpy(&a, (text), 8);  \
+    __builtin_memcpy(&b, (eight), 8); \
+    a == b;                           \
+  })
 
 static void setAttachType(struct LinkRecord* r, __u32 type) {
   r->attachType = type;
@@ -293,6 +309,7 @@ static void describeIterator(struct LinkRecord* r, struct bpf_link* link) {
     r->mapId = BPF_CORE_READ(outer, aux.map, id);
 }
 
+// clang-format off
 // A row exists only where this kernel's BTF has the struct: what it doesn't know, it can't have made.
 #define KIND(number, outer, ...) \
   if (r->type == (number) && bpf_core_type_exists(struct outer)) { __VA_ARGS__; return; }
@@ -326,6 +343,8 @@ static void describe(struct LinkRecord* r, struct bpf_link* link) {
        OWN_ATTACH_TYPE(r, OUTER(link, sockmap_link), sockmap_link___6_10, attach_type);
        r->mapId = BPF_CORE_READ(OUTER(link, sockmap_link), map, id))
 }
+
+// clang-format on
 
 SEC("iter/bpf_link") int dump_links(struct bpf_iter__bpf_link* ctx) {
   struct bpf_link* link = ctx->link;

@@ -5,8 +5,8 @@
 #include <linux/types.h>
 
 #define OVERVIEW_VERSION 1
-#define OVERVIEW_MAP_IDS 64     // listed in one program's record; mapCount is the true number
-#define OVERVIEW_TARGET 128     // bytes of a target's name, NUL included
+#define OVERVIEW_MAP_IDS 64  // listed in one program's record; mapCount is the true number
+#define OVERVIEW_TARGET 128  // bytes of a target's name, NUL included
 
 #ifdef __cplusplus
 #define OVERVIEW_ASSERT static_assert
@@ -18,13 +18,13 @@ namespace bpfman::bpf {
 enum RecordKind { RECORD_PROGRAM = 1, RECORD_MAP = 2, RECORD_LINK = 3 };
 
 struct Record {
-  __u32 size;                   // of the whole record, this head included
+  __u32 size;  // of the whole record, this head included
   __u16 kind, version;
 };
 
 enum ProgramFlags {
   PROGRAM_GPL = 1,
-  PROGRAM_STATISTICS = 2,       // runTime, runCount and misses were read on every CPU
+  PROGRAM_STATISTICS = 2,  // runTime, runCount and misses were read on every CPU
   PROGRAM_JITED = 4,
   PROGRAM_SLEEPABLE = 8,
 };
@@ -32,29 +32,29 @@ enum ProgramFlags {
 struct ProgramRecord {
   struct Record record;
   __u32 id, type, expectedAttachType, uid;
-  __u32 btfId, attachBtfId, linkedProgramId, ifindex;   // ifindex: the device that it is bound to
+  __u32 btfId, attachBtfId, linkedProgramId, ifindex;  // ifindex: the device that it is bound to
   __u32 xlatedSize, jitedSize, verifiedInstructions, flags;
-  __u64 loadTime, memlock;                              // nanoseconds since boot (suspend included); bytes
+  __u64 loadTime, memlock;  // nanoseconds since boot (suspend included); bytes
   __u64 runTime, runCount, misses;
   __u8 tag[8];
   char name[16];
   __u32 mapCount, mapsListed;
-};                              // then mapsListed ids of 4 bytes, and 4 bytes of zero if they are odd
+};  // then mapsListed ids of 4 bytes, and 4 bytes of zero if they are odd
 
 enum MapFlags { MAP_FROZEN = 1 };
 
 struct MapRecord {
   struct Record record;
   __u32 id, type, keySize, valueSize;
-  __u32 maxEntries, flags, btfId, state;                // flags: BPF_F_*; state: enum MapFlags
-  __u64 extra, memlock;                                 // memlock: bytes, reckoned as the kernel does; 0: unknown for this type
+  __u32 maxEntries, flags, btfId, state;  // flags: BPF_F_*; state: enum MapFlags
+  __u64 extra, memlock;                   // memlock: bytes, reckoned as the kernel does; 0: unknown for this type
   char name[16];
 };
 
 enum LinkFlags {
-  LINK_ATTACH_TYPE = 1,         // attachType was read
-  LINK_RETURN = 2,              // a probe of a function's return
-  LINK_PROBE = 4,               // perf event: a kprobe or uprobe; which: `group` ("kprobes", "uprobes", or its maker's own word)
+  LINK_ATTACH_TYPE = 1,  // attachType was read
+  LINK_RETURN = 2,       // a probe of a function's return
+  LINK_PROBE = 4,        // perf event: a kprobe or uprobe; which: `group` ("kprobes", "uprobes", or its maker's own word)
 };
 
 struct LinkRecord {
@@ -67,9 +67,9 @@ struct LinkRecord {
   __u32 count;                                          // multi links: how many places
   __u32 protocolFamily, hook;                           // netfilter
   __s32 priority;
-  __u64 cgroupId, offset;                               // offset: of a uprobe in its file
-  char group[32];                                       // a trace event's system
-  char target[OVERVIEW_TARGET];                         // tracepoint, function, file or iterator; may be cut
+  __u64 cgroupId, offset;        // offset: of a uprobe in its file
+  char group[32];                // a trace event's system
+  char target[OVERVIEW_TARGET];  // tracepoint, function, file or iterator; may be cut
 };
 
 OVERVIEW_ASSERT(sizeof(struct Record) == 8, "layout");

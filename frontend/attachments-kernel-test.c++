@@ -23,7 +23,7 @@ namespace {
 
 constexpr const char* CGROUPS[] = {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"};
 
-struct OwnNamespace {                       // this process moves into a new network namespace; it ends with the process
+struct OwnNamespace {  // this process moves into a new network namespace; it ends with the process
   uint64_t nsid = 0;
   uint32_t first = 0, second = 0;
   std::string failure;
@@ -92,14 +92,14 @@ class AttachmentsOnKernel : public ::testing::Test {
   }
 };
 
-#define EXPECT_ONE(all_, program_, hook_, target_, how_, link_)            \
-  do {                                                                     \
-    auto some = of(all_, program_);                                        \
-    ASSERT_EQ(some.size(), 1u);                                            \
-    EXPECT_EQ(some[0].hook, hook_);                                        \
-    EXPECT_EQ(some[0].target, target_);                                    \
-    EXPECT_STREQ(some[0].how, how_);                                       \
-    EXPECT_EQ(some[0].linkId, uint32_t(link_));                            \
+#define EXPECT_ONE(all_, program_, hook_, target_, how_, link_) \
+  do {                                                          \
+    auto some = of(all_, program_);                             \
+    ASSERT_EQ(some.size(), 1u);                                 \
+    EXPECT_EQ(some[0].hook, hook_);                             \
+    EXPECT_EQ(some[0].target, target_);                         \
+    EXPECT_STREQ(some[0].how, how_);                            \
+    EXPECT_EQ(some[0].linkId, uint32_t(link_));                 \
   } while (false)
 
 TEST_F(AttachmentsOnKernel, ListsXdpByLinkAndByNetlinkOnceEach) {
@@ -152,7 +152,8 @@ TEST_F(AttachmentsOnKernel, ListsClsactFiltersInTheirOrder) {
   EXPECT_TRUE(filters[0].directAction);
   auto said = bpftool("net show")[0]["tc"];
   ASSERT_EQ(said.size(), filters.size());
-  for (auto& one : said) EXPECT_TRUE(std::any_of(filters.begin(), filters.end(), [&](auto& it) { return it.name == one["name"] && it.programId == one["id"]; }));
+  for (auto& one : said)
+    EXPECT_TRUE(std::any_of(filters.begin(), filters.end(), [&](auto& it) { return it.name == one["name"] && it.programId == one["id"]; }));
   run("tc qdisc del dev d0 clsact");
 }
 
@@ -205,7 +206,7 @@ TEST_F(AttachmentsOnKernel, NamesTheTracepoints) {
   kj::AutoCloseFd vmlinux(open("/sys/kernel/btf/vmlinux", O_RDONLY | O_CLOEXEC));
   KernelBtf btf(vmlinux.get());
   uint32_t type = 0;
-  KJ_IF_MAYBE(id, btf.tracepointId("sched_switch")) type = *id;
+  KJ_IF_MAYBE (id, btf.tracepointId("sched_switch")) type = *id;
   int raw = hold(program(BPF_PROG_TYPE_RAW_TRACEPOINT, "d_raw"));
   int typed = hold(program(BPF_PROG_TYPE_TRACING, "d_typed", BPF_TRACE_RAW_TP, type));
   uint32_t rawLink = link(bpf_raw_tracepoint_open("sys_enter", raw)), typedLink = link(bpf_raw_tracepoint_open(nullptr, typed));

@@ -55,11 +55,11 @@ class Join {
 
  private:
   const AttachmentSources& sources;
-  std::map<std::pair<uint64_t, uint32_t>, const Interface*> names;   // by namespace and index
-  std::map<uint64_t, std::string> paths;                             // by cgroup
-  std::map<uint32_t, size_t> byLink;                                 // where in `attachments`
-  std::multimap<std::tuple<uint64_t, uint32_t, uint32_t>, size_t> byCgroup;   // cgroup, attach type, program
-  std::set<std::tuple<uint64_t, uint32_t, uint32_t>> xdpLinks;       // namespace, interface, program
+  std::map<std::pair<uint64_t, uint32_t>, const Interface*> names;           // by namespace and index
+  std::map<uint64_t, std::string> paths;                                     // by cgroup
+  std::map<uint32_t, size_t> byLink;                                         // where in `attachments`
+  std::multimap<std::tuple<uint64_t, uint32_t, uint32_t>, size_t> byCgroup;  // cgroup, attach type, program
+  std::set<std::tuple<uint64_t, uint32_t, uint32_t>> xdpLinks;               // namespace, interface, program
   std::vector<Attachment> attachments;
 
   std::string interfaceName(uint64_t nsid, uint32_t ifindex) const {
@@ -114,7 +114,7 @@ class Join {
         }
       } else if (auto found = byCgroup.find({hook.cgroupId, hook.attachType, program}); hook.cgroupId != 0 && found != byCgroup.end()) {
         attachments[found->second].position = i;
-        byCgroup.erase(found);   // the same program may be there once with a link and once without
+        byCgroup.erase(found);  // the same program may be there once with a link and once without
         continue;
       }
       attachments.push_back({.programId = program,
@@ -129,8 +129,10 @@ class Join {
   }
 
   void addXdp(const NetnsView& space, const Interface& interface) {
-    struct { uint32_t program; const char* hook; } modes[] = {
-        {interface.driverProgram, "xdp"}, {interface.genericProgram, "xdp generic"}, {interface.hardwareProgram, "xdp offload"}};
+    struct {
+      uint32_t program;
+      const char* hook;
+    } modes[] = {{interface.driverProgram, "xdp"}, {interface.genericProgram, "xdp generic"}, {interface.hardwareProgram, "xdp offload"}};
     for (auto& mode : modes) {
       if (mode.program == 0 || xdpLinks.contains({space.nsid, interface.index, mode.program})) continue;
       attachments.push_back({.programId = mode.program,

@@ -25,7 +25,8 @@ class KernelBtfOfThisKernel : public ::testing::Test {
   void TearDown() override { close(vmlinux); }
 
   static uint32_t saidByBpftool(std::string kind, std::string name) {
-    FILE* pipe = popen(("bpftool btf dump file /sys/kernel/btf/vmlinux | grep -m1 \"^\\[[0-9]*\\] " + kind + " '" + name + "'\"").c_str(), "r");
+    FILE* pipe =
+        popen(("bpftool btf dump file /sys/kernel/btf/vmlinux | grep -m1 \"^\\[[0-9]*\\] " + kind + " '" + name + "'\"").c_str(), "r");
     unsigned id = 0;
     EXPECT_EQ(fscanf(pipe, "[%u]", &id), 1);
     pclose(pipe);
@@ -34,7 +35,7 @@ class KernelBtfOfThisKernel : public ::testing::Test {
 };
 
 uint32_t value(kj::Maybe<uint32_t> maybe) {
-  KJ_IF_MAYBE(it, maybe) return *it;
+  KJ_IF_MAYBE (it, maybe) return *it;
   return 0;
 }
 
@@ -43,15 +44,18 @@ TEST_F(KernelBtfOfThisKernel, AgreesWithBpftool) {
   EXPECT_EQ(value(btf.tracepointId("sched_switch")), saidByBpftool("TYPEDEF", "btf_trace_sched_switch"));
   EXPECT_EQ(value(btf.functionId("do_unlinkat")), saidByBpftool("FUNC", "do_unlinkat"));
   EXPECT_GT(btf.tracepointCount(), 300u);
-  for (const char* name : {"", "no_such_tracepoint", "sched_switch2", "btf_trace_sched_switch"}) EXPECT_TRUE(btf.tracepointId(name) == nullptr) << name;
+  for (const char* name : {"", "no_such_tracepoint", "sched_switch2", "btf_trace_sched_switch"})
+    EXPECT_TRUE(btf.tracepointId(name) == nullptr) << name;
   EXPECT_TRUE(btf.functionId("no_such_function_at_all") == nullptr);
 }
 
 TEST_F(KernelBtfOfThisKernel, ProposesNearMisses) {
   KernelBtf btf(vmlinux);
   for (const char* wrong : {"sched_swich", "sched_switsch", "shed_switch"}) {
-    KJ_IF_MAYBE(near, btf.nearestTracepoint(wrong)) EXPECT_EQ(*near, "sched_switch") << wrong;
-    else ADD_FAILURE() << wrong;
+    KJ_IF_MAYBE (near, btf.nearestTracepoint(wrong))
+      EXPECT_EQ(*near, "sched_switch") << wrong;
+    else
+      ADD_FAILURE() << wrong;
   }
   EXPECT_TRUE(btf.nearestTracepoint("completely_other_words_here") == nullptr);
   EXPECT_TRUE(btf.nearestTracepoint("") == nullptr);
@@ -66,9 +70,21 @@ TEST(KernelBtf, FindsNothingWhereTheKernelHasNone) {
 
 std::vector<char> smallBtf() {
   std::string strings("\0btf_trace_one\0int\0two\0", 23);
-  struct { btf_header header; btf_type integer; uint32_t bits; btf_type typedefOne; btf_type function; } all{};
-  all.header = {.magic = BTF_MAGIC, .version = 1, .flags = 0, .hdr_len = sizeof(btf_header), .type_off = 0,
-                .type_len = sizeof(all) - sizeof(btf_header), .str_off = sizeof(all) - sizeof(btf_header), .str_len = uint32_t(strings.size())};
+  struct {
+    btf_header header;
+    btf_type integer;
+    uint32_t bits;
+    btf_type typedefOne;
+    btf_type function;
+  } all{};
+  all.header = {.magic = BTF_MAGIC,
+                .version = 1,
+                .flags = 0,
+                .hdr_len = sizeof(btf_header),
+                .type_off = 0,
+                .type_len = sizeof(all) - sizeof(btf_header),
+                .str_off = sizeof(all) - sizeof(btf_header),
+                .str_len = uint32_t(strings.size())};
   all.integer = {.name_off = 15, .info = BTF_KIND_INT << 24, .size = 4};
   all.typedefOne = {.name_off = 1, .info = BTF_KIND_TYPEDEF << 24, .type = 1};
   all.function = {.name_off = 19, .info = BTF_KIND_FUNC << 24, .type = 0};

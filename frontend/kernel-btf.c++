@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t MAX_BTF = 128 << 20;
 constexpr std::string_view TRACEPOINT = "btf_trace_";
-constexpr size_t NEAR = 4;                       // changes at most, for a near miss
+constexpr size_t NEAR = 4;  // changes at most, for a near miss
 constexpr uint32_t NEWEST_KIND = BTF_KIND_ENUM64;
 
 std::vector<char> readWhole(int descriptor) {
@@ -103,7 +103,8 @@ const std::map<std::string, uint32_t, std::less<>>& KernelBtf::index() {
     auto bytes = readWhole(btf);
     if (!bytes.empty()) {
       forEachType(bytes, [&](uint32_t kind, uint32_t id, std::string_view name) {
-        if (kind == BTF_KIND_TYPEDEF && name.starts_with(TRACEPOINT)) tracepoints.try_emplace(std::string(name.substr(TRACEPOINT.size())), id);
+        if (kind == BTF_KIND_TYPEDEF && name.starts_with(TRACEPOINT))
+          tracepoints.try_emplace(std::string(name.substr(TRACEPOINT.size())), id);
         return true;
       });
     }

@@ -17,8 +17,8 @@ class KernelBtf {
   explicit KernelBtf(int btf) : btf(btf) {}
   // A descriptor of /sys/kernel/btf/vmlinux, which outlives this; /dev/null where the kernel has none: nothing is ever found.
 
-  kj::Maybe<uint32_t> tracepointId(kj::StringPtr name);   // of the type that a tp_btf program attaches to
-  kj::Maybe<uint32_t> functionId(kj::StringPtr name);     // for fentry, fexit and LSM
+  kj::Maybe<uint32_t> tracepointId(kj::StringPtr name);  // of the type that a tp_btf program attaches to
+  kj::Maybe<uint32_t> functionId(kj::StringPtr name);    // for fentry, fexit and LSM
   kj::Maybe<kj::String> nearestTracepoint(kj::StringPtr name);
   // For "did you mean …?": the name with the fewest changes, if they are few.
   size_t tracepointCount() { return index().size(); }

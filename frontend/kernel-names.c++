@@ -7,6 +7,7 @@
 namespace bpfman {
 namespace {
 
+// clang-format off
 constexpr const char* PROGRAM_TYPES[] = {
     "unspecified", "socketfilter", "kprobe", "schedcls", "schedact", "tracepoint", "xdp", "perfevent", "cgroupskb", "cgroupsock",
     "lwtin", "lwtout", "lwtxmit", "sockops", "skskb", "cgroupdevice", "skmsg", "rawtracepoint", "cgroupsockaddr", "lwtseg6local",
@@ -85,6 +86,7 @@ constexpr AttachType ATTACH_TYPES[] = {
     {"traceuprobesession", "uprobe.session"},
     {"tracefsession", "fsession"},
 };
+// clang-format on
 
 template <size_t n>
 kj::StringPtr pick(const char* const (&table)[n], uint32_t number) {

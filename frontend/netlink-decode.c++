@@ -81,7 +81,7 @@ std::optional<Interface> decodeLinkBody(Bytes body) {
   Bytes attributes;
   auto fixed = begin<ifinfomsg>(body, attributes);
   if (!fixed || fixed->ifi_index <= 0) return std::nullopt;
-  Interface interface{.index = uint32_t(fixed->ifi_index), .up = (fixed->ifi_flags & IFF_UP) != 0};
+  Interface interface { .index = uint32_t(fixed->ifi_index), .up = (fixed->ifi_flags & IFF_UP) != 0 };
   forEachAttribute(attributes, [&](int type, Bytes value) {
     if (type == IFLA_IFNAME) interface.name = textIn(value);
     if (type == IFLA_XDP) decodeXdp(value, interface);
@@ -128,7 +128,7 @@ std::optional<TcFilter> decodeFilter(const NetlinkMessage& message) {
   forEachAttribute(attributes, [&](int type, Bytes value) {
     if (type == TCA_KIND) isBpf = textIn(value) == "bpf";
     if (type == TCA_CHAIN) filter.chain = numberIn<uint32_t>(value);
-    if (type == TCA_OPTIONS && isBpf) decodeBpfOptions(value, filter);   // TCA_KIND comes first: the kernel writes them so
+    if (type == TCA_OPTIONS && isBpf) decodeBpfOptions(value, filter);  // TCA_KIND comes first: the kernel writes them so
   });
   if (!isBpf || filter.programId == 0) return std::nullopt;
   return filter;

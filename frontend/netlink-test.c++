@@ -30,10 +30,14 @@ TEST(Netlink, FindsLoopbackByNameByIndexAndInTheList) {
   auto socket = routeSocket();
   Netlink netlink(socket.get());
   uint32_t index = if_nametoindex("lo");
-  KJ_IF_MAYBE(lo, netlink.interfaceNamed("lo")) EXPECT_EQ(lo->index, index);
-  else FAIL() << "no lo by name";
-  KJ_IF_MAYBE(lo, netlink.interfaceAt(index)) EXPECT_EQ(lo->name, "lo");
-  else FAIL() << "no lo by index";
+  KJ_IF_MAYBE (lo, netlink.interfaceNamed("lo"))
+    EXPECT_EQ(lo->index, index);
+  else
+    FAIL() << "no lo by name";
+  KJ_IF_MAYBE (lo, netlink.interfaceAt(index))
+    EXPECT_EQ(lo->name, "lo");
+  else
+    FAIL() << "no lo by index";
   bool listed = false;
   for (auto& interface : netlink.interfaces()) listed |= interface.index == index && interface.name == "lo";
   EXPECT_TRUE(listed);
@@ -67,7 +71,10 @@ TEST(Netlink, RefusesASocketThatIsNotRtnetlink) {
 // Real packets, from the kernel, then cut and changed at random.
 TEST(NetlinkDecoding, SurvivesWhateverTheBytesAre) {
   auto socket = routeSocket();
-  struct { nlmsghdr head; ifinfomsg body; } request{{sizeof(request), RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 1, 0}, {}};
+  struct {
+    nlmsghdr head;
+    ifinfomsg body;
+  } request{{sizeof(request), RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 1, 0}, {}};
   ASSERT_EQ(send(socket.get(), &request, sizeof(request), 0), ssize_t(sizeof(request)));
   std::vector<std::byte> packet(65536);
   ssize_t size = recv(socket.get(), packet.data(), packet.size(), 0);
@@ -93,7 +100,7 @@ TEST(NetlinkDecoding, SurvivesWhateverTheBytesAre) {
 TEST(NetlinkNotification, TellsARenameAndThatAnInterfaceIsGone) {
   std::vector<InterfaceChange> changes;
   std::string failure;
-  std::thread([&] {   // its own network namespace, which ends with it
+  std::thread([&] {  // its own network namespace, which ends with it
     if (unshare(CLONE_NEWNET) != 0) {
       failure = "can't make a network namespace";
       return;
@@ -106,7 +113,8 @@ TEST(NetlinkNotification, TellsARenameAndThatAnInterfaceIsGone) {
     for (ssize_t size; (size = recv(socket.get(), packet.data(), packet.size(), 0)) > 0;)
       for (auto& message : splitMessages(std::span(packet).first(size)))
         if (auto change = decodeChange(message); change && change->interface.name != "d1") changes.push_back(*change);
-  }).join();
+  })
+      .join();
   if (!failure.empty()) {
     if (getenv("BPFMAN_MUST_RUN") != nullptr) FAIL() << failure;
     GTEST_SKIP() << failure;

@@ -14,10 +14,10 @@
 namespace bpfman {
 namespace {
 
-constexpr int PATIENCE = 2000;                 // milliseconds
+constexpr int PATIENCE = 2000;  // milliseconds
 constexpr uint32_t MAX_PACKET = 1 << 20;
-constexpr uint32_t MAX_PACKETS = 65536;        // of one answer
-constexpr uint32_t SKIP_STATISTICS = 1 << 3;   // RTEXT_FILTER_SKIP_STATS
+constexpr uint32_t MAX_PACKETS = 65536;       // of one answer
+constexpr uint32_t SKIP_STATISTICS = 1 << 3;  // RTEXT_FILTER_SKIP_STATS
 
 struct Request {
   nlmsghdr head{};
@@ -25,7 +25,7 @@ struct Request {
     ifinfomsg link;
     tcmsg traffic;
   };
-  char attributes[64] = {};                    // a name, or a filter word
+  char attributes[64] = {};  // a name, or a filter word
 
   Request(uint16_t type, uint16_t flags, size_t fixed) : traffic{} {
     head.nlmsg_len = NLMSG_LENGTH(fixed);
@@ -77,7 +77,7 @@ int Netlink::ask(kj::ArrayPtr<const kj::byte> request, const std::function<void(
   for (uint32_t packets = 0; packets < MAX_PACKETS; packets++) {
     auto packet = receive();
     for (auto& message : splitMessages(packet)) {
-      if (message.sequence != sequence) continue;   // left over from a question that ended early
+      if (message.sequence != sequence) continue;  // left over from a question that ended early
       if (message.type == NLMSG_ERROR || message.type == NLMSG_DONE) return netlinkError(message);
       each(message);
       if (!dump) return 0;
@@ -150,7 +150,9 @@ std::vector<TcFilter> Netlink::filters(uint32_t ifindex, bool egress) {
 
 std::vector<TcFilter> Netlink::allFilters() {
   std::vector<TcFilter> all;
-  auto append = [&](std::vector<TcFilter> some) { all.insert(all.end(), std::make_move_iterator(some.begin()), std::make_move_iterator(some.end())); };
+  auto append = [&](std::vector<TcFilter> some) {
+    all.insert(all.end(), std::make_move_iterator(some.begin()), std::make_move_iterator(some.end()));
+  };
   for (auto& qdisc : qdiscs()) {
     if (qdisc.kind != "clsact" && qdisc.kind != "ingress") continue;
     append(filters(qdisc.ifindex, false));

@@ -16,12 +16,12 @@ class Netlink {
   explicit Netlink(int socket);
   // AF_NETLINK, NETLINK_ROUTE; borrowed. No one else may ask on it at the same time.
 
-  kj::Maybe<Interface> interfaceNamed(kj::StringPtr name);   // nothing: there is none; also for a name that can't be one
+  kj::Maybe<Interface> interfaceNamed(kj::StringPtr name);  // nothing: there is none; also for a name that can't be one
   kj::Maybe<Interface> interfaceAt(uint32_t index);
   std::vector<Interface> interfaces();
   std::vector<Qdisc> qdiscs();
-  std::vector<TcFilter> filters(uint32_t ifindex, bool egress);   // in the order in which they run; none without clsact or ingress
-  std::vector<TcFilter> allFilters();                        // of every interface with a clsact or ingress qdisc
+  std::vector<TcFilter> filters(uint32_t ifindex, bool egress);  // in the order in which they run; none without clsact or ingress
+  std::vector<TcFilter> allFilters();                            // of every interface with a clsact or ingress qdisc
 
  private:
   int socket;

@@ -58,7 +58,8 @@ Iterators loadWithThreeCapabilities() {
   return iterators;
 }
 
-kj::AutoCloseFd program(bpf_prog_type type, const char* name, uint32_t expectedAttachType, uint32_t attachBtfId, const std::vector<int>& maps) {
+kj::AutoCloseFd program(bpf_prog_type type, const char* name, uint32_t expectedAttachType, uint32_t attachBtfId,
+                        const std::vector<int>& maps) {
   std::vector<bpf_insn> code;
   for (int map : maps) {
     code.push_back({.code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = BPF_REG_1, .src_reg = BPF_PSEUDO_MAP_FD, .off = 0, .imm = map});

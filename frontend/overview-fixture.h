@@ -19,20 +19,20 @@
 
 namespace bpfman::testing {
 
-#define CANNOT_RUN(reason)                                            \
-  do {                                                                \
-    if (getenv("BPFMAN_MUST_RUN") != nullptr) FAIL() << (reason);     \
-    GTEST_SKIP() << (reason);                                         \
+#define CANNOT_RUN(reason)                                        \
+  do {                                                            \
+    if (getenv("BPFMAN_MUST_RUN") != nullptr) FAIL() << (reason); \
+    GTEST_SKIP() << (reason);                                     \
   } while (false)
 
 struct Iterators {
   Iterators() = default;
   Iterators(Iterators&&) = default;
-  ~Iterators() noexcept {}                 // a test's own destructor may not throw
+  ~Iterators() noexcept {}  // a test's own destructor may not throw
 
   std::shared_ptr<bpf_object> object;
-  std::string failure;                     // why not, when object is null
-  kj::AutoCloseFd programs, maps, links;   // links of the iterators
+  std::string failure;                    // why not, when object is null
+  kj::AutoCloseFd programs, maps, links;  // links of the iterators
 
   kj::AutoCloseFd open(const kj::AutoCloseFd& link) const { return kj::AutoCloseFd(bpf_iter_create(link.get())); }
   std::vector<KernelProgram> allPrograms() const { return decodePrograms(readAll(open(programs))); }
@@ -47,7 +47,7 @@ kj::AutoCloseFd program(bpf_prog_type type, const char* name, uint32_t expectedA
                         const std::vector<int>& maps = {});
 // Returns 2 (XDP_PASS), or 0 where that is not allowed; its code names the maps.
 
-nlohmann::json bpftool(const std::string& arguments);   // the answer of bpftool -j
+nlohmann::json bpftool(const std::string& arguments);  // the answer of bpftool -j
 bool run(const std::string& command);
 
 template <typename All>

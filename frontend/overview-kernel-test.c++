@@ -53,7 +53,7 @@ TEST_F(OverviewOnKernel, ShowsEachProgramAsBpftoolDoes) {
   int64_t boot = bootTime();
   for (auto& said : bpftool("prog show")) {
     auto program = find(all, said["id"]);
-    if (program == nullptr) continue;   // loaded meanwhile by someone else
+    if (program == nullptr) continue;  // loaded meanwhile by someone else
     compared++;
     seen |= program->id == mine;
     capnp::MallocMessageBuilder message;
@@ -88,7 +88,8 @@ TEST_F(OverviewOnKernel, CountsSubprogramsInTheJitedSize) {
   uint32_t id = idOf<bpf_prog_info>(bpf_program__fd(bpf_object__find_program_by_name(iterators.object.get(), "dump_programs")));
   bpf_prog_info info{};
   uint32_t size = sizeof(info);
-  ASSERT_EQ(bpf_obj_get_info_by_fd(bpf_program__fd(bpf_object__find_program_by_name(iterators.object.get(), "dump_programs")), &info, &size), 0);
+  ASSERT_EQ(
+      bpf_obj_get_info_by_fd(bpf_program__fd(bpf_object__find_program_by_name(iterators.object.get(), "dump_programs")), &info, &size), 0);
   ASSERT_GT(info.nr_jited_func_lens, 1u);
   ASSERT_NE(find(all, id), nullptr);
   EXPECT_EQ(find(all, id)->jitedSize, info.jited_prog_len);
@@ -140,7 +141,7 @@ TEST_F(OverviewOnKernel, ShowsEachMapAsBpftoolDoes) {
     uint32_t size = sizeof(info);
     kj::AutoCloseFd descriptor(bpf_map_get_fd_by_id(map->id));
     if (descriptor.get() < 0 || bpf_obj_get_info_by_fd(descriptor.get(), &info, &size) != 0) continue;
-    EXPECT_EQ(info.btf_id, map->btfId);   // not asked of bpftool: it shows the id of another map where there is none
+    EXPECT_EQ(info.btf_id, map->btfId);  // not asked of bpftool: it shows the id of another map where there is none
     EXPECT_EQ(said["frozen"].get<int>(), int(map->state & bpf::MAP_FROZEN));
     if (map->memlock != 0) {
       reckoned++;

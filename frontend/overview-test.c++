@@ -80,7 +80,7 @@ TEST(KernelProgramDescription, SaysUnknownWithTheReasonInsteadOfZero) {
   EXPECT_EQ(described(on, program, {.statisticsOn = true}).getRunCount().getValue(), 0u);
   program.runCount = 3;
   program.runTime = 99;
-  EXPECT_EQ(described(counted, program, {}).getRunTime().getValue(), 99u);   // counted earlier
+  EXPECT_EQ(described(counted, program, {}).getRunTime().getValue(), 99u);  // counted earlier
 }
 
 TEST(KernelProgramDescription, HasTagNameAndWallClock) {
@@ -112,7 +112,15 @@ TEST(KernelNames, AreUpstreams) {
   EXPECT_EQ(attachHookName(BPF_TCX_EGRESS), "tcx egress");
   EXPECT_EQ(attachHookName(BPF_CGROUP_INET_EGRESS), "cgroup_skb egress");
   EXPECT_EQ(attachHookName(99999), "");
-  EXPECT_NEAR(bootTime() / 1e9, time(nullptr) - [] { timespec t; clock_gettime(CLOCK_BOOTTIME, &t); return t.tv_sec; }(), 2.0);
+  EXPECT_NEAR(
+      bootTime() / 1e9,
+      time(nullptr) -
+          [] {
+            timespec t;
+            clock_gettime(CLOCK_BOOTTIME, &t);
+            return t.tv_sec;
+          }(),
+      2.0);
 }
 
 KernelLink tracing(uint32_t id, uint32_t programType) {

@@ -55,7 +55,7 @@ std::vector<std::byte> readAll(int iterator) {
   for (size_t used = 0;;) {
     if (all.size() - used < CHUNK) all.resize(std::max(all.size() * 2, 4 * CHUNK));
     ssize_t got = read(iterator, all.data() + used, all.size() - used);
-    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;   // EAGAIN: a very long walk pauses
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;  // EAGAIN: a very long walk pauses
     KJ_REQUIRE(got >= 0, "an overview iterator can't be read", strerror(errno));
     if (got == 0) {
       all.resize(used);

@@ -16,7 +16,7 @@ namespace bpfman {
 
 // What the records say, with nothing left out: the fixed part as it is, the rest decoded.
 struct KernelProgram : bpf::ProgramRecord {
-  std::vector<uint32_t> mapIds;             // at most OVERVIEW_MAP_IDS; mapCount is the true number
+  std::vector<uint32_t> mapIds;  // at most OVERVIEW_MAP_IDS; mapCount is the true number
 };
 using KernelMap = bpf::MapRecord;
 using KernelLink = bpf::LinkRecord;
@@ -31,11 +31,11 @@ std::vector<KernelLink> decodeLinks(std::span<const std::byte> records);
 
 // What a record cannot know and its description needs.
 struct Moment {
-  int64_t bootTime = 0;                     // of kernel-names.h
-  bool statisticsOn = false;                // sysctl kernel.bpf_stats_enabled
+  int64_t bootTime = 0;       // of kernel-names.h
+  bool statisticsOn = false;  // sysctl kernel.bpf_stats_enabled
 };
 
-bool statisticsEnabled(int sysctl);         // a descriptor of /proc/sys/kernel/bpf_stats_enabled; false when it can't be read
+bool statisticsEnabled(int sysctl);  // a descriptor of /proc/sys/kernel/bpf_stats_enabled; false when it can't be read
 
 void describe(const KernelProgram& program, const Moment& moment, schema::KernelProgram::Builder to);
 void describe(const KernelMap& map, schema::KernelMap::Builder to);
