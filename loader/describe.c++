@@ -1,0 +1,73 @@
+// What an object has, and under which handles it was loaded.
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <kj/debug.h>
+
+#include "loader/object.h"
+
+namespace bpfman {
+
+namespace {
+
+uint32_t countTailCalls(const bpf_program* program) {
+  const bpf_insn* first = bpf_program__insns(program);
+  return std::count_if(first, first + bpf_program__insn_cnt(program), [](const bpf_insn& instruction) {
+    return instruction.code == (BPF_JMP | BPF_CALL) && instruction.src_reg == 0 && instruction.imm == BPF_FUNC_tail_call;
+  });
+}
+
+// libbpf calls .rodata "OBJECT.rodata"; sections with a name of their own (.data.x) it leaves alone.
+std::string elfName(const bpf_map* map) {
+  std::string name = bpf_map__name(map);
+  size_t dot = name.find('.');
+  return bpf_map__is_internal(map) && dot != name.npos ? name.substr(dot) : name;
+}
+
+uint64_t bytesOf(const bpf_map* map) {
+  auto rounded = [](uint64_t size) { return (size + 7) & ~uint64_t{7}; };
+  uint64_t element = rounded(bpf_map__key_size(map)) + rounded(bpf_map__value_size(map));
+  return std::max<uint64_t>(element, 1) * bpf_map__max_entries(map);
+}
+
+}  // namespace
+
+uint32_t BpfObject::handleOf(int fd) const {
+  const Placeholder* object = placeholders.find(fd);
+  return object ? object->handle : wire::NO_HANDLE;
+}
+
+void BpfObject::describe(schema::LoadResult::Done::Builder result) const {
+  auto programs = result.initPrograms(chosen.size());
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    const auto& [program, section] = chosen[i];
+    programs[i].setName(printable(bpf_program__name(program), false).c_str());
+    programs[i].setSection(printable(section.name, false).c_str());
+    programs[i].setHandle(job.getInspectOnly() ? wire::NO_HANDLE : handleOf(bpf_program__fd(program)));
+    programs[i].setTailCalls(countTailCalls(program));
+    programs[i].setType(section.type);
+    programs[i].setExpectedAttachType(section.expectedAttachType);
+    programs[i].setFlags(section.flags);
+    programs[i].setAttachTo(printable(section.attachTo, false).c_str());
+  }
+
+  std::vector<const bpf_map*> found;
+  const bpf_map* map;
+  bpf_object__for_each_map(map, object.get())
+    if (job.getInspectOnly() || handleOf(bpf_map__fd(map)) != wire::NO_HANDLE) found.push_back(map);
+  auto maps = result.initMaps(found.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    uint32_t handle = job.getInspectOnly() ? wire::NO_HANDLE : handleOf(bpf_map__fd(found[i]));
+    maps[i].setName(printable(elfName(found[i]), false).c_str());
+    maps[i].setHandle(handle);
+    maps[i].setInternal(bpf_map__is_internal(found[i]));
+    maps[i].setReused(handle < job.getReuse().size());
+    maps[i].setPinByName(std::find(pinnedByName.begin(), pinnedByName.end(), found[i]) != pinnedByName.end());
+    maps[i].setType(bpf_map__type(found[i]));
+    maps[i].setBytes(bytesOf(found[i]));
+  }
+  result.setLicense(license.c_str());
+}
+
+}  // namespace bpfman

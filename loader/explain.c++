@@ -1,0 +1,78 @@
+#include "loader/explain.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include <bpf/libbpf.h>
+
+namespace bpfman {
+
+namespace {
+
+constexpr size_t MAX_LOG = 256 << 10;
+
+// The verifier ends with the reason, and statistics behind it.
+std::string lastWord(std::string_view log) {
+  while (!log.empty()) {
+    if (log.back() == '\n') {
+      log.remove_suffix(1);
+      continue;
+    }
+    size_t start = log.rfind('\n') + 1;
+    std::string_view line = log.substr(start);
+    log.remove_suffix(line.size());
+    bool statistics = line.starts_with("processed ") || line.starts_with("verification time") || line.starts_with("stack depth");
+    if (!statistics && line.find_first_not_of(" \t") != line.npos) return printable(line.substr(0, 300), false);
+  }
+  return "";
+}
+
+std::string aboutProgram(const Proxy::Failure& failure, std::string_view log) {
+  std::string text = "the kernel refused program \"" + failure.name + "\": " + strerror(failure.error);
+  if (std::string word = lastWord(log); !word.empty()) return text + ": " + word;
+  if (failure.error == EPERM) return text + ": it does not load programs of this type here (locked down?), or the daemon lacks a capability";
+  return text;
+}
+
+std::string aboutMap(const Proxy::Failure& failure) {
+  const char* type = libbpf_bpf_map_type_str(static_cast<bpf_map_type>(failure.mapType));
+  std::string text = "cannot create map \"" + failure.name + "\" (" + (type ? type : "of an unknown type") + ", about " + std::to_string(failure.mapBytes) +
+                     " bytes): " + strerror(failure.error);
+  return failure.error == EPERM ? text + ": more maps or map memory than the policy allows" : text;
+}
+
+const char* under(wire::Op op) {
+  switch (op) {
+    case wire::Op::createMap: return "creating a map";
+    case wire::Op::loadBtf: return "loading its types";
+    case wire::Op::loadProgram: return "loading a program";
+    case wire::Op::initialise: return "initialising a map";
+    default: return "loading";
+  }
+}
+
+}  // namespace
+
+std::string cutInTheMiddle(std::string_view log, size_t limit) {
+  if (log.size() <= limit) return std::string(log);
+  size_t half = limit / 2 - 64;
+  std::string_view head = log.substr(0, half), tail = log.substr(log.size() - half);
+  if (size_t end = head.rfind('\n'); end != head.npos) head = head.substr(0, end + 1);
+  if (size_t start = tail.find('\n'); start != tail.npos) tail = tail.substr(start + 1);
+  std::string missing = std::to_string(log.size() - head.size() - tail.size());
+  return std::string(head) + "[... " + missing + " bytes left out ...]\n" + std::string(tail);
+}
+
+Refusal explain(const Proxy& proxy, const Warnings& warnings, int error, std::string_view log) {
+  const Proxy::Failure& failure = proxy.lastFailure();
+  if (proxy.sessionLost())
+    return {std::string("the load session ended while ") + under(failure.op) + (failure.name.empty() ? "" : " \"" + failure.name + "\"") +
+                ": the object asks for something that this load may not have (the daemon's log says what)",
+            EPIPE};
+  if (failure.op == wire::Op::loadProgram) return {aboutProgram(failure, log), failure.error, printable(cutInTheMiddle(log, MAX_LOG), true)};
+  if (failure.op == wire::Op::createMap) return {aboutMap(failure), failure.error};
+  std::string word = warnings.mostUseful();
+  return {"cannot load the object: " + (word.empty() ? std::string(strerror(error)) : word), failure.error ? failure.error : error};
+}
+
+}  // namespace bpfman

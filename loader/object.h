@@ -1,0 +1,47 @@
+// One job on one object: choose its programs, set its globals, load it, say what came of it. Throws a Refusal where that can't be.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <bpf/libbpf.h>
+
+#include "loader/files.h"
+#include "loader/proxy.h"
+#include "loader/section.h"
+#include "loader/warnings.h"
+#include "schema/loader.capnp.h"
+
+namespace bpfman {
+
+class BpfObject {
+ public:
+  BpfObject(std::span<unsigned char> bytes, schema::LoadJob::Reader job);  // opens it and chooses: nobody is asked
+  void load(Session& session, const Files& files);
+  void describe(schema::LoadResult::Done::Builder result) const;        // also what is not loaded
+
+ private:
+  schema::LoadJob::Reader job;
+  Warnings warnings;
+  std::unique_ptr<bpf_object, void (*)(bpf_object*)> object;
+  struct Chosen {
+    bpf_program* program;
+    Section section;                               // before the job's word for the type replaced it
+  };
+  std::vector<Chosen> chosen;
+  std::vector<const bpf_map*> pinnedByName;        // libbpf would pin them: that is the daemon's business
+  Placeholders placeholders;
+  std::string license;                             // as the kernel was told
+
+  bpf_program* find(const std::string& name) const;
+  void choose();
+  void leavePinning();
+  void setType(Chosen& choice, schema::LoadJob::Wanted::Reader wanted);
+  void reuseMaps(Proxy& proxy);
+  void aimPrograms();
+  uint32_t handleOf(int fd) const;
+};
+
+}  // namespace bpfman

@@ -1,0 +1,30 @@
+// What libbpf holds instead of kernel objects: empty memfds. libbpf duplicates descriptors over each other, so an object is found again
+// by its memfd's inode.
+#pragma once
+
+#include <map>
+
+#include <sys/types.h>
+
+#include "schema/worker.h"
+
+namespace bpfman {
+
+struct Placeholder {
+  enum class Kind { map, program, btf, probe };  // probe: stands for something that a feature probe believes to have made
+  Kind kind = Kind::probe;
+  uint32_t handle = wire::NO_HANDLE;
+  uint32_t mapType = 0, keySize = 0, valueSize = 0;
+  bool reused = false;                           // another load's map: never initialised or frozen again
+};
+
+class Placeholders {
+ public:
+  int make(const Placeholder& object);           // -> a descriptor of libbpf's, or -1 and errno
+  const Placeholder* find(int fd) const;
+
+ private:
+  std::map<ino_t, Placeholder> byInode;
+};
+
+}  // namespace bpfman

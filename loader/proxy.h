@@ -1,0 +1,48 @@
+// bpf(2) for libbpf: each command becomes one typed request to the load session, or is answered here. Descriptors become handles on the
+// way out and placeholders on the way back.
+#pragma once
+
+#include <string>
+
+#include "loader/placeholders.h"
+#include "loader/probes.h"
+#include "loader/session.h"
+
+namespace bpfman {
+
+class Proxy {
+ public:
+  Proxy(Session& session, Placeholders& placeholders, const Probes& probes)
+      : session(session), placeholders(placeholders), probes(probes) {}
+
+  long call(int command, bpf_attr* attr, unsigned size);  // as bpf(2): >= 0, or -1 and errno
+
+  struct Failure {                                        // the last thing that the session or the kernel refused
+    wire::Op op = wire::Op::count;
+    std::string name = "";
+    int error = 0;
+    uint32_t mapType = 0;
+    uint64_t mapBytes = 0;                                // an estimate
+  };
+  const Failure& lastFailure() const { return failure; }
+  const std::string& license() const { return licenseGiven; }
+  bool sessionLost() const { return session.lost(); }
+
+ private:
+  Session& session;
+  Placeholders& placeholders;
+  const Probes& probes;
+  Failure failure;
+  std::string licenseGiven;                               // with the last program
+
+  long createMap(const bpf_attr& attr);
+  long loadBtf(const bpf_attr& attr);
+  long loadProgram(const bpf_attr& attr);
+  long initialise(const bpf_attr& attr);
+  long freezeMap(const bpf_attr& attr);
+  long bindMap(const bpf_attr& attr);
+  long objectInfo(const bpf_attr& attr, bpf_attr& answer);
+  long perform(wire::Op op, const char* name, SessionAnswer& answer);
+};
+
+}  // namespace bpfman

@@ -1,0 +1,37 @@
+#include "loader/section.h"
+
+#include <map>
+#include <string_view>
+
+namespace bpfman {
+
+namespace {
+
+std::string familyOf(std::string_view section, uint32_t type) {
+  static const std::map<std::string_view, const char*> others = {
+      {"tp", "tracepoint"}, {"raw_tp", "raw_tracepoint"}, {"classifier", "tc"}, {"action", "tc"}, {"ksyscall", "kprobe"}, {"kretsyscall", "kretprobe"}};
+  if (type == BPF_PROG_TYPE_UNSPEC) return "";
+  std::string_view first = section.substr(0, section.find_first_of("/.@"));
+  auto other = others.find(first);
+  return other != others.end() ? other->second : std::string(first);
+}
+
+uint32_t flagsOf(std::string_view section, uint32_t type) {
+  std::string_view first = section.substr(0, section.find('/'));
+  if (type == BPF_PROG_TYPE_XDP) return first.starts_with("xdp.frags") ? BPF_F_XDP_HAS_FRAGS : 0;
+  return first.ends_with(".s") || type == BPF_PROG_TYPE_SYSCALL ? BPF_F_SLEEPABLE : 0;
+}
+
+}  // namespace
+
+Section::Section(const bpf_program* program)
+    : name(bpf_program__section_name(program)), type(bpf_program__type(program)), expectedAttachType(bpf_program__expected_attach_type(program)) {
+  // libbpf no longer takes names behind these words; others still do.
+  if (type == BPF_PROG_TYPE_UNSPEC && (name.starts_with("classifier") || name.starts_with("tc/"))) type = BPF_PROG_TYPE_SCHED_CLS;
+  family = familyOf(name, type);
+  flags = flagsOf(name, type);
+  size_t slash = name.find('/');
+  if (slash != std::string::npos && type != BPF_PROG_TYPE_XDP && type != BPF_PROG_TYPE_SCHED_CLS) attachTo = name.substr(slash + 1);
+}
+
+}  // namespace bpfman
