@@ -135,7 +135,10 @@ TEST(Namespace, IsNothingElse) {
 
 // As the frontend is: not root, and without core dumps, so that its own files under /proc belong to root.
 TEST(Namespace, IsKnownToAProcessWithoutPrivilege) {
-  if (getuid() != 0) GTEST_SKIP() << "needs root, to become user 1234";
+  if (getuid() != 0) {
+    ASSERT_EQ(getenv("BPFMAN_MUST_RUN"), nullptr) << "needs root";
+    GTEST_SKIP() << "needs root, to become user 1234";
+  }
   pid_t child = fork();
   if (child == 0) {
     if (setresgid(1234, 1234, 1234) < 0 || setresuid(1234, 1234, 1234) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0) _exit(1);
@@ -149,7 +152,10 @@ TEST(Namespace, IsKnownToAProcessWithoutPrivilege) {
 }
 
 TEST(Namespace, BelongsToWhoMadeItsUserNamespace) {
-  if (getuid() != 0) GTEST_SKIP() << "needs root, to become user 1234";
+  if (getuid() != 0) {
+    ASSERT_EQ(getenv("BPFMAN_MUST_RUN"), nullptr) << "needs root";
+    GTEST_SKIP() << "needs root, to become user 1234";
+  }
   int ready[2], done[2];
   ASSERT_EQ(pipe(ready) | pipe(done), 0);
   pid_t child = fork();
