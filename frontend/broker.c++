@@ -1,5 +1,7 @@
 #include "frontend/broker.h"
 
+#include <cerrno>
+
 #include <kj/debug.h>
 
 #include "frontend/refuse.h"

@@ -106,8 +106,9 @@ kj::Promise<void> Channel::readAll() {
         packet.descriptors.add(kj::AutoCloseFd(descriptor));
       }
     }
-    if (size == 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || waiting.empty()) {
-      fail(size == 0 ? "it ended" : "it sent what nobody asked for");
+    bool ended = size == 0 && packet.descriptors.empty();   // an empty packet with a descriptor is an answer too
+    if (ended || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || waiting.empty()) {
+      fail(ended ? "it ended" : "it sent what nobody asked for");
       return kj::READY_NOW;
     }
     packet.bytes = kj::heapArray<kj::byte>(buffer.slice(0, size));

@@ -51,7 +51,7 @@ struct FrontendOptions {
   uint32_t maxConnections;                    // per uid
   uint32_t maxCalls;                          // in flight, per connection
   uint32_t verifierSeconds;                   // a load that takes longer is cancelled
-  int32_t readyFd;                            // reserved, -1
+  uint64_t maxMapBytes;                       // of one load: as in the worker's ceiling
 };
 
 }  // namespace bpfman::wire

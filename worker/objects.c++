@@ -60,7 +60,6 @@ Answer answerPublish(Context& context, Request& request) {
 // A link is opened first, so that its last reference is a descriptor: only then it is gone when the call returns.
 Answer answerRemove(Context& context, Request& request) {
   wire::Pin pin = request.as<wire::Remove>().pin;
-  if (pin.dir == wire::Dir::loads) die("a load is removed as a whole");
   Path path = pathOf(pin), directory = directoryOf(pin);
   Fd link = kindOf(pin) == Kind::link ? context.bpf.open(path.text) : Fd();
   int error = context.bpf.unlink(path.text);

@@ -1,0 +1,33 @@
+// The frontend's parts, wired once in main. Whoever needs several of them takes this.
+#pragma once
+
+#include <kj/async-io.h>
+
+#include "frontend/broker.h"
+#include "frontend/catalog.h"
+#include "frontend/engine.h"
+#include "frontend/intake.h"
+#include "frontend/load.h"
+#include "frontend/locks.h"
+#include "frontend/policy.h"
+#include "frontend/workers.h"
+
+namespace bpfman {
+
+struct Core {
+  kj::AsyncIoContext& io;
+  const wire::FrontendOptions& options;
+  kj::FiberPool& fibers;                        // each change runs in one: its steps stand one under the other
+  Intake& intake;
+  const Policy& policy;
+  Catalog& catalog;
+  BrokerChannel& broker;
+  Workers& workers;
+  Loads& loads;
+  ChainEngine& engine;
+  Locks locks;
+
+  kj::StringPtr runtimeDir() const { return options.runtimeDir; }
+};
+
+}  // namespace bpfman

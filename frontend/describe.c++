@@ -1,0 +1,236 @@
+#include "frontend/describe.h"
+
+#include <algorithm>
+#include <unistd.h>
+
+#include <kj/debug.h>
+#include <kj/encoding.h>
+
+#include "frontend/chain.h"
+#include "frontend/hook.h"
+#include "frontend/kernel-names.h"
+#include "frontend/overview.h"
+#include "frontend/refuse.h"
+
+namespace bpfman {
+
+namespace {
+
+constexpr uint64_t PAGE = 4096, PROGRAM_HEADER = 72;  // bytes; of struct bpf_prog before its instructions
+
+uint64_t roundUp(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
+
+void describeKnown(uint64_t value, bool known, schema::Known::Builder out) {
+  if (known) out.setValue(value);
+  else out.setUnknown("run statistics are off: sysctl kernel.bpf_stats_enabled=1");
+}
+
+}  // namespace
+
+void describePairs(const Pairs& pairs, capnp::List<schema::KeyValue>::Builder out) {
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    out[i].setKey(pairs[i].first.c_str());
+    out[i].setValue(pairs[i].second.c_str());
+  }
+}
+
+void describe(Core& core, const ProgramRow& row, schema::ProgramRecord::Builder out) {
+  out.setId(row.id);
+  out.setName(row.name.c_str());
+  out.setType(static_cast<schema::ProgramType>(row.type));
+  out.setAttachTo(row.attachTo.c_str());
+  out.setObjectPath(kj::str(core.runtimeDir(), "/programs/", row.id, "/bytecode.o"));
+  auto globals = out.initGlobals(row.globals.size());
+  for (size_t i = 0; i < row.globals.size(); ++i) {
+    globals[i].setName(row.globals[i].first.c_str());
+    globals[i].setValue(kj::arrayPtr(reinterpret_cast<const kj::byte*>(row.globals[i].second.data()), row.globals[i].second.size()));
+  }
+  describePairs(row.metadata, out.initMetadata(row.metadata.size()));
+  out.setApplication(row.application.c_str());
+  out.setGplCompatible(row.gplCompatible);
+  out.setPinPath(pathOf(core.runtimeDir(), pinAt(wire::Dir::programs, row.id)));
+  out.setMapPinPath(pathOf(core.runtimeDir(), pinAt(wire::Dir::maps, row.id)));
+  out.setMapOwner(row.mapOwner);
+  KJ_IF_MAYBE(load, core.catalog.load(row.load)) {
+    out.setSourcePath(load->sourcePath.c_str());
+    out.setLicense(load->license.c_str());
+    out.setUid(load->uid);
+    out.setCreatedAt(load->createdAt);
+  }
+}
+
+std::vector<const LinkRow*> orderedOn(Core& core, const LinkRow& link) {
+  auto links = core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction);
+  auto nameOf = [&](const LinkRow* l) -> std::string {
+    KJ_IF_MAYBE(program, core.catalog.program(l->programId)) return program->name;
+    return "";
+  };
+  bool byName = static_cast<schema::ProgramType>(link.kind) == schema::ProgramType::XDP;   // TCX: who came first
+  std::stable_sort(links.begin(), links.end(), [&](const LinkRow* a, const LinkRow* b) {
+    if (a->priority != b->priority) return a->priority < b->priority;
+    return byName && nameOf(a) < nameOf(b);
+  });
+  return links;
+}
+
+uint32_t positionOf(Core& core, const LinkRow& link) {
+  auto links = orderedOn(core, link);
+  return std::find_if(links.begin(), links.end(), [&](const LinkRow* l) { return l->id == link.id; }) - links.begin();
+}
+
+void describe(Core& core, const LinkRow& row, schema::LinkRecord::Builder out) {
+  out.setId(row.id);
+  out.setProgramId(row.programId);
+  out.setKernelLinkId(row.kernelLinkId);
+  out.setKind(static_cast<schema::ProgramType>(row.kind));
+  out.setPinPath(pathOf(core.runtimeDir(), hookOf(row).hook.pinOf(row)));
+  out.setCreatedAt(row.createdAt);
+  describePairs(row.metadata, out.initMetadata(row.metadata.size()));
+  KJ_IF_MAYBE(program, core.catalog.program(row.programId)) {
+    out.setProgramName(program->name.c_str());
+    out.setApplication(program->application.c_str());
+  }
+  out.setTarget(row.target.c_str());
+  if (row.ifindex == 0) return;
+  out.setInterface(row.interface.c_str());
+  out.setIfindex(row.ifindex);
+  out.setDirection(static_cast<schema::Direction>(row.direction));
+  out.setPriority(row.priority);
+  out.setPosition(positionOf(core, row));
+  auto verdicts = out.initProceedOn(row.proceedOnList.size());
+  for (size_t i = 0; i < row.proceedOnList.size(); ++i) verdicts.set(i, row.proceedOnList[i]);
+  out.setNetnsPath(row.netnsPath.c_str());
+  out.setNsid(row.nsid);
+  KJ_IF_MAYBE(dispatcher, core.catalog.dispatcher("xdp", row.nsid, row.ifindex)) {
+    if (static_cast<schema::ProgramType>(row.kind) != schema::ProgramType::XDP) return;
+    out.setDispatcherId(dispatcher->programId);
+    out.setRevision(dispatcher->revision);
+  }
+}
+
+void describe(const bpf_prog_info& info, kj::ArrayPtr<const uint32_t> mapIds, bool statsOn, schema::KernelProgram::Builder out) {
+  out.setId(info.id);
+  out.setType(info.type);
+  out.setTypeName(programTypeName(info.type));
+  out.setName(kj::heapString(info.name, strnlen(info.name, sizeof info.name)));
+  out.setTag(kj::encodeHex(kj::arrayPtr(info.tag, sizeof info.tag)));
+  out.setLoadedAt(bootTime() + static_cast<int64_t>(info.load_time));
+  out.setUid(info.created_by_uid);
+  out.setBtfId(info.btf_id);
+  out.setMapIds(mapIds);
+  out.setXlatedSize(info.xlated_prog_len);
+  out.setJitedSize(info.jited_prog_len);
+  out.setVerifiedInstructions(info.verified_insns);
+  out.setMemlock(roundUp(PROGRAM_HEADER + info.xlated_prog_len, PAGE));  // pages of the program, as the kernel counts them
+  out.setGplCompatible(info.gpl_compatible);
+  bool known = statsOn || info.run_cnt > 0;
+  describeKnown(info.run_time_ns, known, out.initRunTime());
+  describeKnown(info.run_cnt, known, out.initRunCount());
+  describeKnown(info.recursion_misses, known, out.initRecursionMisses());
+}
+
+void describe(const bpf_map_info& info, schema::KernelMap::Builder out) {
+  out.setId(info.id);
+  out.setType(info.type);
+  out.setTypeName(mapTypeName(info.type));
+  out.setName(kj::heapString(info.name, strnlen(info.name, sizeof info.name)));
+  out.setKeySize(info.key_size);
+  out.setValueSize(info.value_size);
+  out.setMaxEntries(info.max_entries);
+  out.setFlags(info.map_flags);
+  out.setBtfId(info.btf_id);
+  out.setExtra(info.map_extra);
+  uint64_t cpus = kj::StringPtr(mapTypeName(info.type)).startsWith("percpu") ? sysconf(_SC_NPROCESSORS_CONF) : 1;
+  out.setMemlock(uint64_t{info.max_entries} * (roundUp(info.key_size, 8) + roundUp(info.value_size, 8) * cpus));  // its elements'
+}
+
+void describe(const bpf_link_info& info, schema::KernelLink::Builder out) {
+  out.setId(info.id);
+  out.setProgramId(info.prog_id);
+  out.setType(info.type);
+  out.setTypeName(linkTypeName(info.type));
+  switch (info.type) {
+    case BPF_LINK_TYPE_XDP: out.setIfindex(info.xdp.ifindex); break;
+    case BPF_LINK_TYPE_TCX:
+      out.setIfindex(info.tcx.ifindex);
+      out.setAttachType(info.tcx.attach_type);
+      break;
+    case BPF_LINK_TYPE_TRACING:
+      out.setAttachType(info.tracing.attach_type);
+      out.setTargetProgramId(info.tracing.target_obj_id);
+      out.setTargetBtfId(info.tracing.target_btf_id);
+      break;
+    default: break;
+  }
+}
+
+void describeProgram(Core& core, uint32_t id, schema::ProgramDetails::Builder out, kj::WaitScope& scope) {
+  auto find = [&]() -> const ProgramRow& {
+    KJ_IF_MAYBE(row, core.catalog.program(id)) return *row;
+    refuse("record not found");
+  };
+  const ProgramRow row = find();
+  const LoadRow load = KJ_ASSERT_NONNULL(core.catalog.load(row.load));
+  auto place = core.workers.host(scope);
+  auto inspect = [&](const wire::Pin& pin) { return place->worker.call(wire::Op::inspect, wire::Inspect{pin}); };
+  auto program = inspect(loadedProgram(row.load, row.index));
+  std::vector<kj::Promise<WorkerReply>> maps, pins;
+  for (const MapRow& map : load.maps) {
+    maps.push_back(inspect(loadedMap(row.load, map.index)));
+    bool named = !map.internal && isPinName(map.name.c_str());
+    pins.push_back(named ? inspect(pinAt(wire::Dir::maps, id, 0, 0, map.name.c_str())) : kj::Promise<WorkerReply>(WorkerReply{-ENOENT, nullptr, nullptr}));
+  }
+
+  describe(core, row, out.initRecord());
+  auto answer = program.wait(scope);
+  out.setKernelSeen(answer.result >= 0);
+  auto mapIds = mapIdsOf(answer);
+  if (answer.result >= 0) describe(infoOf<bpf_prog_info>(answer), mapIds, statisticsEnabled(wire::fd::frontend::statsEnabled), out.initKernel());
+
+  std::vector<size_t> used;                     // of the load's maps, those that this program uses
+  std::vector<WorkerReply> infos;
+  for (size_t i = 0; i < maps.size(); ++i) {
+    infos.push_back(maps[i].wait(scope));
+    if (infos[i].result >= 0 && std::find(mapIds.begin(), mapIds.end(), load.maps[i].id) != mapIds.end()) used.push_back(i);
+  }
+  auto mapsOut = out.initMaps(used.size());
+  for (size_t i = 0; i < used.size(); ++i) {
+    const MapRow& map = load.maps[used[i]];
+    describe(infoOf<bpf_map_info>(infos[used[i]]), mapsOut[i].initKernel());
+    mapsOut[i].setName(map.name.c_str());
+    mapsOut[i].getKernel().setFrozen(map.name.starts_with(".rodata"));
+    bool present = pins[used[i]].wait(scope).result >= 0;
+    mapsOut[i].setPresent(present);
+    if (present) mapsOut[i].setPinPath(pathOf(core.runtimeDir(), pinAt(wire::Dir::maps, id, 0, 0, map.name.c_str())));
+  }
+
+  std::vector<uint32_t> users;
+  for (auto& [otherId, other] : core.catalog.programs())
+    if (otherId == id || other.load == row.load || other.mapOwner == id) users.push_back(otherId);
+  out.setMapUsedBy(kj::arrayPtr(users.data(), users.size()));
+
+  std::vector<uint32_t> links;
+  for (auto link : core.catalog.linksOf(id)) links.push_back(link->id);
+  auto linksOut = out.initLinks(links.size());
+  for (size_t i = 0; i < links.size(); ++i) describeLink(core, links[i], linksOut[i], scope);
+}
+
+void describeLink(Core& core, uint32_t id, schema::LinkDetails::Builder out, kj::WaitScope& scope) {
+  auto find = [&]() -> const LinkRow& {
+    KJ_IF_MAYBE(row, core.catalog.link(id)) return *row;
+    refuse("not found");
+  };
+  const LinkRow row = find();
+  const Hook& hook = hookOf(row).hook;
+  describe(core, row, out.initRecord());
+  auto place = core.workers.host(scope);
+  wire::Pin pin = hook.pinOf(row);
+  wire::Pin kernelPin = hook.kernelLinkIsOwn() ? pin : pinAt(wire::Dir::dispatchers, static_cast<uint32_t>(row.nsid), row.ifindex, 0, "link");
+  auto there = place->worker.call(wire::Op::inspect, wire::Inspect{pin});
+  auto answer = place->worker.call(wire::Op::inspect, wire::Inspect{kernelPin}).wait(scope);
+  out.setPinPresent(there.wait(scope).result >= 0);
+  out.setKernelSeen(answer.result >= 0);
+  if (answer.result >= 0) describe(infoOf<bpf_link_info>(answer), out.initKernel());
+}
+
+}  // namespace bpfman

@@ -1,0 +1,188 @@
+// The engine for kernels that refuse freplace programs: a dispatcher whose slots are tail calls (dispatchers/xdp-tailcall.bpf.c). Two
+// banks hold a chain each; one word says which is in use. A change fills the other bank, flips the word, and empties the old bank
+// after a grace period: no packet ever sees half of it, and a bank is used again only when nobody can be in it.
+#include <linux/bpf.h>
+#include <linux/if_link.h>
+
+#include <kj/debug.h>
+#include <spdlog/spdlog.h>
+
+#include "dispatchers/objects.h"
+#include "dispatchers/xdp-tailcall.h"
+#include "frontend/engine.h"
+#include "frontend/grace.h"
+#include "frontend/load.h"
+#include "frontend/refuse.h"
+
+namespace bpfman {
+
+namespace {
+
+class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandler {
+ public:
+  TailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers)
+      : catalog(catalog), workers(workers), loads(loads), fibers(fibers), grace(port), tasks(*this) {}
+
+  kj::StringPtr name() const override { return "tailcall"; }
+  kj::StringPtr reason() const override { return "the only engine of this version; it works on every kernel from 6.1 on"; }
+  uint32_t capacity() const override { return XDP_POSITIONS; }
+
+  kj::Maybe<DispatcherRow> apply(const ChainHook& hook, const std::vector<ChainMember>& members, kj::Maybe<Place&> place, kj::WaitScope& scope) override {
+    KJ_REQUIRE(members.size() <= capacity());
+    KJ_IF_MAYBE(row, catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
+      DispatcherRow dispatcher = *row;
+      if (members.empty()) {
+        remove(hook, dispatcher, scope);
+        return nullptr;
+      }
+      change(hook, dispatcher, members, scope);
+      ++dispatcher.revision;
+      return kj::mv(dispatcher);
+    }
+    if (members.empty()) return nullptr;
+    return create(hook, members, KJ_REQUIRE_NONNULL(place, "a new dispatcher needs its namespace"), scope);
+  }
+
+  void settle(const ChainHook& hook, kj::WaitScope& scope) override {
+    auto found = cleaning.find(keyOf(hook));
+    if (found != cleaning.end()) found->second.addBranch().wait(scope);
+  }
+
+ private:
+  Catalog& catalog;
+  Workers& workers;
+  Loads& loads;
+  kj::FiberPool& fibers;
+  GracePeriods grace;
+  std::map<std::pair<uint64_t, uint32_t>, kj::ForkedPromise<void>> cleaning;  // the last change's old bank is being emptied
+  kj::TaskSet tasks;
+
+  static std::pair<uint64_t, uint32_t> keyOf(const ChainHook& hook) { return {hook.nsid, hook.ifindex}; }
+  static wire::Pin linkPin(const ChainHook& hook) { return pinAt(wire::Dir::dispatchers, static_cast<uint32_t>(hook.nsid), hook.ifindex, 0, "link"); }
+
+  wire::Pin mapOf(uint32_t load, kj::StringPtr name) {
+    KJ_IF_MAYBE(row, catalog.load(load))
+      for (const MapRow& map : row->maps)
+        if (name == map.name.c_str()) return loadedMap(load, map.index);
+    KJ_FAIL_REQUIRE("the dispatcher's object has no such map", name);
+  }
+
+  DispatcherRow create(const ChainHook& hook, const std::vector<ChainMember>& members, Place& place, kj::WaitScope& scope) {
+    LoadWish wish;
+    wish.own = true;
+    wish.purpose = kj::str("dispatcher:", hook.type.c_str(), ':', hook.nsid, ':', hook.ifindex).cStr();
+    wish.maxMapBytes = 1 << 20;
+    wish.programs.push_back({0, "xdp_dispatcher", "", "xdp", BPF_PROG_TYPE_XDP, BPF_XDP});
+    auto object = xdpTailcallDispatcher();
+    Upload upload(object.size());
+    upload.write(kj::arrayPtr(object.data(), object.size()));
+    SealedObject sealed = upload.finish();
+    Cancellation never;
+    LoadOutcome outcome = loads.load(wish, sealed.fd(), sealed.size(), never, scope);
+    KJ_IF_MAYBE(refused, outcome.refused) refuse("this kernel refuses the XDP dispatcher: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
+
+    DispatcherRow row{hook.type, hook.nsid, hook.ifindex, 1, outcome.load, outcome.programs[0], 0, hook.netnsPath, hook.interface, hook.host};
+    auto failure = kj::runCatchingExceptions([&]() {
+      fill(row.load, 0, members, scope);        // the array is pinned and filled before the first packet
+      wire::CreateLink link{};
+      link.program = loadedProgram(row.load, 0);
+      link.to = linkPin(hook);
+      link.kind = wire::LinkKind::xdp;
+      link.attachType = BPF_XDP;
+      link.interface = hook.ifindex;
+      auto reply = place.worker.call(wire::Op::createLink, link).wait(scope);
+      if (reply.result == -EBUSY || reply.result == -EEXIST)
+        refuse("interface ", hook.interface.c_str(), " already has an XDP program that bpfman did not attach; see 'bpfman overview', detach it (ip link set dev ",
+               hook.interface.c_str(), " xdp off, or xdp-loader unload) and try again");
+      row.kernelLinkId = requireOk(reply, kj::str("attach XDP to ", hook.interface.c_str()));
+    });
+    KJ_IF_MAYBE(exception, failure) {
+      loads.undo(row.load, scope);
+      kj::throwFatalException(kj::mv(*exception));
+    }
+    return row;
+  }
+
+  // The bank that is not in use; whoever fills it waited for the grace period.
+  void fill(uint32_t load, uint32_t bank, const std::vector<ChainMember>& members, kj::WaitScope& scope) {
+    auto place = workers.host(scope);
+    std::vector<kj::Promise<WorkerReply>> replies;
+    for (uint32_t i = 0; i < members.size(); ++i) {
+      wire::SetSlot slot{mapOf(load, "slots"), loadedProgram(members[i].load, members[i].index), bank * XDP_POSITIONS + i, 1};
+      replies.push_back(place->worker.call(wire::Op::setSlot, slot));
+    }
+    xdp_bank chain{};
+    chain.count = members.size();
+    for (uint32_t i = 0; i < members.size(); ++i) chain.proceed[i] = members[i].proceedOn;
+    replies.push_back(update(*place, mapOf(load, "banks"), bank, chain));
+    for (auto& reply : replies) requireOk(reply.wait(scope), "fill the dispatcher's chain");
+  }
+
+  void change(const ChainHook& hook, const DispatcherRow& row, const std::vector<ChainMember>& members, kj::WaitScope& scope) {
+    if (cleaning.find(keyOf(hook)) == cleaning.end()) grace.pass().wait(scope);  // of a change before we were started
+    settle(hook, scope);
+    auto place = workers.host(scope);
+    uint32_t active = activeBank(*place, row.load, scope), next = active == 0;
+    fill(row.load, next, members, scope);
+    requireOk(update(*place, mapOf(row.load, "active"), 0, next).wait(scope), "switch the dispatcher's chain");
+
+    auto key = keyOf(hook);
+    cleaning.erase(key);
+    cleaning.emplace(key, fibers.startFiber([this, load = row.load, active](kj::WaitScope& scope) {
+      grace.pass().wait(scope);
+      empty(load, active, scope);
+    }).catch_([](kj::Exception&& exception) {
+      spdlog::warn("emptying a dispatcher's old bank: {}", exception.getDescription().cStr());
+    }).fork());
+    tasks.add(cleaning.at(key).addBranch());
+  }
+
+  void empty(uint32_t load, uint32_t bank, kj::WaitScope& scope) {
+    auto place = workers.host(scope);
+    std::vector<kj::Promise<WorkerReply>> replies;
+    for (uint32_t i = 0; i < XDP_POSITIONS; ++i) {
+      wire::SetSlot slot{mapOf(load, "slots"), pinAt(wire::Dir::programs), bank * XDP_POSITIONS + i, 0};
+      replies.push_back(place->worker.call(wire::Op::setSlot, slot));
+    }
+    for (auto& reply : replies) {
+      auto answer = reply.wait(scope);
+      if (answer.result != -ENOENT) requireOk(answer, "empty the dispatcher's old bank");
+    }
+  }
+
+  void remove(const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
+    settle(hook, scope);
+    auto place = workers.host(scope);
+    requireOk(place->worker.call(wire::Op::remove, wire::Remove{linkPin(hook)}).wait(scope), "detach the dispatcher");
+    loads.undo(row.load, scope);
+    cleaning.erase(keyOf(hook));
+  }
+
+  uint32_t activeBank(Place& place, uint32_t load, kj::WaitScope& scope) {
+    uint32_t key = 0, active;
+    wire::Element element{mapOf(load, "active"), sizeof key, 0, 0, 0};
+    auto reply = place.worker.call(wire::Op::lookup, element, kj::arrayPtr(reinterpret_cast<kj::byte*>(&key), sizeof key)).wait(scope);
+    requireOk(reply, "read which chain the dispatcher uses");
+    KJ_REQUIRE(reply.tail.size() == sizeof active, "the dispatcher is another version's");
+    memcpy(&active, reply.tail.begin(), sizeof active);
+    return active;
+  }
+
+  template <typename Value>
+  kj::Promise<WorkerReply> update(Place& place, const wire::Pin& map, uint32_t key, const Value& value) {
+    kj::byte element[sizeof key + sizeof value];
+    memcpy(element, &key, sizeof key);
+    memcpy(element + sizeof key, &value, sizeof value);
+    return place.worker.call(wire::Op::update, wire::Element{map, sizeof(uint32_t), sizeof value, 0, 0}, kj::arrayPtr(element, sizeof element));
+  }
+
+  void taskFailed(kj::Exception&& exception) override { spdlog::warn("tailcall engine: {}", exception.getDescription().cStr()); }
+};
+
+}  // namespace
+
+kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers) {
+  return kj::heap<TailcallEngine>(port, catalog, workers, loads, fibers);
+}
+
+}  // namespace bpfman

@@ -1,0 +1,83 @@
+#include "frontend/hook.h"
+
+#include <linux/bpf.h>
+
+#include <kj/debug.h>
+
+#include "frontend/clock.h"
+#include "frontend/refuse.h"
+
+namespace bpfman {
+
+using schema::ProgramType;
+
+// The types that this version loads and attaches. A new one is a row and a file.
+static const HookType HOOKS[] = {
+    {ProgramType::XDP, BPF_PROG_TYPE_XDP, BPF_XDP, schema::Place::XDP, xdpHook},
+    {ProgramType::TCX, BPF_PROG_TYPE_SCHED_CLS, 0, schema::Place::TCX, tcxHook},
+    {ProgramType::TRACEPOINT, BPF_PROG_TYPE_TRACEPOINT, 0, schema::Place::TRACEPOINT, tracepointHook},
+    {ProgramType::RAW_TRACEPOINT, BPF_PROG_TYPE_RAW_TRACEPOINT, 0, schema::Place::RAW_TRACEPOINT, rawTracepointHook},
+    {ProgramType::TP_BTF, BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, schema::Place::TP_BTF, tpBtfHook},
+};
+
+kj::Maybe<const HookType&> hookOf(ProgramType type) {
+  for (const HookType& hook : HOOKS)
+    if (hook.type == type) return hook;
+  return nullptr;
+}
+
+kj::StringPtr nameOf(schema::Place::Which place) {
+  for (const HookType& hook : HOOKS)
+    if (hook.place == place) return nameOf(hook.type);
+  return "unknown";
+}
+
+LinkRow newLink(Core& core, const AttachWish& wish) {
+  LinkRow link;
+  link.id = core.catalog.nextLink();
+  link.programId = wish.program.id;
+  link.kind = wish.program.type;
+  link.metadata = wish.metadata;
+  link.createdAt = wallClock();
+  link.uid = wish.uid;
+  return link;
+}
+
+Target resolve(Core& core, AttachWish& wish, kj::StringPtr interface, int32_t priority, kj::WaitScope& scope) {
+  AttachTarget target{static_cast<ProgramType>(wish.program.type), interface};
+  target.priority = priority;
+  target.nsid = core.workers.hostNamespace();
+  KJ_IF_MAYBE(netns, wish.netns) {
+    target.nsid = netns->nsid();
+    target.ownNetns = netns->ownedBy(wish.uid);
+  }
+  target.hostNetns = core.workers.isHost(target.nsid);
+  wish.rights.requireAttach(target);
+  if (priority < 0) refuse("priority ", priority, ": it must be 0 or more");
+
+  auto place = core.workers.in(wish.netns, scope);
+  KJ_IF_MAYBE(found, Netlink(place->netlink).interfaceNamed(interface)) return {kj::mv(place), found->name, found->index};
+  refuse("interface ", interface, " does not exist in ", target.hostNetns ? "the host's network namespace" : "that network namespace",
+         "; 'ip link' lists those that do");
+}
+
+void requireSame(const Target& target) {
+  KJ_IF_MAYBE(now, Netlink(target.place->netlink).interfaceAt(target.ifindex))
+    if (now->name == target.interface) return;
+  refuse("interface ", target.interface.c_str(), " went away while a program was being attached to it");
+}
+
+void fillTarget(LinkRow& link, const Target& target, const AttachWish& wish, kj::StringPtr netnsPath) {
+  link.interface = target.interface;
+  link.ifindex = target.ifindex;
+  link.nsid = target.place->nsid;
+  link.hostNetns = target.place->host;
+  link.netnsPath = netnsPath.cStr();
+}
+
+void removePin(Core& core, const wire::Pin& pin, kj::WaitScope& scope) {
+  auto place = core.workers.host(scope);
+  requireOk(place->worker.call(wire::Op::remove, wire::Remove{pin}).wait(scope), "remove a pin");
+}
+
+}  // namespace bpfman

@@ -1,0 +1,61 @@
+// A hook: one row here and one small file. Everything that differs between program types is behind it.
+#pragma once
+
+#include <kj/debug.h>
+
+#include "frontend/core.h"
+#include "frontend/rights.h"
+
+namespace bpfman {
+
+struct AttachWish {
+  ProgramRow program;
+  schema::Place::Reader place;
+  kj::Maybe<NamespaceTarget> netns;             // none: the host's
+  Pairs metadata;
+  const Rights& rights;
+  uint32_t uid;
+};
+
+class Hook {
+ public:
+  virtual ~Hook() noexcept(false) {}
+
+  virtual LinkRow attach(Core& core, AttachWish& wish, kj::WaitScope& scope) const = 0;
+  // Checks the right to the target, journals, attaches. The row that it returns is in the catalogue. A failure leaves nothing.
+
+  virtual void detach(Core& core, const LinkRow& link, kj::WaitScope& scope) const = 0;
+  // Whatever state the link is in: afterwards kernel and catalogue no longer have it. Also how a half-made one is undone.
+
+  virtual wire::Pin pinOf(const LinkRow& link) const = 0;
+  virtual bool kernelLinkIsOwn() const { return true; }  // false: several of our links share the kernel's
+};
+
+struct HookType {
+  schema::ProgramType type;
+  uint32_t kernelType, expectedAttachType;      // BPF_PROG_TYPE_*, BPF_*
+  schema::Place::Which place;                   // the one kind of place that it attaches to
+  const Hook& hook;
+};
+
+kj::Maybe<const HookType&> hookOf(schema::ProgramType type);
+inline const HookType& hookOf(const LinkRow& link) { return KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(link.kind))); }
+kj::StringPtr nameOf(schema::Place::Which place);
+
+extern const Hook& xdpHook;                     // hook-xdp.c++
+extern const Hook& tcxHook;                     // hook-tcx.c++
+extern const Hook& tracepointHook;              // hook-tracing.c++
+extern const Hook& rawTracepointHook;
+extern const Hook& tpBtfHook;
+
+// ---- what hooks share ----
+
+LinkRow newLink(Core& core, const AttachWish& wish);           // id, program, kind, times; state attaching
+struct Target { kj::Own<Place> place; std::string interface; uint32_t ifindex; };
+Target resolve(Core& core, AttachWish& wish, kj::StringPtr interface, int32_t priority, kj::WaitScope& scope);
+// The interface in the wish's namespace, when the caller may attach there. Refuses with what is wrong.
+void requireSame(const Target& target);         // after an attach: the interface still has that name and index
+void fillTarget(LinkRow& link, const Target& target, const AttachWish& wish, kj::StringPtr netnsPath);
+void removePin(Core& core, const wire::Pin& pin, kj::WaitScope& scope);
+
+}  // namespace bpfman

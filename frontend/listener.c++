@@ -1,0 +1,80 @@
+#include "frontend/listener.h"
+
+#include <cerrno>
+#include <sys/socket.h>
+
+#include <capnp/rpc-twoparty.h>
+#include <kj/debug.h>
+#include <spdlog/spdlog.h>
+
+#include "frontend/servers.h"
+
+namespace bpfman {
+
+namespace {
+
+capnp::ReaderOptions readerOptions() {
+  capnp::ReaderOptions options;
+  options.traversalLimitInWords = limits::MESSAGE_WORDS;
+  options.nestingLimit = limits::MESSAGE_NESTING;
+  return options;
+}
+
+// In the order in which it must end: the RPC system first, the stream last.
+struct Served {
+  kj::Own<Connection> connection;
+  kj::Own<kj::AsyncCapabilityStream> stream;
+  capnp::TwoPartyVatNetwork network;
+  capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc;
+
+  Served(kj::Own<Connection> c, kj::Own<kj::AsyncCapabilityStream> s, SystemView& system)
+      : connection(kj::mv(c)), stream(kj::mv(s)),
+        network(*stream, limits::DESCRIPTORS_PER_MESSAGE, capnp::rpc::twoparty::Side::SERVER, readerOptions()),
+        rpc(capnp::makeRpcServer(network, capnp::Capability::Client(newDaemon(kj::addRef(*connection), system)))) {
+    rpc.setFlowLimit(2 * limits::MESSAGE_WORDS);  // of calls that are not answered yet: what a client can make us keep
+  }
+};
+
+}  // namespace
+
+kj::Promise<void> Listener::serve() {
+  for (;;) {
+    int client = accept4(socket, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (client >= 0) {
+      accept(kj::AutoCloseFd(client));
+    } else if (errno == EAGAIN) {
+      return observer.whenBecomesReadable().then([this]() { return serve(); });
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+      return core.io.provider->getTimer().afterDelay(100 * kj::MILLISECONDS).then([this]() { return serve(); });
+    } else {
+      KJ_REQUIRE(errno == EINTR || errno == ECONNABORTED, "accept", strerror(errno));
+    }
+  }
+}
+
+void Listener::accept(kj::AutoCloseFd client) {
+  Identity identity = identify(client);
+  uint32_t uid = identity.caller.uid;
+  if (all >= limits::CONNECTIONS || perUid[uid] >= core.options.maxConnections) {
+    spdlog::warn("uid {}: refused, too many connections ({} of this user, {} in all)", uid, perUid[uid], all);
+    return;
+  }
+  ++all;
+  ++perUid[uid];
+  auto connection = kj::refcounted<Connection>(core, kj::mv(identity));
+  auto stream = guard(core.io.lowLevelProvider->wrapUnixSocketFd(client.release(), kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP |
+                                                                                      kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
+                                                                                      kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK),
+                      core.intake);
+  auto served = kj::heap<Served>(kj::mv(connection), kj::mv(stream), system);
+  auto ended = served->network.onDisconnect();
+  tasks.add(ended.then([this, uid, served = kj::mv(served)]() mutable {
+    served->connection->disconnected();
+    --all;
+    if (--perUid[uid] == 0) perUid.erase(uid);
+  }));
+}
+
+void Listener::taskFailed(kj::Exception&& exception) { spdlog::warn("connection: {}", exception.getDescription().cStr()); }
+
+}  // namespace bpfman

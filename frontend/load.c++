@@ -1,0 +1,370 @@
+#include "frontend/load.h"
+
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include <capnp/message.h>
+#include <capnp/serialize.h>
+#include <kj/debug.h>
+#include <kj/encoding.h>
+#include <spdlog/spdlog.h>
+
+#include "frontend/clock.h"
+#include "frontend/intake.h"
+#include "frontend/refuse.h"
+#include "schema/loader.capnp.h"
+
+namespace bpfman {
+
+namespace {
+
+constexpr uint64_t ANY_MAP_TYPE = ~uint64_t{0};
+constexpr size_t MAX_RESULT = 4 << 20;          // bytes of a loader's answer
+
+kj::Array<capnp::word> wordsOf(Packet& packet) {
+  size_t size = packet.bytes.size();
+  auto words = [](size_t bytes) {
+    KJ_REQUIRE(bytes > 0 && bytes % sizeof(capnp::word) == 0 && bytes <= MAX_RESULT, "malformed answer from the loader");
+    return kj::heapArray<capnp::word>(bytes / sizeof(capnp::word));
+  };
+  if (packet.descriptors.size() == 0) {
+    auto result = words(size);
+    memcpy(result.begin(), packet.bytes.begin(), size);
+    return result;
+  }
+  struct stat status;                           // a memfd: only the loader, which has no file system, can have sent it
+  KJ_SYSCALL(fstat(packet.descriptors[0], &status));
+  auto result = words(status.st_size);
+  ssize_t got;
+  KJ_SYSCALL(got = pread(packet.descriptors[0], result.begin(), status.st_size, 0));
+  KJ_REQUIRE(got == status.st_size, "malformed answer from the loader");
+  return result;
+}
+
+struct Job {                                    // what goes to the loader, and where its text stays meanwhile
+  capnp::MallocMessageBuilder message;
+  schema::LoadJob::Builder root = message.initRoot<schema::LoadJob>();
+};
+
+kj::String releaseOfKernel() {
+  utsname name;
+  KJ_SYSCALL(uname(&name));
+  return kj::str(name.release);
+}
+
+}  // namespace
+
+// One load. The steps are in the order of its methods.
+struct Loads::Run {
+  Run(Loads& loads, const LoadWish& wish, int object, uint64_t size, Cancellation& cancellation, kj::WaitScope& scope, LoadRow row)
+      : loads(loads), wish(wish), object(object), size(size), cancellation(cancellation), scope(scope), row(std::move(row)) {}
+
+  Loads& loads;
+  const LoadWish& wish;
+  int object;
+  uint64_t size;
+  Cancellation& cancellation;
+  kj::WaitScope& scope;
+  LoadRow row;
+  LoadPair pair;
+  std::vector<WantedProgram> programs;
+  std::vector<std::string> reuseNames;
+  std::vector<wire::MapSource> reuse;
+  wire::Grant grant{};
+  kj::Maybe<kj::String> stopped;                // why we ended the session
+
+  kj::Own<capnp::FlatArrayMessageReader> ask(bool inspectOnly, kj::Array<capnp::word>& words) {
+    Job job;
+    job.root.setInspectOnly(inspectOnly);
+    job.root.setKernelRelease(releaseOfKernel());
+    auto wanted = job.root.initPrograms(programs.size());
+    for (size_t i = 0; i < programs.size(); ++i) {
+      wanted[i].setName(programs[i].name.c_str());
+      wanted[i].setType(programs[i].kernelType);
+      wanted[i].setExpectedAttachType(programs[i].expectedAttachType);
+      wanted[i].setAttachTo(programs[i].attachTo.c_str());
+      wanted[i].setFamily(programs[i].family.c_str());
+    }
+    auto globals = job.root.initGlobals(wish.globals.size());
+    for (size_t i = 0; i < wish.globals.size(); ++i) {
+      globals[i].setName(wish.globals[i].first.c_str());
+      globals[i].setValue(kj::arrayPtr(reinterpret_cast<const kj::byte*>(wish.globals[i].second.data()), wish.globals[i].second.size()));
+    }
+    auto names = job.root.initReuse(reuseNames.size());
+    for (size_t i = 0; i < reuseNames.size(); ++i) names.set(i, reuseNames[i].c_str());
+
+    auto flat = capnp::messageToFlatArray(job.message);
+    auto bytes = flat.asBytes();
+    Packet answer = [&]() {
+      if (bytes.size() <= wire::MAX_MESSAGE) {
+        int with[1] = {object};
+        return waitFor(pair.job->call(bytes, with));
+      }
+      Upload upload(bytes.size());
+      upload.write(bytes);
+      SealedObject sealed = upload.finish();
+      int with[2] = {object, sealed.fd()};
+      return waitFor(pair.job->call(nullptr, with));
+    }();
+    words = wordsOf(answer);
+    return kj::heap<capnp::FlatArrayMessageReader>(words, capnp::ReaderOptions{MAX_RESULT / sizeof(capnp::word), 16});
+  }
+
+  // Until the loader answers, or the time is up, or nobody wants it any more.
+  Packet waitFor(kj::Promise<Packet> answer) {
+    auto late = loads.timer.afterDelay(loads.patience).then([this]() -> kj::Promise<Packet> {
+      end(kj::str("cancelled: the kernel's verifier needed more than ", loads.patience / kj::SECONDS, " s"));
+      return kj::NEVER_DONE;                    // the loader's end answers
+    });
+    cancellation.kill = kj::Function<void()>([this]() { end(kj::str("cancelled")); });
+    KJ_DEFER(cancellation.kill = nullptr);
+    if (cancellation.cancelled) end(kj::str("cancelled"));
+    kj::Maybe<Packet> packet;
+    kj::Maybe<kj::Exception> failure = kj::runCatchingExceptions([&]() { packet = answer.exclusiveJoin(kj::mv(late)).wait(scope); });
+    KJ_IF_MAYBE(reason, stopped) refuse(kj::Exception::Type::OVERLOADED, kj::mv(*reason));
+    KJ_IF_MAYBE(exception, failure) {
+      if (exception->getType() != kj::Exception::Type::DISCONNECTED) kj::throwFatalException(kj::mv(*exception));
+      refuse("the loader ended on this object: it is malformed, or needs something that bpfman does not allow (see the daemon's log)");
+    }
+    return kj::mv(KJ_ASSERT_NONNULL(packet));
+  }
+
+  void end(kj::String reason) {
+    if (stopped != nullptr) return;
+    stopped = kj::mv(reason);
+    pair.place->worker.call(wire::Op::endSession, wire::Session{pair.number, 0}).ignoreResult().attach(kj::addRef(*pair.place)).detach([](kj::Exception&&) {});
+  }
+
+  kj::Maybe<Refused> refusal(schema::LoadResult::Reader result) {
+    if (!result.isFailed()) return nullptr;
+    auto failed = result.getFailed();
+    return Refused{failed.getReason().cStr(), failed.getVerifierLog().cStr()};
+  }
+
+  void chooseMaps() {
+    if (wish.mapOwner == 0) return;
+    auto missing = [&]() { refuse("map_owner_id ", wish.mapOwner, " does not exist: map owner not found"); };
+    KJ_IF_MAYBE(owner, loads.catalog.program(wish.mapOwner)) {
+      KJ_IF_MAYBE(load, loads.catalog.load(owner->load)) {
+        for (const MapRow& map : load->maps) {
+          if (map.internal) continue;
+          reuseNames.push_back(map.name);
+          reuse.push_back({load->load, map.index});
+        }
+        return;
+      }
+    }
+    missing();
+  }
+
+  // The targets of tp_btf programs, from the request or else from the object; resolved in the kernel's BTF, here.
+  kj::Maybe<Refused> resolveTargets() {
+    bool open = false;
+    for (auto& program : programs) open |= program.expectedAttachType == BPF_TRACE_RAW_TP && program.attachTo.empty();
+    if (open) {
+      kj::Array<capnp::word> words;
+      auto reader = ask(true, words);
+      auto result = reader->getRoot<schema::LoadResult>();
+      KJ_IF_MAYBE(refused, refusal(result)) return kj::mv(*refused);
+      auto found = result.getDone().getPrograms();
+      KJ_REQUIRE(found.size() == programs.size(), "malformed answer from the loader");
+      for (size_t i = 0; i < programs.size(); ++i)
+        if (programs[i].expectedAttachType == BPF_TRACE_RAW_TP && programs[i].attachTo.empty()) programs[i].attachTo = found[i].getAttachTo().cStr();
+    }
+    return nullptr;
+  }
+
+  void makeGrant() {
+    grant.mapTypes = ANY_MAP_TYPE;
+    grant.maxMapBytes = wish.maxMapBytes;
+    grant.maxMaps = wire::MAX_MAPS;
+    grant.programCount = programs.size();
+    for (size_t i = 0; i < programs.size(); ++i) {
+      uint32_t target = 0;
+      if (programs[i].expectedAttachType == BPF_TRACE_RAW_TP) {
+        KJ_IF_MAYBE(id, loads.btf.tracepointId(programs[i].attachTo.c_str())) target = *id;
+        else refuse("tp_btf program ", programs[i].name.c_str(), ": this kernel has no tracepoint \"", programs[i].attachTo.c_str(), "\"",
+                    suggestion(programs[i].attachTo.c_str()));
+      }
+      grant.programs[i] = {programs[i].kernelType, programs[i].expectedAttachType, target, 0};
+    }
+    grant.reuseCount = reuse.size();
+    std::copy(reuse.begin(), reuse.end(), grant.reuse);
+  }
+
+  kj::String suggestion(kj::StringPtr name) {
+    KJ_IF_MAYBE(nearest, loads.btf.nearestTracepoint(name)) return kj::str("; did you mean ", *nearest, "?");
+    return kj::String();
+  }
+
+  LoadOutcome carryOut() {
+    programs = wish.programs;
+    chooseMaps();
+    pair = loads.pool.take(scope);
+    KJ_IF_MAYBE(refused, resolveTargets()) return LoadOutcome::refusal(kj::mv(*refused));
+    makeGrant();
+    requireOk(pair.session->call(wire::Op::grant, grant).wait(scope), "the host's ceiling does not allow this load");
+
+    kj::Array<capnp::word> words;
+    auto reader = ask(false, words);
+    auto result = reader->getRoot<schema::LoadResult>();
+    KJ_IF_MAYBE(refused, refusal(result)) return LoadOutcome::refusal(kj::mv(*refused));
+    return commit(result.getDone());
+  }
+
+  LoadOutcome commit(schema::LoadResult::Done::Reader done) {
+    auto loaded = done.getPrograms();
+    auto maps = done.getMaps();
+    KJ_REQUIRE(loaded.size() == programs.size() && maps.size() <= wire::MAX_MAPS, "the loader did not do what it was asked");
+    row.license = done.getLicense().cStr();
+
+    // What was loaded: from the kernel.
+    wire::Commit commit{row.load, loaded.size(), maps.size(), 0, {}};
+    std::vector<kj::Promise<WorkerReply>> replies;
+    for (auto program : loaded) replies.push_back(inspect(commit.handles[replies.size()] = program.getHandle()));
+    for (auto map : maps) replies.push_back(inspect(commit.handles[replies.size()] = map.getHandle()));
+    std::vector<ProgramRow> rows;
+    for (size_t i = 0; i < loaded.size(); ++i) rows.push_back(checkedProgram(i, loaded[i], replies[i].wait(scope)));
+    for (size_t i = 0; i < maps.size(); ++i) {
+      auto reply = replies[loaded.size() + i].wait(scope);
+      requireOk(reply, "look at a map that was loaded");
+      row.maps.push_back(mapRow(i, maps[i], infoOf<bpf_map_info>(reply)));
+    }
+    for (size_t i = 1; i < rows.size(); ++i) KJ_REQUIRE(rows[i].id != rows[i - 1].id, "the loader gave one program twice");
+
+    requireOk(pair.session->call(wire::Op::commit, commit).wait(scope), "pin what was loaded");
+    row.state = LoadRow::loaded;
+    loads.catalog.putLoaded(row, rows);         // from here on it exists
+    LoadOutcome outcome;
+    outcome.load = row.load;
+    for (auto& program : rows) outcome.programs.push_back(program.id);
+    if (!wish.own) {
+      keepBytecode(outcome.programs);
+      loads.publish(row.load, scope);
+    }
+    return outcome;
+  }
+
+  kj::Promise<WorkerReply> inspect(uint32_t handle) { return pair.session->call(wire::Op::inspectHandle, wire::Handle{handle}); }
+
+  ProgramRow checkedProgram(size_t i, schema::LoadResult::Loaded::Reader said, WorkerReply reply) {
+    requireOk(reply, "look at a program that was loaded");
+    auto info = infoOf<bpf_prog_info>(reply);
+    KJ_REQUIRE(said.getName() == programs[i].name.c_str() && info.type == programs[i].kernelType && info.attach_btf_id == grant.programs[i].attachBtfId,
+               "the kernel loaded something else than was allowed", programs[i].name.c_str(), info.type);
+    ProgramRow program;
+    program.id = info.id;
+    program.load = row.load;
+    program.index = i;
+    program.name = programs[i].name;
+    program.type = programs[i].type;
+    program.attachTo = programs[i].attachTo.empty() ? std::string(said.getAttachTo().cStr()) : programs[i].attachTo;
+    program.globals = wish.globals;
+    program.metadata = wish.metadata;
+    program.application = wish.application;
+    program.mapOwner = wish.mapOwner;
+    program.tailCalls = said.getTailCalls();
+    program.gplCompatible = info.gpl_compatible;
+    program.tag = kj::encodeHex(kj::arrayPtr(info.tag, sizeof info.tag)).cStr();
+    return program;
+  }
+
+  MapRow mapRow(size_t i, schema::LoadResult::MapLoaded::Reader said, const bpf_map_info& info) {
+    MapRow map{static_cast<uint32_t>(i), said.getName().cStr(), info.id, said.getInternal(), row.load, static_cast<uint32_t>(i)};
+    if (said.getReused() && said.getHandle() < reuse.size()) {
+      map.sourceLoad = reuse[said.getHandle()].load;
+      map.sourceIndex = reuse[said.getHandle()].index;
+    }
+    return map;
+  }
+
+  // RUNTIME_DIR/programs/ID/bytecode.o, one file for all programs of the load.
+  void keepBytecode(const std::vector<uint32_t>& ids) {
+    auto fileOf = [](uint32_t id) { return kj::str(id, "/bytecode.o"); };
+    for (uint32_t id : ids) {
+      if (mkdirat(loads.programsDir, kj::str(id).cStr(), 0755) < 0 && errno != EEXIST) refuse("keep a copy of the bytecode: ", strerror(errno));
+      unlinkat(loads.programsDir, fileOf(id).cStr(), 0);
+    }
+    int file;
+    KJ_SYSCALL(file = openat(loads.programsDir, fileOf(ids[0]).cStr(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    kj::AutoCloseFd owned(file);
+    off_t offset = 0;
+    while (static_cast<uint64_t>(offset) < size) {
+      ssize_t sent;
+      KJ_SYSCALL(sent = sendfile(file, object, &offset, size - offset), "keep a copy of the bytecode");
+      if (sent == 0) break;
+    }
+    for (size_t i = 1; i < ids.size(); ++i)
+      KJ_SYSCALL(linkat(loads.programsDir, fileOf(ids[0]).cStr(), loads.programsDir, fileOf(ids[i]).cStr(), 0));
+  }
+};
+
+LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancellation& cancellation, kj::WaitScope& scope) {
+  LoadRow row;
+  row.load = catalog.nextLoad();
+  row.sourcePath = wish.sourcePath;
+  row.uid = wish.uid;
+  row.createdAt = wallClock();
+  row.own = wish.own;
+  row.purpose = wish.purpose;
+  catalog.put(row);                             // the journal: before the first step
+
+  LoadOutcome outcome;
+  Run run(*this, wish, object, size, cancellation, scope, row);
+  auto failure = kj::runCatchingExceptions([&]() { outcome = run.carryOut(); });
+  if (failure != nullptr || outcome.refused != nullptr) undo(row.load, scope);
+  KJ_IF_MAYBE(exception, failure) kj::throwFatalException(kj::mv(*exception));
+  return outcome;
+}
+
+void Loads::publish(uint32_t load, kj::WaitScope& scope) {
+  const LoadRow row = KJ_ASSERT_NONNULL(catalog.load(load));
+  auto place = workers.host(scope);
+  std::vector<kj::Promise<WorkerReply>> replies;
+  for (auto program : catalog.programsOf(load)) {
+    replies.push_back(place->worker.call(wire::Op::publish, wire::Publish{loadedProgram(load, program->index), pinAt(wire::Dir::programs, program->id)}));
+    for (const MapRow& map : row.maps) {
+      if (map.internal || !isPinName(map.name.c_str())) continue;
+      wire::Publish wish{loadedMap(load, map.index), pinAt(wire::Dir::maps, program->id, 0, 0, map.name.c_str())};
+      replies.push_back(place->worker.call(wire::Op::publish, wish));
+    }
+  }
+  for (auto& reply : replies) {
+    auto answer = reply.wait(scope);
+    if (answer.result != -EEXIST) requireOk(answer, "make the public pins of a load");
+  }
+}
+
+void Loads::undo(uint32_t load, kj::WaitScope& scope) {
+  std::vector<uint32_t> ids;
+  for (auto program : catalog.programsOf(load)) ids.push_back(program->id);
+  for (uint32_t id : ids) removeProgram(id, scope);
+  auto place = workers.host(scope);
+  requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{load, 0}).wait(scope), "remove a load's pins");
+  catalog.eraseLoad(load);
+}
+
+void Loads::removeProgram(uint32_t id, kj::WaitScope& scope) {
+  const ProgramRow program = KJ_ASSERT_NONNULL(catalog.program(id));
+  auto place = workers.host(scope);
+  std::vector<kj::Promise<WorkerReply>> replies;
+  auto remove = [&](const wire::Pin& pin) { replies.push_back(place->worker.call(wire::Op::remove, wire::Remove{pin})); };
+  remove(pinAt(wire::Dir::programs, id));
+  KJ_IF_MAYBE(load, catalog.load(program.load))
+    for (const MapRow& map : load->maps)
+      if (!map.internal && isPinName(map.name.c_str())) remove(pinAt(wire::Dir::maps, id, 0, 0, map.name.c_str()));
+  remove(loadedProgram(program.load, program.index));
+  for (auto& reply : replies) requireOk(reply.wait(scope), "remove a program's pins");
+  unlinkat(programsDir, kj::str(id, "/bytecode.o").cStr(), 0);
+  unlinkat(programsDir, kj::str(id).cStr(), AT_REMOVEDIR);
+  catalog.eraseProgram(id);
+  if (catalog.programsOf(program.load).empty()) {
+    requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{program.load, 0}).wait(scope), "remove a load's pins");
+    catalog.eraseLoad(program.load);
+  }
+}
+
+}  // namespace bpfman

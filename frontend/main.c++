@@ -1,0 +1,94 @@
+// bpfman-frontend: serves the RPC without any privilege. It decides; the worker, within the ceiling, does.
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <sys/stat.h>
+
+#include <capnp/rpc-twoparty.h>
+#include <kj/debug.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "frontend/listener.h"
+#include "frontend/reconcile.h"
+#include "seccomp/confine.h"
+
+namespace bpfman {
+
+namespace {
+
+namespace fd = wire::fd::frontend;
+
+wire::FrontendOptions readOptions() {
+  wire::FrontendOptions options;
+  KJ_REQUIRE(pread(fd::options, &options, sizeof options, 0) == sizeof options, "no options; bpfman-frontend is started by bpfmand");
+  return options;
+}
+
+uint64_t ownNetworkNamespace() {
+  struct stat status;
+  KJ_SYSCALL(stat("/proc/self/ns/net", &status));
+  return status.st_ino;
+}
+
+void logToStandardError() {
+  auto logger = spdlog::stderr_logger_mt("frontend");
+  logger->set_pattern("%l: %v");
+  spdlog::set_default_logger(logger);
+}
+
+void closeIn() {
+  constexpr uint64_t files = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE |
+                             LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+                             LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REFER;
+  FileRule rules[] = {{fd::stateDir, files}, {fd::runtimeDir, files}, {fd::cgroups, LANDLOCK_ACCESS_FS_READ_DIR}};
+  struct stat status;
+  bool cgroups = fstat(fd::cgroups, &status) == 0 && S_ISDIR(status.st_mode);
+  restrictFiles(rules, cgroups ? 3 : 2);
+  noCoreDumps();
+  enterPolicy(seccomp::FRONTEND_POLICY);
+}
+
+int run() {
+  logToStandardError();
+  wire::FrontendOptions options = readOptions();
+  Policy policy = Policy::parse(fd::policy, options.policyPath);   // names are looked up now: later the file system is closed
+  for (auto& note : policy.notes()) spdlog::warn("policy: {}", note);
+  uint64_t hostNsid = ownNetworkNamespace();
+
+  auto io = kj::setupAsyncIo();
+  kj::FiberPool fibers(256 << 10);
+  Intake intake;
+  KJ_SYSCALL(fchdir(fd::stateDir));
+  Catalog catalog;
+  if (!catalog.report().empty()) spdlog::warn("{}", catalog.report());
+  auto& timer = io.provider->getTimer();
+  BrokerChannel broker(io.unixEventPort, timer, kj::AutoCloseFd(wire::fd::control));
+  Workers workers(io.unixEventPort, timer, broker, hostNsid);
+  LoaderPool pool(io.unixEventPort, broker, workers, fibers, options.poolSize);
+  KernelBtf btf(fd::kernelBtf);
+  Loads loads(timer, catalog, workers, pool, btf, fd::runtimeDir, options.verifierSeconds * kj::SECONDS);
+  auto engine = newTailcallEngine(io.unixEventPort, catalog, workers, loads, fibers);
+  Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, *engine, {}};
+  SystemView system(core);
+  Listener listener(core, system, fd::listener);
+  closeIn();                                                       // last: from here on only what the policy lists
+
+  reconcile(core, io.waitScope);
+  system.install(io.waitScope);
+  pool.refill();
+  broker.ready().wait(io.waitScope);
+  auto retiring = workers.retireIdle().eagerlyEvaluate(nullptr);
+  listener.serve().wait(io.waitScope);
+  return 0;
+}
+
+}  // namespace
+
+}  // namespace bpfman
+
+int main() {
+  int status = 1;
+  KJ_IF_MAYBE(exception, kj::runCatchingExceptions([&]() { status = bpfman::run(); }))
+    spdlog::error("{}", exception->getDescription().cStr());
+  return status;
+}

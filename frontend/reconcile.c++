@@ -1,0 +1,179 @@
+#include "frontend/reconcile.h"
+
+#include <set>
+#include <string>
+
+#include <kj/debug.h>
+#include <spdlog/spdlog.h>
+
+#include "frontend/hook.h"
+#include "frontend/refuse.h"
+
+namespace bpfman {
+
+namespace {
+
+constexpr uint32_t PIN_VERSION = 1;             // of the layout of our bpffs: schema/worker.h, wire::Dir
+
+class Reconciliation {
+ public:
+  Reconciliation(Core& core, kj::WaitScope& scope) : core(core), scope(scope), place(core.workers.host(scope)) {}
+
+  void run() {
+    requireVersion();
+    requireOk(place->worker.call(wire::Op::wipeStaging).wait(scope), "wipe what was being loaded");
+    auto present = numbersIn(wire::Dir::loads);
+    forgetGone(present);
+    undoLinks();
+    undoLoads();
+    bool fresh = core.catalog.loads().empty() && !present.empty();
+    if (fresh) return keepUnknown(present);
+    removeUnknown(present);
+    for (auto& [id, row] : core.catalog.loads())
+      if (!row.own) publish.push_back(id);
+    for (uint32_t load : publish) core.loads.publish(load, scope);
+    if (removed + forgotten + undone > 0)
+      spdlog::info("reconciled: {} under way undone, {} gone forgotten, {} unknown removed", undone, forgotten, removed);
+  }
+
+ private:
+  Core& core;
+  kj::WaitScope& scope;
+  kj::Own<Place> place;
+  std::vector<uint32_t> publish;
+  size_t removed = 0, forgotten = 0, undone = 0;
+
+  std::vector<std::string> namesIn(const wire::Pin& directory) {
+    std::vector<std::string> names;
+    for (;;) {
+      auto reply = place->worker.call(wire::Op::list, wire::List{directory, static_cast<uint32_t>(names.size()), 0}).wait(scope);
+      if (reply.result == -ENOENT) return names;
+      size_t all = requireOk(reply, "list our bpffs"), before = names.size();
+      for (auto p = reply.tail.begin(); p < reply.tail.end(); p += names.back().size() + 1) names.emplace_back(reinterpret_cast<const char*>(p));
+      if (names.size() >= all || names.size() == before) return names;
+    }
+  }
+
+  std::set<uint32_t> numbersIn(wire::Dir dir) {
+    std::set<uint32_t> numbers;
+    for (auto& name : namesIn(pinAt(dir))) numbers.insert(std::stoul(name));
+    return numbers;
+  }
+
+  void requireVersion() {
+    for (auto& name : namesIn(pinAt(wire::Dir::programs))) {
+      if (name.rfind("version_", 0) != 0) continue;
+      uint32_t version = std::stoul(name.substr(8));
+      if (version > PIN_VERSION)
+        refuse("the pins in ", core.runtimeDir(), "/fs were made by a newer bpfman (layout ", version, ", this one knows ", PIN_VERSION,
+               "): nothing was touched; start that version again");
+    }
+  }
+
+  // After a reboot, or when somebody emptied the bpffs.
+  void forgetGone(const std::set<uint32_t>& present) {
+    std::vector<uint32_t> gone;
+    for (auto& [id, row] : core.catalog.loads())
+      if (row.state == LoadRow::loaded && !present.count(id)) gone.push_back(id);
+    for (uint32_t load : gone) {
+      std::vector<uint32_t> links;
+      for (auto program : core.catalog.programsOf(load))
+        for (auto link : core.catalog.linksOf(program->id)) links.push_back(link->id);
+      for (uint32_t link : links) core.catalog.eraseLink(link);
+      forgotten += links.size() + 1;
+      core.loads.undo(load, scope);
+    }
+    std::vector<Catalog::DispatcherKey> dispatchers;
+    for (auto& [key, row] : core.catalog.dispatchers())
+      if (!present.count(row.load)) dispatchers.push_back(key);
+    for (auto& [type, nsid, ifindex] : dispatchers) core.catalog.eraseDispatcher(type, nsid, ifindex);
+  }
+
+  void undoLinks() {
+    std::vector<LinkRow> links;
+    for (auto& [id, row] : core.catalog.links())
+      if (row.state != LinkRow::attached) links.push_back(row);
+    for (auto& link : links) {
+      hookOf(link).hook.detach(core, link, scope);
+      ++undone;
+    }
+  }
+
+  void undoLoads() {
+    std::set<uint32_t> inUse;
+    for (auto& [key, row] : core.catalog.dispatchers()) inUse.insert(row.load);
+    std::vector<uint32_t> loads;
+    for (auto& [id, row] : core.catalog.loads()) {
+      bool orphan = row.own && row.purpose.rfind("dispatcher:", 0) == 0 && !inUse.count(id);
+      if (row.state != LoadRow::loaded || orphan) loads.push_back(id);
+    }
+    for (uint32_t load : loads) {
+      core.loads.undo(load, scope);
+      ++undone;
+    }
+  }
+
+  // The catalogue was lost, the pins are there: they may be in use, so they stay.
+  void keepUnknown(const std::set<uint32_t>& present) {
+    spdlog::warn("the catalogue knows nothing, but {}/fs has {} loads of an earlier one: they keep running and are left alone. "
+                 "To remove them, stop bpfmand and unmount {}/fs", core.runtimeDir().cStr(), present.size(), core.runtimeDir().cStr());
+    uint32_t last = *present.rbegin();
+    while (core.catalog.nextLoad() <= last) {}  // their numbers are taken
+  }
+
+  void remove(const wire::Pin& pin) {
+    removed += requireOk(place->worker.call(wire::Op::remove, wire::Remove{pin}).wait(scope), "remove an unknown pin");
+  }
+
+  void removeUnknown(const std::set<uint32_t>& present) {
+    std::set<std::string> links;                // what our rows have
+    for (auto& [id, row] : core.catalog.links()) links.insert(pathOf("", hookOf(row).hook.pinOf(row)).cStr());
+    auto sweep = [&](wire::Dir dir, const char* pattern) {
+      for (auto& name : namesIn(pinAt(dir))) {
+        wire::Pin pin = pinAt(dir);
+        if (sscanf(name.c_str(), pattern, &pin.a, &pin.b, &pin.c) >= 1 && !links.count(pathOf("", pin).cStr())) remove(pin);
+      }
+    };
+    sweep(wire::Dir::links, "%u");
+    sweep(wire::Dir::tcxIngress, "link_%u_%u_%u");
+    sweep(wire::Dir::tcxEgress, "link_%u_%u_%u");
+    sweepDispatchers(links);
+    for (auto& name : namesIn(pinAt(wire::Dir::programs))) {
+      uint32_t id;
+      if (sscanf(name.c_str(), "prog_%u", &id) == 1 && core.catalog.program(id) == nullptr) remove(pinAt(wire::Dir::programs, id));
+    }
+    for (uint32_t id : numbersIn(wire::Dir::maps))
+      if (core.catalog.program(id) == nullptr)
+        for (auto& name : namesIn(pinAt(wire::Dir::maps, id))) remove(pinAt(wire::Dir::maps, id, 0, 0, name.c_str()));
+    for (uint32_t load : present)
+      if (core.catalog.load(load) == nullptr) {
+        requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{load, 0}).wait(scope), "remove an unknown load");
+        ++removed;
+      }
+  }
+
+  // xdp/dispatcher_NSID_IFINDEX_link, and the members' pins in xdp/dispatcher_NSID_IFINDEX/
+  void sweepDispatchers(const std::set<std::string>& links) {
+    std::set<std::pair<uint32_t, uint32_t>> known;
+    for (auto& [key, row] : core.catalog.dispatchers()) known.insert({static_cast<uint32_t>(row.nsid), row.ifindex});
+    for (auto& name : namesIn(pinAt(wire::Dir::dispatchers))) {
+      uint32_t nsid, ifindex;
+      int end = 0;
+      if (sscanf(name.c_str(), "dispatcher_%u_%u%n", &nsid, &ifindex, &end) != 2) continue;
+      if (name.substr(end) == "_link") {
+        if (!known.count({nsid, ifindex})) remove(pinAt(wire::Dir::dispatchers, nsid, ifindex, 0, "link"));
+        continue;
+      }
+      for (auto& member : namesIn(pinAt(wire::Dir::members, nsid, ifindex))) {
+        wire::Pin pin = pinAt(wire::Dir::members, nsid, ifindex);
+        if (sscanf(member.c_str(), "link_%u", &pin.c) == 1 && !links.count(pathOf("", pin).cStr())) remove(pin);
+      }
+    }
+  }
+};
+
+}  // namespace
+
+void reconcile(Core& core, kj::WaitScope& scope) { Reconciliation(core, scope).run(); }
+
+}  // namespace bpfman

@@ -1,0 +1,110 @@
+// What every connection begins with, and the overview of the machine.
+#include <linux/bpf.h>
+
+#include <kj/debug.h>
+
+#include "frontend/describe.h"
+#include "frontend/gather.h"
+#include "frontend/refuse.h"
+#include "frontend/servers.h"
+#include "frontend/system-view.h"
+
+namespace bpfman {
+
+namespace {
+
+constexpr const char* VERSION = BPFMAN_VERSION;
+constexpr uint32_t PROTOCOL = 1;
+
+class OverviewServer final : public schema::Overview::Server {
+ public:
+  OverviewServer(kj::Own<Connection> connection, SystemView& system) : connection(kj::mv(connection)), core(this->connection->core), system(system) {}
+
+  kj::Promise<void> programs(ProgramsContext context) override {
+    connection->rights.requireView();
+    return connection->run([this, context](kj::WaitScope& scope) mutable {
+      auto all = system.programs(scope);
+      auto out = context.getResults().initPrograms(all.size());
+      for (size_t i = 0; i < all.size(); ++i) describe(all[i], system.moment(), out[i]);
+    });
+  }
+
+  kj::Promise<void> maps(MapsContext context) override {
+    connection->rights.requireView();
+    return connection->run([this, context](kj::WaitScope& scope) mutable {
+      auto all = system.maps(scope);
+      auto out = context.getResults().initMaps(all.size());
+      for (size_t i = 0; i < all.size(); ++i) describe(all[i], out[i]);
+    });
+  }
+
+  kj::Promise<void> links(LinksContext context) override {
+    connection->rights.requireView();
+    return connection->run([this, context](kj::WaitScope& scope) mutable {
+      auto all = system.links(scope);
+      auto out = context.getResults().initLinks(all.size());
+      for (size_t i = 0; i < all.size(); ++i) describe(all[i], out[i]);
+    });
+  }
+
+  kj::Promise<void> attachments(AttachmentsContext context) override {
+    connection->rights.requireView();
+    return connection->run([this, context](kj::WaitScope& scope) mutable {
+      Gathered all = gatherAttachments(core, system, scope);
+      auto out = context.getResults().initAttachments(all.attachments.size());
+      for (size_t i = 0; i < all.attachments.size(); ++i) describe(all.attachments[i], core.catalog.program(all.attachments[i].programId) != nullptr, out[i]);
+      auto notes = context.getResults().initNotes(all.notes.size());
+      for (size_t i = 0; i < all.notes.size(); ++i) notes.set(i, all.notes[i].c_str());
+    });
+  }
+
+ private:
+  kj::Own<Connection> connection;
+  Core& core;
+  SystemView& system;
+};
+
+class DaemonServer final : public schema::Daemon::Server {
+ public:
+  DaemonServer(kj::Own<Connection> connection, SystemView& system) : connection(kj::mv(connection)), system(system) {}
+
+  kj::Promise<void> version(VersionContext context) override {
+    auto results = context.getResults();
+    results.setVersion(VERSION);
+    results.setProtocol(PROTOCOL);
+    results.setEngine(connection->core.engine.name());
+    results.setEngineReason(connection->core.engine.reason());
+    return kj::READY_NOW;
+  }
+
+  kj::Promise<void> whoAmI(WhoAmIContext context) override {
+    auto results = context.getResults();
+    const Caller& caller = connection->identity.caller;
+    results.setUid(caller.uid);
+    auto gids = results.initGids(caller.gids.size());
+    for (size_t i = 0; i < caller.gids.size(); ++i) gids.set(i, caller.gids[i]);
+    auto names = connection->rights.roleNames();
+    auto roles = results.initRoles(names.size());
+    for (size_t i = 0; i < names.size(); ++i) roles.set(i, names[i].c_str());
+    return kj::READY_NOW;
+  }
+
+  kj::Promise<void> enter(EnterContext context) override {
+    auto results = context.getResults();
+    results.setPrograms(newPrograms(kj::addRef(*connection), system));
+    results.setLinks(newLinks(kj::addRef(*connection)));
+    results.setOverview(newOverview(kj::addRef(*connection), system));
+    return kj::READY_NOW;
+  }
+
+ private:
+  kj::Own<Connection> connection;
+  SystemView& system;
+};
+
+}  // namespace
+
+schema::Daemon::Client newDaemon(kj::Own<Connection> connection, SystemView& system) { return kj::heap<DaemonServer>(kj::mv(connection), system); }
+schema::Overview::Client newOverview(kj::Own<Connection> connection, SystemView& system) { return kj::heap<OverviewServer>(kj::mv(connection), system); }
+
+}  // namespace bpfman

@@ -1,0 +1,284 @@
+// Loading, and the list of programs.
+#include <algorithm>
+#include <fcntl.h>
+#include <map>
+
+#include <kj/debug.h>
+#include <spdlog/spdlog.h>
+
+#include "frontend/describe.h"
+#include "frontend/hook.h"
+#include "frontend/kernel-names.h"
+#include "frontend/refuse.h"
+#include "frontend/servers.h"
+#include "frontend/system-view.h"
+
+namespace bpfman {
+
+using schema::ProgramType;
+
+namespace {
+
+// Bytes as they come, bounded by what was announced. Several chunks may be under way at once, in order.
+class ByteSinkServer final : public schema::ByteSink::Server {
+ public:
+  ByteSinkServer(kj::Own<Connection> connection, uint64_t size) : connection(kj::mv(connection)), upload(size) { ++this->connection->uploadsBegun; }
+  ~ByteSinkServer() noexcept(false) {
+    if (!finished) --connection->uploadsBegun;
+  }
+
+  kj::Promise<void> write(WriteContext context) override {
+    upload.write(context.getParams().getBytes());
+    return kj::READY_NOW;
+  }
+
+  kj::Promise<void> done(DoneContext context) override {
+    if (finished) refuse("this upload is finished already");
+    uint64_t number = ++connection->lastUpload;
+    connection->uploads.emplace(number, upload.finish());
+    finished = true;
+    context.getResults().setBytecode(number);
+    return kj::READY_NOW;
+  }
+
+ private:
+  kj::Own<Connection> connection;
+  Upload upload;
+  bool finished = false;
+};
+
+std::string text(capnp::Text::Reader reader, kj::StringPtr what, size_t most = limits::NAME_BYTES) {
+  if (reader.size() > most) refuse(what, " is longer than ", most, " bytes");
+  return std::string(reader.begin(), reader.size());
+}
+
+// The request as what is to be done; refused when it can't be, or when the caller may not.
+LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, schema::LoadOptions::Reader options) {
+  LoadWish wish;
+  auto programs = options.getPrograms();
+  if (programs.size() == 0) refuse("name at least one program to load (--programs TYPE:NAME)");
+  if (programs.size() > limits::PROGRAMS_PER_LOAD) refuse("at most ", limits::PROGRAMS_PER_LOAD, " programs in one load, not ", programs.size());
+  for (auto wanted : programs) {
+    auto type = wanted.getType();
+    KJ_IF_MAYBE(hook, hookOf(type)) {
+      connection.rights.requireLoad(type);
+      WantedProgram program{static_cast<uint16_t>(type), text(wanted.getName(), "a program's name"), text(wanted.getAttachTo(), "an attach target"),
+                            nameOf(type).cStr(), hook->kernelType, hook->expectedAttachType};
+      if (program.name.empty()) refuse("a program without a name");
+      for (auto& other : wish.programs)
+        if (other.name == program.name) refuse("program ", program.name.c_str(), " is named twice");
+      wish.programs.push_back(std::move(program));
+    } else {
+      refuse("this version can't load programs of type ", static_cast<uint16_t>(type) <= 12 ? nameOf(type) : "unknown"_kj);
+    }
+  }
+  auto globals = options.getGlobals();
+  if (globals.size() > limits::GLOBALS_PER_LOAD) refuse("at most ", limits::GLOBALS_PER_LOAD, " global variables in one load");
+  for (auto global : globals) {
+    auto value = global.getValue();
+    if (value.size() > limits::GLOBAL_BYTES) refuse("global variable ", global.getName(), ": more than ", limits::GLOBAL_BYTES, " bytes");
+    wish.globals.emplace_back(text(global.getName(), "a variable's name"), std::string(reinterpret_cast<const char*>(value.begin()), value.size()));
+  }
+  wish.metadata = pairsFrom(options.getMetadata());
+  wish.application = text(options.getApplication(), "the application's name");
+  if (!wish.application.empty()) {
+    bool there = false;
+    for (auto& [key, value] : wish.metadata)
+      if (key == "bpfman.io/application") value = wish.application, there = true;
+    if (!there) wish.metadata.emplace_back("bpfman.io/application", wish.application);
+  }
+  wish.sourcePath = text(bytecode.getSourcePath(), "the source path", limits::PATH_BYTES);
+  wish.mapOwner = options.getMapOwner();
+  wish.uid = connection.uid();
+  wish.maxMapBytes = kj::min(connection.rights.maxMapBytes(), connection.core.options.maxMapBytes);
+  if (wish.mapOwner != 0) {
+    KJ_IF_MAYBE(owner, connection.core.catalog.program(wish.mapOwner)) {
+      uint32_t uid = KJ_ASSERT_NONNULL(connection.core.catalog.load(owner->load)).uid;
+      connection.rights.requireMap(MapRight::read, uid);
+      connection.rights.requireMap(MapRight::write, uid);
+    }
+  }
+  uint32_t mine = wish.programs.size();
+  for (auto& [id, row] : connection.core.catalog.loads())
+    if (row.uid == wish.uid && !row.own) mine += connection.core.catalog.programsOf(id).size();
+  connection.rights.requireRoom(mine);
+  return wish;
+}
+
+class ProgramsServer final : public schema::Programs::Server {
+ public:
+  ProgramsServer(kj::Own<Connection> connection, SystemView& system) : connection(kj::mv(connection)), core(this->connection->core), system(system) {}
+
+  kj::Promise<void> upload(UploadContext context) override {
+    connection->rights.requireView();
+    if (connection->uploadsBegun >= limits::UPLOADS_PER_CONNECTION)
+      refuse(kj::Exception::Type::OVERLOADED, kj::str("at most ", limits::UPLOADS_PER_CONNECTION, " uploads at once on a connection"));
+    context.getResults().setSink(kj::heap<ByteSinkServer>(kj::addRef(*connection), context.getParams().getSize()));
+    return kj::READY_NOW;
+  }
+
+  kj::Promise<void> load(LoadContext context) override {
+    auto params = context.getParams();
+    auto wish = kj::heap<LoadWish>(wishFrom(*connection, params.getBytecode(), params.getOptions()));
+    return objectFrom(params.getBytecode()).then([this, context, wish = kj::mv(wish)](SealedObject object) mutable {
+      return connection->run([this, context, wish = kj::mv(wish), object = kj::mv(object)](kj::WaitScope& scope) mutable {
+        carryOut(context, *wish, object, scope);
+      });
+    });
+  }
+
+  kj::Promise<void> list(ListContext context) override {
+    connection->rights.requireView();
+    return connection->run([this, context](kj::WaitScope& scope) mutable { fillList(context, scope); });
+  }
+
+  kj::Promise<void> get(GetContext context) override {
+    connection->rights.requireView();
+    return connection->run([this, context](kj::WaitScope& scope) mutable {
+      uint32_t id = context.getParams().getId();
+      auto results = context.getResults();
+      describeProgram(core, id, results.initDetails(), scope);
+      results.setProgram(newProgram(kj::addRef(*connection), id));
+    });
+  }
+
+ private:
+  kj::Own<Connection> connection;
+  Core& core;
+  SystemView& system;
+
+  kj::Promise<SealedObject> objectFrom(schema::Bytecode::Reader bytecode) {
+    if (bytecode.isUploaded()) {
+      auto found = connection->uploads.find(bytecode.getUploaded());
+      if (found == connection->uploads.end()) refuse("there is no upload ", bytecode.getUploaded(), " on this connection, or it was used already");
+      SealedObject object = kj::mv(found->second);
+      connection->uploads.erase(found);
+      --connection->uploadsBegun;
+      return kj::mv(object);
+    }
+    return descriptorOf(bytecode.getMemfd(), "the bytecode").then([this](kj::AutoCloseFd fd) { return core.intake.object(kj::mv(fd)); });
+  }
+
+  void carryOut(LoadContext& context, LoadWish& wish, SealedObject& object, kj::WaitScope& scope) {
+    Cancellation cancellation;
+    connection->loads.insert(&cancellation);
+    KJ_DEFER(connection->loads.erase(&cancellation));
+    LoadOutcome outcome = core.loads.load(wish, object.fd(), object.size(), cancellation, scope);
+    auto results = context.getResults();
+    KJ_IF_MAYBE(refused, outcome.refused) {
+      auto refusal = results.initRefused();
+      refusal.setReason(refused->reason.c_str());
+      refusal.setVerifierLog(refused->verifierLog.c_str());
+      return;
+    }
+    auto loaded = results.initLoaded(outcome.programs.size());
+    for (size_t i = 0; i < outcome.programs.size(); ++i) {
+      loaded[i].setProgram(newProgram(kj::addRef(*connection), outcome.programs[i]));
+      describeProgram(core, outcome.programs[i], loaded[i].initDetails(), scope);
+    }
+  }
+
+  struct Entry {
+    const ProgramRow* row = nullptr;            // ours
+    const KernelProgram* kernel = nullptr;      // seen
+    uint32_t id;
+    kj::StringPtr type;
+  };
+
+  bool wanted(const Entry& entry, schema::ProgramFilter::Reader filter) {
+    auto types = filter.getTypes();
+    bool typed = types.size() == 0;
+    for (auto type : types) typed |= type == entry.type;
+    if (!typed) return false;
+    if (entry.row == nullptr) return filter.getApplication().size() == 0 && filter.getMetadata().size() == 0 && filter.getAttached() == schema::ProgramFilter::Attached::ANY;
+    if (filter.getApplication().size() > 0 && filter.getApplication() != entry.row->application.c_str()) return false;
+    for (auto pair : filter.getMetadata()) {
+      bool found = false;
+      for (auto& [key, value] : entry.row->metadata) found |= pair.getKey() == key.c_str() && pair.getValue() == value.c_str();
+      if (!found) return false;
+    }
+    bool attached = !core.catalog.linksOf(entry.row->id).empty();
+    switch (filter.getAttached()) {
+      case schema::ProgramFilter::Attached::ATTACHED: return attached;
+      case schema::ProgramFilter::Attached::UNATTACHED: return !attached;
+      default: return true;
+    }
+  }
+
+  void fillList(ListContext& context, kj::WaitScope& scope) {
+    auto filter = context.getParams().getFilter();
+    auto seen = system.programs(scope);
+    std::map<uint32_t, const KernelProgram*> kernel;
+    for (auto& program : seen) kernel[program.id] = &program;
+
+    std::vector<Entry> entries;
+    for (auto& [id, row] : core.catalog.programs()) {
+      if (isOwn(row)) continue;
+      auto found = kernel.find(id);
+      entries.push_back({&row, found == kernel.end() ? nullptr : found->second, id, nameOf(static_cast<ProgramType>(row.type))});
+    }
+    if (filter.getAll())
+      for (auto& [id, program] : kernel) {
+        bool listed = false;
+        KJ_IF_MAYBE(row, core.catalog.program(id)) listed = !isOwn(*row);
+        if (!listed) entries.push_back({nullptr, program, id, programTypeName(program->type)});
+      }
+    std::erase_if(entries, [&](const Entry& entry) { return !wanted(entry, filter); });
+    std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.id < b.id; });
+
+    auto out = context.getResults().initPrograms(entries.size());
+    for (size_t i = 0; i < entries.size(); ++i) {
+      const Entry& entry = entries[i];
+      auto item = out[i];
+      item.setId(entry.id);
+      item.setManaged(entry.row != nullptr);
+      item.setType(entry.type);
+      if (entry.kernel != nullptr) describe(*entry.kernel, system.moment(), item.initKernel());
+      if (entry.row == nullptr) {
+        item.setFunctionName(item.getKernel().getName());
+        continue;
+      }
+      item.setFunctionName(entry.row->name.c_str());
+      item.setApplication(entry.row->application.c_str());
+      auto links = core.catalog.linksOf(entry.id);
+      auto ids = item.initLinkIds(links.size());
+      for (size_t j = 0; j < links.size(); ++j) ids.set(j, links[j]->id);
+      describe(core, *entry.row, item.initRecord());
+    }
+  }
+
+  bool isOwn(const ProgramRow& row) {
+    KJ_IF_MAYBE(load, core.catalog.load(row.load)) return load->own;
+    return false;
+  }
+};
+
+}  // namespace
+
+schema::Programs::Client newPrograms(kj::Own<Connection> connection, SystemView& system) { return kj::heap<ProgramsServer>(kj::mv(connection), system); }
+
+Pairs pairsFrom(capnp::List<schema::KeyValue>::Reader list) {
+  Pairs pairs;
+  size_t bytes = 0;
+  for (auto pair : list) {
+    bytes += pair.getKey().size() + pair.getValue().size();
+    pairs.emplace_back(pair.getKey().cStr(), pair.getValue().cStr());
+  }
+  if (pairs.size() > limits::METADATA_PAIRS || bytes > limits::METADATA_BYTES)
+    refuse("too much metadata: at most ", limits::METADATA_PAIRS, " pairs, ", limits::METADATA_BYTES, " bytes together");
+  return pairs;
+}
+
+kj::Promise<kj::AutoCloseFd> descriptorOf(schema::Descriptor::Client client, kj::StringPtr what) {
+  auto promise = client.getFd();
+  return promise.attach(kj::mv(client)).then([what](kj::Maybe<int> fd) {
+    KJ_IF_MAYBE(descriptor, fd) {
+      int copy;
+      KJ_SYSCALL(copy = fcntl(*descriptor, F_DUPFD_CLOEXEC, 3));
+      return kj::AutoCloseFd(copy);
+    }
+    refuse(what, ": no descriptor came with the call; the client must pass one beside the capability");
+  });
+}
+
+}  // namespace bpfman

@@ -1,0 +1,85 @@
+#include "frontend/system-view.h"
+
+#include <linux/bpf.h>
+
+#include <kj/debug.h>
+#include <spdlog/spdlog.h>
+
+#include "frontend/kernel-names.h"
+#include "frontend/refuse.h"
+
+extern "C" const unsigned char bpfman_overview[], bpfman_overview_end[];
+
+namespace bpfman {
+
+namespace {
+
+struct Iterator { kj::StringPtr pin, program; };
+constexpr const char* PURPOSE = "iterators";
+const Iterator ITERATORS[] = {{"programs", "dump_programs"}, {"maps", "dump_maps"}, {"links", "dump_links"}};
+
+kj::ArrayPtr<const kj::byte> object() { return kj::arrayPtr(bpfman_overview, bpfman_overview_end - bpfman_overview); }
+
+// Changes with the object, so that another version's iterators are not taken for ours (FNV-1a).
+std::string purpose() {
+  uint64_t hash = 14695981039346656037u;
+  for (auto byte : object()) hash = (hash ^ byte) * 1099511628211u;
+  return kj::str(PURPOSE, ':', kj::hex(hash)).cStr();
+}
+
+}  // namespace
+
+bool SystemView::installed(kj::WaitScope& scope) {
+  bool known = false;
+  for (auto& [id, row] : core.catalog.loads()) known |= row.own && row.state == LoadRow::loaded && row.purpose == purpose();
+  if (!known) return false;
+  auto place = core.workers.host(scope);
+  for (auto& iterator : ITERATORS)
+    if (place->worker.call(wire::Op::inspect, wire::Inspect{pinAt(wire::Dir::iterators, 0, 0, 0, iterator.pin)}).wait(scope).result < 0) return false;
+  return true;
+}
+
+void SystemView::install(kj::WaitScope& scope) {
+  if (installed(scope)) return;
+  std::vector<uint32_t> old;
+  for (auto& [id, row] : core.catalog.loads())
+    if (row.own && kj::StringPtr(row.purpose.c_str()).startsWith(PURPOSE)) old.push_back(id);
+  auto place = core.workers.host(scope);
+  for (auto& iterator : ITERATORS)
+    place->worker.call(wire::Op::remove, wire::Remove{pinAt(wire::Dir::iterators, 0, 0, 0, iterator.pin)}).wait(scope);
+  for (uint32_t load : old) core.loads.undo(load, scope);
+
+  LoadWish wish;
+  wish.own = true;
+  wish.purpose = purpose();
+  wish.maxMapBytes = 16 << 20;
+  for (auto& iterator : ITERATORS) wish.programs.push_back({0, iterator.program.cStr(), "", "iter", BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER});
+  Upload upload(object().size());
+  upload.write(object());
+  SealedObject sealed = upload.finish();
+  Cancellation never;
+  LoadOutcome outcome = core.loads.load(wish, sealed.fd(), sealed.size(), never, scope);
+  KJ_IF_MAYBE(refused, outcome.refused) refuse("this kernel refuses the iterators of the overview: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
+  for (uint32_t i = 0; i < std::size(ITERATORS); ++i) {
+    wire::CreateLink link{};
+    link.program = loadedProgram(outcome.load, i);
+    link.to = pinAt(wire::Dir::iterators, 0, 0, 0, ITERATORS[i].pin);
+    link.kind = wire::LinkKind::iterator;
+    link.attachType = BPF_TRACE_ITER;
+    requireOk(place->worker.call(wire::Op::createLink, link).wait(scope), "pin an iterator");
+  }
+}
+
+std::vector<std::byte> SystemView::read(kj::StringPtr iterator, kj::WaitScope& scope) {
+  auto place = core.workers.host(scope);
+  auto reply = place->worker.call(wire::Op::openIterator, wire::OpenIterator{pinAt(wire::Dir::iterators, 0, 0, 0, iterator)}).wait(scope);
+  requireOk(reply, "open the overview's iterator");
+  return readAll(KJ_REQUIRE_NONNULL(reply.descriptor));
+}
+
+std::vector<KernelProgram> SystemView::programs(kj::WaitScope& scope) { return decodePrograms(read("programs", scope)); }
+std::vector<KernelMap> SystemView::maps(kj::WaitScope& scope) { return decodeMaps(read("maps", scope)); }
+std::vector<KernelLink> SystemView::links(kj::WaitScope& scope) { return decodeLinks(read("links", scope)); }
+Moment SystemView::moment() const { return {bootTime(), statisticsEnabled(wire::fd::frontend::statsEnabled)}; }
+
+}  // namespace bpfman
