@@ -201,7 +201,7 @@ Json jsonOf(schema::ProgramEntry::Reader entry) {
       {"program_id", entry.getId()},
       {"managed", entry.getManaged()},
       {"application", entry.getApplication().cStr()},
-      {"type", entry.getType().cStr()},
+      {"type", entry.getManaged() ? nameOf(entry.getRecord().getType()) : entry.getType().cStr()},
       {"function_name", entry.getFunctionName().cStr()},
       {"links", numbers(entry.getLinkIds())},
       {"record", entry.getManaged() ? recordJson(entry.getRecord()) : Json(nullptr)},

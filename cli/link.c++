@@ -1,6 +1,7 @@
 // bpfman link list, get, detach (and delete, which is the same: a link has nothing that depends on it).
 #include "cli/commands.h"
 #include "cli/json.h"
+#include "cli/names.h"
 #include "cli/text.h"
 #include "cli/values.h"
 
@@ -18,7 +19,7 @@ struct ListArguments {
 };
 
 int list(Session& session, const ListArguments& arguments) {
-  auto kinds = splitAll(arguments.kinds);
+  auto kinds = typeFilter(splitAll(arguments.kinds), false);
   auto request = session.connection().links().listRequest();
   auto filter = request.initFilter();
   filter.setProgramId(arguments.program);

@@ -9,22 +9,24 @@ namespace {
 struct TypeName {
   schema::ProgramType type;
   const char* name;
+  const char* kernel;           // what the kernel calls such programs
+  const char* other = nullptr;  // another word for it
 };
 using Type = schema::ProgramType;
 constexpr TypeName TYPES[] = {
-    {Type::XDP, "xdp"},
-    {Type::TC, "tc"},
-    {Type::TCX, "tcx"},
-    {Type::TRACEPOINT, "tracepoint"},
-    {Type::KPROBE, "kprobe"},
-    {Type::UPROBE, "uprobe"},
-    {Type::KRETPROBE, "kretprobe"},
-    {Type::URETPROBE, "uretprobe"},
-    {Type::FENTRY, "fentry"},
-    {Type::FEXIT, "fexit"},
-    {Type::LSM, "lsm"},
-    {Type::RAW_TRACEPOINT, "raw_tp"},
-    {Type::TP_BTF, "tp_btf"},
+    {Type::XDP, "xdp", "xdp"},
+    {Type::TC, "tc", "schedcls"},
+    {Type::TCX, "tcx", "schedcls"},
+    {Type::TRACEPOINT, "tracepoint", "tracepoint"},
+    {Type::KPROBE, "kprobe", "kprobe"},
+    {Type::UPROBE, "uprobe", "kprobe"},
+    {Type::KRETPROBE, "kretprobe", "kprobe"},
+    {Type::URETPROBE, "uretprobe", "kprobe"},
+    {Type::FENTRY, "fentry", "tracing"},
+    {Type::FEXIT, "fexit", "tracing"},
+    {Type::LSM, "lsm", "lsm"},
+    {Type::RAW_TRACEPOINT, "raw_tp", "rawtracepoint", "raw_tracepoint"},
+    {Type::TP_BTF, "tp_btf", "tracing"},
 };
 
 struct VerdictName {
@@ -74,9 +76,21 @@ std::string verdictNamesOfMask(uint32_t mask) {
 
 schema::ProgramType parseType(const std::string& word) {
   for (auto& entry : TYPES) {
-    if (word == entry.name) return entry.type;
+    if (word == entry.name || (entry.other != nullptr && word == entry.other)) return entry.type;
   }
   fail(kj::str("unknown program type \"", word.c_str(), "\": known are ", known(TYPES).c_str()));
+}
+
+std::vector<std::string> typeFilter(const std::vector<std::string>& words, bool foreign) {
+  std::vector<std::string> result = words;
+  for (auto& word : words) {
+    for (auto& entry : TYPES) {
+      if (word != entry.name) continue;
+      if (entry.other != nullptr) result.push_back(entry.other);
+      if (foreign && word != entry.kernel) result.push_back(entry.kernel);
+    }
+  }
+  return result;
 }
 
 schema::Direction parseDirection(const std::string& word) {

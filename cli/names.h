@@ -16,6 +16,11 @@ std::string verdictNames(capnp::List<int32_t>::Reader verdicts);  // "pass,dispa
 std::string verdictNamesOfMask(uint32_t mask);
 
 schema::ProgramType parseType(const std::string& word);
+
+// The words of a filter by type, with their synonyms: the daemon's own word, and with `foreign` the kernel's, by which programs that
+// bpfman did not load are known ("tc" is also "schedcls").
+std::vector<std::string> typeFilter(const std::vector<std::string>& words, bool foreign);
+
 schema::Direction parseDirection(const std::string& word);
 int32_t parseVerdict(const std::string& word);  // a name or a number 0 .. 31
 

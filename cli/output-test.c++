@@ -131,6 +131,7 @@ TEST_F(Output, Tables) {
             "xdp   4026531840  3        4         60          108             1\n");
   EXPECT_EQ(daemon.bpfman("program list -q").out, "40\n41\n42\n");
   EXPECT_EQ(daemon.bpfman("link list -q -o json").out, "8\n9\n10\n");
+  EXPECT_EQ(daemon.bpfman("program list -q --all --type tc").out, "7\n");  // the fake does not filter: ours go, by their own words
   EXPECT_EQ(daemon.bpfman("program list -q -l team=net").out, "40\n");
   EXPECT_EQ(daemon.bpfman("program list -q -l '!team' --all").out, "7\n41\n42\n");
 }

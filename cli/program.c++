@@ -1,6 +1,7 @@
 // bpfman program list, get, unload, delete.
 #include "cli/commands.h"
 #include "cli/json.h"
+#include "cli/names.h"
 #include "cli/selector.h"
 #include "cli/text.h"
 #include "cli/values.h"
@@ -18,9 +19,15 @@ struct ListArguments {
   bool quiet = false, all = false, attached = false, unattached = false;
 };
 
+bool isAmong(const std::vector<std::string>& words, schema::ProgramType type) {
+  auto names = typeFilter({nameOf(type)}, false);
+  return std::any_of(words.begin(), words.end(), [&](auto& word) { return std::find(names.begin(), names.end(), word) != names.end(); });
+}
+
 int list(Session& session, const ListArguments& arguments) {
   Selector selector(arguments.selector);
-  auto types = splitAll(arguments.types);
+  auto words = splitAll(arguments.types);
+  auto types = typeFilter(words, arguments.all);
   auto request = session.connection().programs().listRequest();
   auto filter = request.initFilter();
   filter.setAll(arguments.all);
@@ -33,7 +40,9 @@ int list(Session& session, const ListArguments& arguments) {
 
   std::vector<schema::ProgramEntry::Reader> entries;
   for (auto entry : answer.getPrograms()) {
-    if (selector.matches(entry.getRecord().getMetadata())) entries.push_back(entry);
+    // "--type uprobe --all" asks for foreign programs by the kernel's word, kprobe: our own kprobes are not meant.
+    bool typed = words.empty() || !entry.getManaged() || isAmong(words, entry.getRecord().getType());
+    if (typed && selector.matches(entry.getRecord().getMetadata())) entries.push_back(entry);
   }
   if (arguments.quiet) {
     for (auto& entry : entries) std::cout << entry.getId() << "\n";

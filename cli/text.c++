@@ -129,7 +129,8 @@ void printProgram(std::ostream& out, schema::ProgramDetails::Reader details) {
 void printPrograms(std::ostream& out, const std::vector<schema::ProgramEntry::Reader>& entries) {
   Table table({"PROGRAM ID", "APPLICATION", "TYPE", "FUNCTION NAME", "LINK IDS"});
   for (auto& entry : entries) {
-    table.row({std::to_string(entry.getId()), entry.getApplication().cStr(), entry.getType().cStr(), entry.getFunctionName().cStr(),
+    table.row({std::to_string(entry.getId()), entry.getApplication().cStr(),
+               entry.getManaged() ? nameOf(entry.getRecord().getType()) : entry.getType().cStr(), entry.getFunctionName().cStr(),
                joined(entry.getLinkIds(), "<none>")});
   }
   table.elideIfEmpty(1);

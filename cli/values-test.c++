@@ -59,6 +59,10 @@ TEST(Verdict, IsANameOrANumber) {
   EXPECT_EQ(verdictNamesOfMask(1u << 31 | 1 << 2 | 1 << 7), "pass,7,dispatcher_return");
 }
 
+TEST(TypeNames, TheDaemonsWordForRawTracepointsIsUnderstood) {
+  EXPECT_EQ(parseType("raw_tracepoint"), schema::ProgramType::RAW_TRACEPOINT);
+}
+
 TEST(TypeNames, EveryTypeHasOneThatIsUnderstood) {
   for (int i = 0; i <= int(schema::ProgramType::LSM); i++) {
     auto type = schema::ProgramType(i);

@@ -23,8 +23,8 @@ kj::String whatWentWrong(const kj::Exception& exception) {
 }
 
 bool saysAbsent(const kj::Exception& exception) {
-  const char* text = exception.getDescription().cStr();
-  return strstr(text, "record not found") != nullptr || strstr(text, "does not exist") != nullptr;
+  auto text = exception.getDescription();
+  return text.endsWith("record not found") || text.endsWith("does not exist");
 }
 
 }  // namespace bpfman

@@ -13,7 +13,8 @@ namespace bpfman {
 // What a person is to read: the description without the marks that the RPC adds on its way, and for a lost connection what to do.
 kj::String whatWentWrong(const kj::Exception& exception);
 
-// Whether the exception says that the object which was asked for does not exist (or not any more).
+// Whether the exception says that the object which was asked for does not exist (or not any more): it ends with "does not exist" or
+// "record not found".
 bool saysAbsent(const kj::Exception& exception);
 
 }  // namespace bpfman
