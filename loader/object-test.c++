@@ -101,7 +101,8 @@ TEST_F(Loader, FillsProgramArraysAndMapsOfMaps) {
   EXPECT_EQ(result.getDone().getPrograms()[0].getTailCalls(), 1u);
   EXPECT_GE(result.getDone().getMaps().size(), 11u);
   TestLoad half({{"many_maps"}});
-  EXPECT_TRUE(has(reasonFor(half, example("many_maps")), "many_tail"));
+  std::string reason = reasonFor(half, example("many_maps"));
+  EXPECT_TRUE(has(reason, "many_tail")) << reason;
 }
 
 TEST_F(Loader, SetsGlobalsOfEverySectionToTheByte) {

@@ -63,8 +63,12 @@ long Proxy::call(int command, bpf_attr* given, unsigned size) {
   }
 }
 
+// libbpf tries some things again in another way: what worked then has not failed.
 long Proxy::perform(Op op, const char* name, SessionAnswer& answer) {
-  if (answer.result >= 0) return answer.result;
+  if (answer.result >= 0) {
+    if (failure.op == op) failure = {};
+    return answer.result;
+  }
   failure = {op, name, static_cast<int>(-answer.result)};
   return refuse(failure.error);
 }

@@ -35,11 +35,16 @@ struct {
   __array(values, struct inner);
 } outer_map SEC(".maps") = {.values = {&inner_map}};
 
+struct prefix {
+  __u32 bits;
+  __u8 address[4];
+};
+
 struct {
   __uint(type, BPF_MAP_TYPE_LPM_TRIE);
   __uint(max_entries, 16);
   __uint(map_flags, BPF_F_NO_PREALLOC);
-  __type(key, __u64);
+  __type(key, struct prefix);
   __type(value, __u32);
 } trie_map SEC(".maps");
 
@@ -70,7 +75,8 @@ int many_tail(struct xdp_md* packet) {
 SEC("xdp")
 int many_maps(struct xdp_md* packet) {
   __u32 first = 0;
-  __u64 address = 32, length = packet->data_end - packet->data;
+  struct prefix address = {.bits = 32};
+  __u64 length = packet->data_end - packet->data;
   raise(&hash_map);
   raise(&lru_map);
   raise(&percpu_array_map);
