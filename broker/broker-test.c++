@@ -1,0 +1,534 @@
+// The real bpfmand with stand-ins for its children, in a mount namespace of this test's own: whatever happens, nothing stays mounted.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <sstream>
+
+#include <linux/bpf.h>
+
+#include "broker/supervise.h"
+
+namespace bpfman {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+constexpr uid_t BASE = 2147420000;
+constexpr const char* HELLO = "ready, socket";
+
+class Broker : public testing::Test {
+ protected:
+  std::string directory;
+  pid_t pid = 0;
+  int errors = -1;
+  std::string said;
+
+  void SetUp() override {
+    if (geteuid() != 0) {
+      ASSERT_FALSE(getenv("BPFMAN_MUST_RUN")) << "needs root";
+      GTEST_SKIP() << "needs root";
+    }
+    ASSERT_EQ(unshare(CLONE_NEWNS), 0);
+    ASSERT_EQ(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+    char name[] = "/tmp/bpfman-broker-XXXXXX";
+    directory = mkdtemp(name);
+    chmod(directory.c_str(), 0755);
+    fs::create_directory(directory + "/libexec");
+    for (const char* child : {"frontend", "worker", "loader"}) fs::copy_file(TEST_CHILD, directory + "/libexec/bpfman-" + child);
+  }
+
+  void TearDown() override {
+    if (pid > 0) kill(pid, SIGKILL), waitpid(pid, nullptr, 0);
+    if (errors >= 0) close(errors);
+    if (directory.empty()) return;
+    while (umount2((directory + "/run/fs").c_str(), MNT_DETACH) == 0) {}
+    fs::remove_all(directory);
+  }
+
+  std::string run() const { return directory + "/run"; }
+  void write(const std::string& name, const std::string& text) { std::ofstream(directory + "/" + name) << text; }
+
+  pid_t spawn(int& log, std::function<void()> inChild = [] {}) {
+    int pipe[2];
+    if (pipe2(pipe, O_CLOEXEC) != 0) abort();
+    pid_t child = fork();
+    if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      dup2(pipe[1], 2);
+      inChild();
+      std::string runtime = run(), state = directory + "/state", policy = directory + "/policy.toml", config = directory + "/bpfman.toml",
+                  libexec = directory + "/libexec";
+      execl(BPFMAND, "bpfmand", "--runtime-dir", runtime.c_str(), "--state-dir", state.c_str(), "--policy", policy.c_str(), "--config",
+            config.c_str(), "--libexec-dir", libexec.c_str(), nullptr);
+      _exit(99);
+    }
+    close(pipe[1]);
+    log = pipe[0];
+    return child;
+  }
+
+  void start(std::function<void()> inChild = [] {}) {
+    if (errors >= 0) close(errors);
+    said.clear();
+    pid = spawn(errors, inChild);
+    ASSERT_TRUE(waitFor(HELLO)) << said;
+  }
+
+  // Reads the daemon's standard error until it has `text` so many times.
+  bool waitFor(const std::string& text, std::chrono::milliseconds limit = 5s, int times = 1) {
+    auto end = Clock::now() + limit;
+    for (;;) {
+      size_t at = 0;
+      int found = 0;
+      while ((at = said.find(text, at)) != std::string::npos) ++found, ++at;
+      if (found >= times) return true;
+      int left = std::chrono::duration_cast<milliseconds>(end - Clock::now()).count();
+      pollfd waiting{errors, POLLIN, 0};
+      char buffer[4096];
+      if (left <= 0 || poll(&waiting, 1, left) <= 0) return false;
+      ssize_t size = read(errors, buffer, sizeof buffer);
+      if (size <= 0) return false;
+      said.append(buffer, size);
+    }
+  }
+
+  // A daemon that must not start: its exit status, and what it says in `said`.
+  int failure() {
+    said.clear();
+    pid_t child = spawn(errors);
+    waitFor("\n");
+    int status = -1;
+    waitpid(child, &status, 0);
+    close(errors);
+    errors = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  std::string ask(const std::string& command, int descriptor = -1) {
+    int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{AF_UNIX, {}};
+    strcpy(address.sun_path, (run() + "/bpfman.sock").c_str());
+    if (connect(client, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return close(client), "no connection";
+    iovec part{const_cast<char*>(command.c_str()), command.size() + 1};
+    alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{nullptr, 0, &part, 1, nullptr, 0, 0};
+    if (descriptor >= 0) {
+      message.msg_control = space;
+      message.msg_controllen = sizeof space;
+      *CMSG_FIRSTHDR(&message) = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+      memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &descriptor, sizeof descriptor);
+    }
+    (void)!sendmsg(client, &message, MSG_NOSIGNAL);
+    timeval patience{5, 0};
+    setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    std::string answer;
+    char buffer[4096];
+    for (ssize_t size; (size = read(client, buffer, sizeof buffer)) > 0;) answer.append(buffer, size);
+    close(client);
+    return answer;
+  }
+
+  static std::string line(const std::string& text, const std::string& key) {
+    std::istringstream lines(text);
+    for (std::string each; std::getline(lines, each);)
+      if (each.starts_with(key + " ") || each == key) return each;
+    return "no " + key + " in: " + text;
+  }
+
+  // What a child was started with, from outside: itself it may not even ask.
+  struct Seen {
+    std::string status, descriptors, environment, limits, root;
+    ino_t network = 0;
+    std::string operator[](const std::string& key) const {
+      size_t at = status.find("\n" + key + ":\t");
+      return at == std::string::npos ? "no " + key : status.substr(at + key.size() + 3, status.find('\n', at + 1) - at - key.size() - 3);
+    }
+  };
+
+  static std::string contents(const std::string& path) {
+    std::ifstream file(path);
+    return std::string((std::istreambuf_iterator<char>(file)), {});
+  }
+
+  static Seen see(const std::string& report) {
+    pid_t child = std::stoi(line(report, "pid").substr(4));
+    std::string proc = "/proc/" + std::to_string(child);
+    Seen seen{contents(proc + "/status"), {}, contents(proc + "/environ"), contents(proc + "/limits"), {}};
+    std::vector<int> numbers;
+    for (auto& each : fs::directory_iterator(proc + "/fd")) numbers.push_back(std::stoi(each.path().filename()));
+    std::sort(numbers.begin(), numbers.end());
+    for (int number : numbers) seen.descriptors += std::to_string(number) + " ";
+    for (auto& each : fs::directory_iterator(proc + "/root/")) seen.root += each.path().filename().string() + " ";
+    struct stat about;
+    if (stat((proc + "/ns/net").c_str(), &about) == 0) seen.network = about.st_ino;
+    return seen;
+  }
+
+  static std::string ids(uid_t id) { return std::to_string(id) + "\t" + std::to_string(id) + "\t" + std::to_string(id) + "\t" + std::to_string(id); }
+
+  static std::string hex(uint64_t bits) {
+    char text[32];
+    snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(bits));
+    return text;
+  }
+
+  static void expectIdentity(const Seen& child, uid_t id, uint64_t capabilities) {
+    EXPECT_EQ(child["Uid"], ids(id));
+    EXPECT_EQ(child["Gid"], ids(id));
+    EXPECT_EQ(child["Groups"], " ");
+    for (const char* set : {"CapPrm", "CapEff", "CapInh", "CapBnd", "CapAmb"}) EXPECT_EQ(child[set], hex(capabilities)) << set;
+    EXPECT_EQ(child["NoNewPrivs"], "1");
+    EXPECT_EQ(child["Seccomp"], "2") << "the broker's filter is inherited";
+    EXPECT_EQ(child["Umask"], "0077");
+    EXPECT_EQ(child["SigBlk"], hex(0));
+    EXPECT_EQ(child["SigIgn"], hex(0));
+    EXPECT_EQ(child.environment, "");
+    EXPECT_NE(child.limits.find("Max core file size        0                    0 "), std::string::npos) << child.limits;
+  }
+
+  std::vector<pid_t> childrenOf(pid_t parent) {
+    std::ifstream file("/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children");
+    std::vector<pid_t> result;
+    for (pid_t child; file >> child;) result.push_back(child);
+    return result;
+  }
+
+  static bool alive(pid_t process) {            // not a zombie either: who adopts our children may be slow to bury them
+    std::string status = contents("/proc/" + std::to_string(process) + "/status");
+    return !status.empty() && status.find("State:\tZ") == std::string::npos;
+  }
+
+  static bool eventually(std::function<bool()> condition, std::chrono::milliseconds limit) {
+    for (auto end = Clock::now() + limit; Clock::now() < end; usleep(10000))
+      if (condition()) return true;
+    return condition();
+  }
+};
+
+TEST_F(Broker, FrontendHasNoPrivilegeAndOnlyItsDescriptors) {
+  start();
+  auto frontend = see(ask("report"));
+  expectIdentity(frontend, BASE, 0);
+  EXPECT_EQ(frontend.descriptors, "0 1 2 3 4 5 6 7 8 9 10 11 ");
+}
+
+TEST_F(Broker, WorkerHasItsThreeCapabilitiesAndTheBpffsAsItsRoot) {
+  start();
+  fs::create_directory(run() + "/fs/marker");
+  std::string report = ask("0 - - keep");
+  EXPECT_TRUE(report.starts_with("0 0 2\n")) << report;
+  auto worker = see(report);
+  expectIdentity(worker, BASE + 1, WORKER_CAPABILITIES);
+  EXPECT_EQ(worker.descriptors, "0 1 2 3 4 ");
+  EXPECT_NE(worker.root.find("marker "), std::string::npos) << worker.root;
+  EXPECT_EQ(worker.root.find("proc "), std::string::npos) << worker.root;
+  EXPECT_NE(worker.limits.find("Max open files            1024                 1024 "), std::string::npos) << worker.limits;
+}
+
+TEST_F(Broker, LoaderHasNothing) {
+  start();
+  auto loader = see(ask("1 - - keep"));
+  expectIdentity(loader, BASE + 2, 0);
+  EXPECT_EQ(loader.descriptors, "0 1 2 3 4 5 ");
+  EXPECT_NE(loader.limits.find("Max processes             0                    0 "), std::string::npos) << loader.limits;
+}
+
+TEST_F(Broker, KeepsOnlyWhatStartingAChildNeeds) {
+  start();
+  auto broker = see("pid " + std::to_string(pid));
+  EXPECT_EQ(broker["CapEff"], hex(BROKER_CAPABILITIES));
+  EXPECT_EQ(broker["CapPrm"], hex(BROKER_CAPABILITIES | WORKER_CAPABILITIES));
+  EXPECT_EQ(broker["CapBnd"], hex(BROKER_CAPABILITIES | WORKER_CAPABILITIES));
+  EXPECT_EQ(broker["CapInh"], hex(0));
+  EXPECT_EQ(broker["CapAmb"], hex(0));
+  EXPECT_EQ(broker["NoNewPrivs"], "1");
+  EXPECT_EQ(broker["Seccomp"], "2");
+}
+
+TEST_F(Broker, SecondDaemonIsToldThePidOfTheFirst) {
+  start();
+  int log;
+  pid_t second = spawn(log);
+  char buffer[1024] = {};
+  (void)!read(log, buffer, sizeof buffer - 1);
+  int status;
+  waitpid(second, &status, 0);
+  close(log);
+  EXPECT_EQ(WEXITSTATUS(status), 1);
+  EXPECT_NE(std::string(buffer).find("another bpfmand runs in " + run() + ": pid " + std::to_string(pid)), std::string::npos) << buffer;
+  EXPECT_FALSE(ask("report").empty()) << "the first one still serves";
+}
+
+TEST_F(Broker, KilledBrokerTakesItsChildrenAlongAndItsSuccessorKeepsThePins) {
+  start();
+  fs::create_directory(run() + "/fs/kept");
+  ask("0 - - keep");
+  ask("1 - - keep");
+  auto children = childrenOf(pid);
+  EXPECT_EQ(children.size(), 3u);
+  kill(pid, SIGKILL);
+  waitpid(pid, nullptr, 0);
+  for (pid_t child : children) EXPECT_TRUE(eventually([&] { return !alive(child); }, 1s)) << child;
+  start();                                      // the lock is free, the stale socket no obstacle
+  EXPECT_NE(see(ask("0 - - keep")).root.find("kept "), std::string::npos);
+}
+
+TEST_F(Broker, FrontendIsRestartedWithGrowingDelay) {
+  start();
+  auto begin = Clock::now();
+  for (int i = 2; i <= 5; ++i) {
+    ask("exit");
+    ASSERT_TRUE(waitFor(HELLO, 3s, i)) << said;
+  }
+  auto took = Clock::now() - begin;
+  EXPECT_GE(took, 50ms + 100ms + 200ms + 400ms);
+  EXPECT_LT(took, 3s);
+  EXPECT_NE(said.find("ended with status 1"), std::string::npos);
+}
+
+TEST_F(Broker, WorkersOfADeadFrontendAreGoneBeforeTheNextStarts) {
+  start();
+  ask("0 - - keep");
+  auto before = childrenOf(pid);
+  ask("exit");
+  ASSERT_TRUE(waitFor(HELLO, 5s, 2));
+  for (pid_t child : before) EXPECT_FALSE(alive(child));
+}
+
+TEST_F(Broker, KindThatDiesTooOftenIsHeldBackWithADelay) {
+  start();
+  std::string answer;
+  int started = 0;
+  for (; started < 20 && !(answer = ask("1 - - die")).starts_with("-11 "); ++started) usleep(5000);
+  EXPECT_GE(started, 5) << "some are forgiven";
+  ASSERT_TRUE(answer.starts_with("-11 ")) << answer;
+  int delay = std::stoi(answer.substr(4));
+  EXPECT_GT(delay, 0);
+  usleep((delay + 5) * 1000);
+  EXPECT_TRUE(ask("1 - - keep").starts_with("0 0 2"));
+  EXPECT_TRUE(ask("0 - - keep").starts_with("0 0 2")) << "another kind is not held back";
+}
+
+TEST_F(Broker, TerminatesWithinTwoSecondsAndLeavesPinsMounted) {
+  start();
+  fs::create_directory(run() + "/fs/kept");
+  ask("0 - - keep");
+  auto children = childrenOf(pid);
+  kill(pid, SIGTERM);
+  int status = -1;
+  EXPECT_TRUE(eventually([&] { return waitpid(pid, &status, WNOHANG) == pid; }, 2s));
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  pid = 0;
+  for (pid_t child : children) EXPECT_FALSE(alive(child));
+  EXPECT_TRUE(fs::exists(run() + "/fs/kept"));
+}
+
+TEST_F(Broker, HangupReadsThePolicyAgainAndOpensTheSocketToAll) {
+  start();
+  struct stat about;
+  ASSERT_EQ(stat((run() + "/bpfman.sock").c_str(), &about), 0);
+  EXPECT_EQ(about.st_mode & 0777, 0660u);
+  write("policy.toml", "");
+  kill(pid, SIGHUP);
+  ASSERT_TRUE(waitFor(HELLO, 3s, 2)) << said;
+  ASSERT_EQ(stat((run() + "/bpfman.sock").c_str(), &about), 0);
+  EXPECT_EQ(about.st_mode & 0777, 0666u);
+}
+
+TEST_F(Broker, LogLinesArePrefixedAndHarmless) {
+  start();
+  ask("say \x1b[31mred\x07");
+  ASSERT_TRUE(waitFor("?[31mred?")) << said;
+  EXPECT_NE(said.find("bpfman-frontend["), std::string::npos);
+  ask("say long");
+  ASSERT_TRUE(waitFor("xxx\n")) << said.size();
+  size_t longest = 0, start = said.find("xxx");
+  while (said[start + longest] == 'x') ++longest;
+  EXPECT_EQ(longest, 8u << 10);
+}
+
+TEST_F(Broker, TracepointIsOpenedByTwoWordsOnly) {
+  start();
+  std::string opened = ask("2 sched sched_switch");
+  if (opened.starts_with("-95")) GTEST_SKIP() << "no tracefs in this kernel";
+  EXPECT_EQ(opened, "0 0 1\nanon_inode:[perf_event]\n");
+  EXPECT_TRUE(ask("2 sched no_such_event").starts_with("-2 0 0"));
+  EXPECT_TRUE(ask("2 ../events sched_switch").starts_with("-22 0 0"));
+  EXPECT_TRUE(ask("2 sched ../sched_switch").starts_with("-22 0 0"));
+  EXPECT_TRUE(ask("2 sched/ x").starts_with("-22 0 0"));
+  EXPECT_TRUE(ask("2 - sched_switch").starts_with("-22 0 0")) << "empty";
+  EXPECT_TRUE(ask("2 sched " + std::string(64, 'a')).starts_with("-22 0 0")) << "too long";
+}
+
+TEST_F(Broker, MalformedRequestsEndTheFrontend) {
+  start();
+  int times = 1;
+  for (const char* request : {"9 - -", "4294967295 - -", "3 - -", "1 - - short"}) {
+    ask(request);
+    ASSERT_TRUE(waitFor(HELLO, 8s, ++times)) << request << said;
+  }
+  int descriptor = open("/dev/null", O_RDONLY);
+  ask("1 - -", descriptor);
+  close(descriptor);
+  EXPECT_TRUE(waitFor("a descriptor that nobody asked for")) << said;
+}
+
+TEST_F(Broker, WorkerForANetworkNamespaceLivesThere) {
+  start();
+  int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(unshare(CLONE_NEWNET), 0);
+  int other = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(setns(home, CLONE_NEWNET), 0);
+  struct stat there, here;
+  fstat(other, &there);
+  fstat(home, &here);
+  std::string report = ask("0 - - keep", other);
+  EXPECT_EQ(see(report).network, there.st_ino);
+  EXPECT_EQ(see("pid " + std::to_string(pid)).network, here.st_ino) << "the broker came back";
+  int file = open("/dev/null", O_RDONLY);
+  EXPECT_TRUE(ask("0 - - keep", file).starts_with("-22 ")) << "not a namespace";
+  for (int i = 1; i < 32; ++i) ASSERT_TRUE(ask("0 - - keep", other).starts_with("0 ")) << i;
+  EXPECT_TRUE(ask("0 - - keep", other).starts_with("-24 ")) << "the 33rd";
+  for (int each : {home, other, file}) close(each);
+}
+
+TEST_F(Broker, WrongConfigurationNamesLineAndReason) {
+  const std::pair<const char*, const char*> wrong[] = {
+      {"[limits]\npool_size = 9\n", "line 2: pool_size is a number from 1 to 8"},
+      {"[limits]\n\nnonsense = 1\n", "line 3: unknown key limits.nonsense"},
+      {"[other]\n", "line 1: unknown key other"},
+      {"[limits\n", "line 1: "},
+      {"[ceiling]\nprogram_types = [\"xdp\", \"magic\"]\n", "line 2: there is no program type \"magic\""},
+      {"[ceiling]\nrefused_helpers = [\"magic\"]\n", "line 2: there is no helper \"magic\""},
+      {"[users]\nsocket_group = \"no-such-group\"\n", "there is no group \"no-such-group\""},
+      {"[users]\nbase_uid = 65533\n", "uid 65534 belongs to nobody"},
+  };
+  for (auto [text, reason] : wrong) {
+    write("bpfman.toml", text);
+    EXPECT_EQ(failure(), 1) << text;
+    EXPECT_NE(said.find(reason), std::string::npos) << said;
+  }
+}
+
+TEST_F(Broker, WrongMountsAreRefused) {
+  fs::create_directories(run() + "/fs");
+  ASSERT_EQ(mount("tmpfs", (run() + "/fs").c_str(), "tmpfs", 0, nullptr), 0);
+  EXPECT_EQ(failure(), 1);
+  EXPECT_NE(said.find("another file system"), std::string::npos) << said;
+  ASSERT_EQ(mount("bpf", (run() + "/fs").c_str(), "bpf", 0, nullptr), 0);
+  EXPECT_EQ(failure(), 1);
+  EXPECT_NE(said.find("stacked"), std::string::npos) << said;
+}
+
+TEST_F(Broker, RefusesWhatIsNotItsOwn) {
+  fs::create_directories(directory + "/state/precious");
+  EXPECT_EQ(failure(), 1);
+  EXPECT_NE(said.find("belongs to root and is not empty"), std::string::npos) << said;
+  fs::remove_all(directory + "/state");
+  fs::create_directories(run());
+  write("run/bpfman.sock", "a file");
+  EXPECT_EQ(failure(), 1);
+  EXPECT_NE(said.find("is not a socket"), std::string::npos) << said;
+  fs::remove(run() + "/bpfman.sock");
+  fs::remove(directory + "/libexec/bpfman-loader");
+  EXPECT_EQ(failure(), 1);
+  EXPECT_NE(said.find("bpfman-loader: No such file"), std::string::npos) << said;
+}
+
+TEST_F(Broker, StateIsGivenToAChangedUser) {
+  start();
+  std::string owned = directory + "/state/owned", foreign = directory + "/state/foreign";
+  for (auto& path : {owned, foreign}) std::ofstream(path) << "x";
+  ASSERT_EQ(chown(owned.c_str(), BASE, BASE), 0);
+  kill(pid, SIGTERM);
+  waitpid(pid, nullptr, 0);
+  write("bpfman.toml", "[users]\nbase_uid = 2147410000\n");
+  start();
+  struct stat about;
+  stat((directory + "/state").c_str(), &about);
+  EXPECT_EQ(about.st_uid, 2147410000u);
+  EXPECT_EQ(about.st_mode & 0777, 0700u);
+  stat(owned.c_str(), &about);
+  EXPECT_EQ(about.st_uid, 2147410000u);
+  stat(foreign.c_str(), &about);
+  EXPECT_EQ(about.st_uid, 0u) << "what others left there is not given away";
+}
+
+TEST_F(Broker, TakesSystemdsSocketAndTellsItWhenReady) {
+  fs::create_directories(run());
+  std::string notify = directory + "/notify";
+  int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  auto bindAt = [](int socket, const std::string& path) {
+    sockaddr_un address{AF_UNIX, {}};
+    strcpy(address.sun_path, path.c_str());
+    return bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address);
+  };
+  ASSERT_EQ(bindAt(listener, run() + "/bpfman.sock"), 0);
+  ASSERT_EQ(listen(listener, 5), 0);
+  ASSERT_EQ(bindAt(manager, notify), 0);
+  ASSERT_EQ(chmod(notify.c_str(), 0777), 0);
+  start([&] {
+    if (dup2(listener, 3) != 3) _exit(98);
+    fcntl(3, F_SETFD, 0);
+    setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
+    setenv("LISTEN_FDS", "1", 1);
+    setenv("NOTIFY_SOCKET", notify.c_str(), 1);
+  });
+  EXPECT_EQ(see(ask("report"))["Uid"], ids(BASE));
+  char text[64] = {};
+  EXPECT_GT(recv(manager, text, sizeof text - 1, 0), 0);
+  EXPECT_STREQ(text, "READY=1\n");
+  close(listener);
+  close(manager);
+}
+
+TEST(Options, ListOfCpusIsCounted) {
+  EXPECT_EQ(countCpus("0\n"), 1u);
+  EXPECT_EQ(countCpus("0-1\n"), 2u);
+  EXPECT_EQ(countCpus("0-3,8,10-11"), 7u);
+}
+
+TEST(Options, DefaultCeilingOffersWhatThisVersionHas) {
+  wire::Ceiling ceiling = defaultCeiling();
+  EXPECT_TRUE(ceiling.programTypes & 1ull << BPF_PROG_TYPE_XDP);
+  EXPECT_FALSE(ceiling.programTypes & 1ull << BPF_PROG_TYPE_LSM);
+  EXPECT_FALSE(ceiling.programTypes & 1ull << BPF_PROG_TYPE_SYSCALL);
+  EXPECT_TRUE(ceiling.refusedHelpers[0] & 1ull << BPF_FUNC_probe_write_user);
+  const kj::StringPtr none[] = {"xdp"};
+  allowProgramTypes(ceiling, none);
+  EXPECT_FALSE(ceiling.attachTypes[0] & 1ull << BPF_TRACE_RAW_TP);
+  EXPECT_TRUE(ceiling.attachTypes[0] & 1ull << BPF_TRACE_ITER) << "the overview's own iterators";
+}
+
+TEST(Patience, DoublesToFiveSecondsAndForgetsAfterALongLife) {
+  Patience patience{2};
+  patience.died(1ms, false);
+  patience.died(1ms, false);
+  EXPECT_EQ(patience.left(), 0ms);
+  patience.died(1ms, false);
+  EXPECT_NEAR(patience.left().count(), 50, 5);
+  for (int i = 0; i < 40; ++i) patience.died(1ms, false);
+  EXPECT_NEAR(patience.left().count(), 5000, 5);
+  patience.died(11s, false);
+  EXPECT_EQ(patience.left(), 0ms);
+}
+
+}  // namespace
+}  // namespace bpfman
