@@ -29,7 +29,8 @@ struct Closer {
   }
 };
 
-// A member: r0 = verdict; exit. With a counter map: also leaves its number behind in it, as the last that ran (trace = trace * 16 + number).
+// A member: r0 = verdict; exit. With a counter map: also leaves its number behind in it, as the last that ran (trace = trace * 16 +
+// number).
 Closer member(uint32_t verdict, int traceMap = -1, uint32_t number = 0) {
   std::vector<bpf_insn> code;
   auto add = [&](uint8_t op, uint8_t dst, uint8_t src, int16_t off, int32_t imm) { code.push_back({op, dst, src, off, imm}); };
@@ -94,7 +95,8 @@ TEST_F(XdpTailcall, PassesWhenTheChainIsEmpty) {
   EXPECT_EQ(run(), static_cast<uint32_t>(XDP_PASS));
 }
 
-// All lengths, in both banks: the chain ends at the first member whose verdict is not in its mask, and the members before it all ran, in order.
+// All lengths, in both banks: the chain ends at the first member whose verdict is not in its mask, and the members before it all ran, in
+// order.
 TEST_F(XdpTailcall, EndsAtTheFirstMemberWhoseVerdictIsNotInItsMask) {
   LIBBPF_OPTS(bpf_map_create_opts, options);
   Closer trace(bpf_map_create(BPF_MAP_TYPE_ARRAY, "trace", 4, 8, 1, &options));
@@ -177,9 +179,12 @@ TEST_F(XdpTailcall, ShowsNoPacketAMixtureWhileBanksAreSwitched) {
   std::thread packets([&]() {
     while (!stop) {
       uint32_t verdict = run();
-      if (verdict == last[0]) ++seen[0];
-      else if (verdict == last[1]) ++seen[1];
-      else ++wrong;
+      if (verdict == last[0])
+        ++seen[0];
+      else if (verdict == last[1])
+        ++seen[1];
+      else
+        ++wrong;
     }
   });
   auto enough = std::chrono::steady_clock::now() + std::chrono::seconds(2);

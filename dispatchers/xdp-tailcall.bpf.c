@@ -27,26 +27,27 @@ struct {
   __type(value, struct xdp_bank);
 } banks SEC(".maps");
 
-// A global function on purpose: the verifier looks at it alone, so it takes the verdict for unknown, as it is when a member ran. In a static
-// one it would see only the way past the tail call, where the verdict is constant, and drop the code for all others. volatile: the compiler
-// would do the same.
-#define POSITION(number, position)                                        \
+// A global function on purpose: the verifier looks at it alone, so it takes the verdict for unknown, as it is when a member ran. In a
+// static one it would see only the way past the tail call, where the verdict is constant, and drop the code for all others. volatile: the
+// compiler would do the same.
+#define POSITION(number, position)                                                 \
   __attribute__((noinline)) int bank##number##_##position(struct xdp_md* packet) { \
-    volatile int verdict = XDP_DISPATCHER_RETURN;                       \
-    bpf_tail_call_static(packet, &slots, number * XDP_POSITIONS + position); \
-    return verdict;                                                     \
+    volatile int verdict = XDP_DISPATCHER_RETURN;                                  \
+    bpf_tail_call_static(packet, &slots, number* XDP_POSITIONS + position);        \
+    return verdict;                                                                \
   }
 
 #define EACH_POSITION(DO, number) \
-  DO(number, 0) DO(number, 1) DO(number, 2) DO(number, 3) DO(number, 4) DO(number, 5) DO(number, 6) DO(number, 7) DO(number, 8) DO(number, 9)
+  DO(number, 0)                   \
+  DO(number, 1) DO(number, 2) DO(number, 3) DO(number, 4) DO(number, 5) DO(number, 6) DO(number, 7) DO(number, 8) DO(number, 9)
 
 EACH_POSITION(POSITION, 0)
 EACH_POSITION(POSITION, 1)
 
 // A verdict that has no bit can't be in the mask: it ends the chain.
-#define RUN(number, position)                                           \
-  if (bank->count <= position) return XDP_PASS;                         \
-  verdict = bank##number##_##position(packet);                          \
+#define RUN(number, position)                   \
+  if (bank->count <= position) return XDP_PASS; \
+  verdict = bank##number##_##position(packet);  \
   if ((__u32)verdict > 31 || !(bank->proceed[position] >> verdict & 1)) return verdict;
 
 static __always_inline int runFirst(struct xdp_md* packet, const struct xdp_bank* bank) {

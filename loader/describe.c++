@@ -54,8 +54,8 @@ void BpfObject::describe(schema::LoadResult::Done::Builder result) const {
 
   std::vector<const bpf_map*> found;
   const bpf_map* map;
-  bpf_object__for_each_map(map, object.get())
-    if (job.getInspectOnly() || handleOf(bpf_map__fd(map)) != wire::NO_HANDLE) found.push_back(map);
+  bpf_object__for_each_map(map, object.get()) if (job.getInspectOnly() || handleOf(bpf_map__fd(map)) != wire::NO_HANDLE)
+      found.push_back(map);
   auto maps = result.initMaps(found.size());
   for (size_t i = 0; i < found.size(); ++i) {
     uint32_t handle = job.getInspectOnly() ? wire::NO_HANDLE : handleOf(bpf_map__fd(found[i]));

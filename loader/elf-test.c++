@@ -13,9 +13,7 @@ static std::string reasonFor(const Elf64_Ehdr& header, size_t size = sizeof(Elf6
   auto* bytes = reinterpret_cast<const unsigned char*>(&header);
   try {
     requireBpfObject({bytes, size});
-  } catch (const Refusal& refusal) {
-    return refusal.reason;
-  }
+  } catch (const Refusal& refusal) { return refusal.reason; }
   return "";
 }
 

@@ -30,14 +30,15 @@ std::string lastWord(std::string_view log) {
 std::string aboutProgram(const Proxy::Failure& failure, std::string_view log) {
   std::string text = "the kernel refused program \"" + failure.name + "\": " + strerror(failure.error);
   if (std::string word = lastWord(log); !word.empty()) return text + ": " + word;
-  if (failure.error == EPERM) return text + ": it does not load programs of this type here (locked down?), or the daemon lacks a capability";
+  if (failure.error == EPERM)
+    return text + ": it does not load programs of this type here (locked down?), or the daemon lacks a capability";
   return text;
 }
 
 std::string aboutMap(const Proxy::Failure& failure) {
   const char* type = libbpf_bpf_map_type_str(static_cast<bpf_map_type>(failure.mapType));
-  std::string text = "cannot create map \"" + failure.name + "\" (" + (type ? type : "of an unknown type") + ", about " + std::to_string(failure.mapBytes) +
-                     " bytes): " + strerror(failure.error);
+  std::string text = "cannot create map \"" + failure.name + "\" (" + (type ? type : "of an unknown type") + ", about " +
+                     std::to_string(failure.mapBytes) + " bytes): " + strerror(failure.error);
   return failure.error == EPERM ? text + ": more maps or map memory than the policy allows" : text;
 }
 
@@ -69,7 +70,8 @@ Refusal explain(const Proxy& proxy, const Warnings& warnings, int error, std::st
     return {std::string("the load session ended while ") + under(failure.op) + (failure.name.empty() ? "" : " \"" + failure.name + "\"") +
                 ": the object asks for something that this load may not have (the daemon's log says what)",
             EPIPE};
-  if (failure.op == wire::Op::loadProgram) return {aboutProgram(failure, log), failure.error, printable(cutInTheMiddle(log, MAX_LOG), true)};
+  if (failure.op == wire::Op::loadProgram)
+    return {aboutProgram(failure, log), failure.error, printable(cutInTheMiddle(log, MAX_LOG), true)};
   if (failure.op == wire::Op::createMap) return {aboutMap(failure), failure.error};
   std::string word = warnings.mostUseful();
   return {"cannot load the object: " + (word.empty() ? std::string(strerror(error)) : word), failure.error ? failure.error : error};

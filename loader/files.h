@@ -15,10 +15,10 @@ class Files {
   int access(const char* path) const;
 
  private:
-  int kernelBtf;                             // /sys/kernel/btf/vmlinux, opened by the broker; -1: this kernel has none
-  std::string possibleCpus;                  // "0-7": how many buffers a perf event array has
+  int kernelBtf;             // /sys/kernel/btf/vmlinux, opened by the broker; -1: this kernel has none
+  std::string possibleCpus;  // "0-7": how many buffers a perf event array has
 };
 
-std::string readPossibleCpus();              // from sysfs: call it before the file system is out of reach
+std::string readPossibleCpus();  // from sysfs: call it before the file system is out of reach
 
 }  // namespace bpfman

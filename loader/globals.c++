@@ -56,7 +56,8 @@ void setGlobal(const bpf_object* object, const std::string& name, std::span<cons
   }
   std::span<unsigned char> bytes = variable->second;
   if (bytes.size() != value.size())
-    throw Refusal{"global variable \"" + name + "\" has " + std::to_string(bytes.size()) + " bytes, the value has " + std::to_string(value.size())};
+    throw Refusal{"global variable \"" + name + "\" has " + std::to_string(bytes.size()) + " bytes, the value has " +
+                  std::to_string(value.size())};
   memcpy(bytes.data(), value.data(), value.size());
 }
 

@@ -50,9 +50,13 @@ long __wrap_syscall(long number, ...) {
 }
 
 int __wrap_open(const char* path, int flags, int mode) { return filesInForce ? filesInForce->open(path) : __real_open(path, flags, mode); }
-int __wrap_open64(const char* path, int flags, int mode) { return filesInForce ? filesInForce->open(path) : __real_open64(path, flags, mode); }
+int __wrap_open64(const char* path, int flags, int mode) {
+  return filesInForce ? filesInForce->open(path) : __real_open64(path, flags, mode);
+}
 FILE* __wrap_fopen(const char* path, const char* mode) { return filesInForce ? filesInForce->openStream(path) : __real_fopen(path, mode); }
-FILE* __wrap_fopen64(const char* path, const char* mode) { return filesInForce ? filesInForce->openStream(path) : __real_fopen64(path, mode); }
+FILE* __wrap_fopen64(const char* path, const char* mode) {
+  return filesInForce ? filesInForce->openStream(path) : __real_fopen64(path, mode);
+}
 int __wrap_access(const char* path, int mode) { return filesInForce ? filesInForce->access(path) : __real_access(path, mode); }
 int __wrap_faccessat(int directory, const char* path, int mode, int flags) {
   return filesInForce ? filesInForce->access(path) : __real_faccessat(directory, path, mode, flags);

@@ -19,7 +19,9 @@ namespace {
 constexpr size_t MAX_JOB = 64 << 20, MAX_OBJECT = 16 << 20;
 
 struct Unmap : kj::ArrayDisposer {
-  void disposeImpl(void* first, size_t elementSize, size_t, size_t capacity, void (*)(void*)) const override { munmap(first, elementSize * capacity); }
+  void disposeImpl(void* first, size_t elementSize, size_t, size_t capacity, void (*)(void*)) const override {
+    munmap(first, elementSize * capacity);
+  }
 };
 const Unmap UNMAP;
 

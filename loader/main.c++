@@ -24,9 +24,7 @@ static void perform(ReceivedJob& received, Session& session, const Files& files,
     BpfObject object(received.object(), received.get());
     if (!received.get().getInspectOnly()) object.load(session, files);
     object.describe(result.initDone());
-  } catch (const Refusal& refusal) {
-    fail(result, refusal);
-  }
+  } catch (const Refusal& refusal) { fail(result, refusal); }
 }
 
 static int serve() {
@@ -42,7 +40,7 @@ static int serve() {
 
   // 3. One job; looking at the object may come before it.
   for (;;) {
-    KJ_IF_MAYBE(job, jobs.receive()) {
+    KJ_IF_MAYBE (job, jobs.receive()) {
       capnp::MallocMessageBuilder message;
       auto result = message.initRoot<schema::LoadResult>();
       perform(**job, session, files, result);
@@ -58,6 +56,6 @@ static int serve() {
 
 int main() {
   int result = 70;
-  KJ_IF_MAYBE(exception, kj::runCatchingExceptions([&]() { result = bpfman::serve(); })) KJ_LOG(ERROR, *exception);
+  KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { result = bpfman::serve(); })) KJ_LOG(ERROR, *exception);
   return result;
 }

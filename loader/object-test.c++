@@ -23,7 +23,8 @@ class Loader : public testing::Test {
 std::string text(capnp::Text::Reader reader) { return reader.cStr(); }
 bool has(const std::string& whole, const std::string& part) { return whole.find(part) != std::string::npos; }
 
-#define ASSERT_DONE(result) ASSERT_TRUE((result).isDone()) << text((result).getFailed().getReason()) << "\n" << text((result).getFailed().getVerifierLog())
+#define ASSERT_DONE(result) \
+  ASSERT_TRUE((result).isDone()) << text((result).getFailed().getReason()) << "\n" << text((result).getFailed().getVerifierLog())
 
 std::string reasonFor(TestLoad& load, const std::vector<unsigned char>& object) {
   auto result = load.run(object);
@@ -53,7 +54,7 @@ TEST_F(Loader, LoadsAnXdpProgramWithItsMapsAndHoldsNoneOfThem) {
   bpf_prog_info info = load.programInfo(done.getPrograms()[0].getHandle());
   EXPECT_STREQ(info.name, "xdp_counter");
   EXPECT_EQ(info.type, static_cast<uint32_t>(BPF_PROG_TYPE_XDP));
-  EXPECT_GT(info.btf_id, 0u);                   // debug information went along
+  EXPECT_GT(info.btf_id, 0u);  // debug information went along
   ASSERT_EQ(done.getMaps().size(), 2u);
   EXPECT_EQ(text(done.getMaps()[0].getName()), "packets");
   EXPECT_EQ(text(done.getMaps()[1].getName()), ".rodata");
@@ -133,13 +134,15 @@ TEST_F(Loader, BringsTheVerifiersLogAndItsLastWord) {
 TEST_F(Loader, RefusesAnotherTypeThanTheSections) {
   TestLoad load({{"xdp_counter", BPF_PROG_TYPE_KPROBE, 0, "kprobe"}});
   EXPECT_EQ(reasonFor(load, example("xdp_counter")),
-            "program type mismatch: caller specified kprobe but ELF section \"xdp\" implies xdp; recompile the .bpf.o with the matching SEC or pass "
+            "program type mismatch: caller specified kprobe but ELF section \"xdp\" implies xdp; recompile the .bpf.o with the matching "
+            "SEC or pass "
             "the matching ProgramType");
 }
 
 TEST_F(Loader, NamesWhatTheObjectHasInstead) {
   TestLoad load({{"nope"}});
-  EXPECT_EQ(reasonFor(load, example("two_programs")), "program(s) not found in object file: [nope]; available programs: [two_first two_second]");
+  EXPECT_EQ(reasonFor(load, example("two_programs")),
+            "program(s) not found in object file: [nope]; available programs: [two_first two_second]");
 }
 
 TEST_F(Loader, SaysHowMuchMapMemoryWasTooMuch) {

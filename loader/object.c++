@@ -35,8 +35,9 @@ std::unique_ptr<bpf_object, void (*)(bpf_object*)> open(std::span<unsigned char>
   LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = name, .kconfig = "");
   options.bpf_token_path = "";
   bpf_object* object = bpf_object__open_mem(bytes.data(), bytes.size(), &options);
-  if (!object) throw Refusal{"cannot read the object: " + (warnings.mostUseful().empty() ? std::string(strerror(errno)) : warnings.mostUseful()) +
-                             "; is it complete, and compiled with clang -g -target bpf?"};
+  if (!object)
+    throw Refusal{"cannot read the object: " + (warnings.mostUseful().empty() ? std::string(strerror(errno)) : warnings.mostUseful()) +
+                  "; is it complete, and compiled with clang -g -target bpf?"};
   return {object, bpf_object__close};
 }
 
@@ -55,8 +56,7 @@ BpfObject::BpfObject(std::span<unsigned char> bytes, schema::LoadJob::Reader job
 
 bpf_program* BpfObject::find(const std::string& name) const {
   bpf_program* program;
-  bpf_object__for_each_program(program, object.get())
-    if (bpf_program__name(program) == name) return program;
+  bpf_object__for_each_program(program, object.get()) if (bpf_program__name(program) == name) return program;
   return nullptr;
 }
 
@@ -69,8 +69,10 @@ void BpfObject::choose() {
     if (job.getPrograms().size() == 0 && job.getInspectOnly()) chosen.push_back({program, Section(program)});
   }
   for (auto wanted : job.getPrograms()) {
-    if ((program = find(wanted.getName().cStr()))) chosen.push_back({program, Section(program)});
-    else missing += (missing.empty() ? "" : " ") + std::string(wanted.getName().cStr());
+    if ((program = find(wanted.getName().cStr())))
+      chosen.push_back({program, Section(program)});
+    else
+      missing += (missing.empty() ? "" : " ") + std::string(wanted.getName().cStr());
   }
   if (!missing.empty()) throw Refusal{"program(s) not found in object file: [" + missing + "]; available programs: [" + available + "]"};
   for (size_t i = 0; i < job.getPrograms().size(); ++i) setType(chosen[i], job.getPrograms()[i]);
@@ -81,8 +83,8 @@ void BpfObject::setType(Chosen& choice, schema::LoadJob::Wanted::Reader wanted) 
   const Section& section = choice.section;
   bool sameAttach = section.expectedAttachType == wanted.getExpectedAttachType() || section.type == BPF_PROG_TYPE_SCHED_CLS;
   if (section.type != wanted.getType() || !sameAttach)
-    throw Refusal{"program type mismatch: caller specified " + std::string(wanted.getFamily().cStr()) + " but ELF section \"" + printable(section.name, false) +
-                  "\" implies " + (section.family.empty() ? "no type" : printable(section.family, false)) +
+    throw Refusal{"program type mismatch: caller specified " + std::string(wanted.getFamily().cStr()) + " but ELF section \"" +
+                  printable(section.name, false) + "\" implies " + (section.family.empty() ? "no type" : printable(section.family, false)) +
                   "; recompile the .bpf.o with the matching SEC or pass the matching ProgramType"};
   bpf_program__set_autoload(choice.program, true);
   bpf_program__set_type(choice.program, static_cast<bpf_prog_type>(wanted.getType()));
@@ -105,7 +107,8 @@ void BpfObject::reuseMaps(Proxy& proxy) {
     bpf_map* map = bpf_object__find_map_by_name(object.get(), name.cStr());
     uint32_t number = handle++;
     if (!map) continue;
-    int placeholder = placeholders.make({Placeholder::Kind::map, number, bpf_map__type(map), bpf_map__key_size(map), bpf_map__value_size(map), true});
+    int placeholder =
+        placeholders.make({Placeholder::Kind::map, number, bpf_map__type(map), bpf_map__key_size(map), bpf_map__value_size(map), true});
     KJ_REQUIRE(placeholder >= 0, "memfd", strerror(errno));
     kj::AutoCloseFd owned(placeholder);
     bpf_map_info info{};
@@ -114,7 +117,8 @@ void BpfObject::reuseMaps(Proxy& proxy) {
     attr.info = {static_cast<unsigned>(placeholder), size, reinterpret_cast<uint64_t>(&info)};
     bool known = proxy.call(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof attr) >= 0;
     if (!known || info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) || info.value_size != bpf_map__value_size(map))
-      throw Refusal{"map \"" + std::string(name.cStr()) + "\" of the map owner has another type, key or value size than this object's: use another owner"};
+      throw Refusal{"map \"" + std::string(name.cStr()) +
+                    "\" of the map owner has another type, key or value size than this object's: use another owner"};
     if (int error = bpf_map__reuse_fd(map, placeholder); error < 0)
       throw Refusal{"map \"" + std::string(name.cStr()) + "\" of the map owner cannot be used: " + strerror(-error), -error};
   }
@@ -123,11 +127,13 @@ void BpfObject::reuseMaps(Proxy& proxy) {
 void BpfObject::aimPrograms() {
   for (size_t i = 0; i < chosen.size(); ++i) {
     auto target = job.getPrograms()[i].getAttachTo();
-    bool byName = bpf_program__type(chosen[i].program) == BPF_PROG_TYPE_TRACING || bpf_program__type(chosen[i].program) == BPF_PROG_TYPE_LSM;
+    bool byName =
+        bpf_program__type(chosen[i].program) == BPF_PROG_TYPE_TRACING || bpf_program__type(chosen[i].program) == BPF_PROG_TYPE_LSM;
     if (target.size() == 0 || !byName) continue;
     if (int error = bpf_program__set_attach_target(chosen[i].program, 0, target.cStr()); error < 0)
-      throw Refusal{"the kernel has nothing called \"" + std::string(target.cStr()) + "\" that program \"" + bpf_program__name(chosen[i].program) +
-                    "\" could be attached to: " + warnings.mostUseful(), -error};
+      throw Refusal{"the kernel has nothing called \"" + std::string(target.cStr()) + "\" that program \"" +
+                        bpf_program__name(chosen[i].program) + "\" could be attached to: " + warnings.mostUseful(),
+                    -error};
   }
 }
 

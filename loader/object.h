@@ -20,7 +20,7 @@ class BpfObject {
  public:
   BpfObject(std::span<unsigned char> bytes, schema::LoadJob::Reader job);  // opens it and chooses: nobody is asked
   void load(Session& session, const Files& files);
-  void describe(schema::LoadResult::Done::Builder result) const;        // also what is not loaded
+  void describe(schema::LoadResult::Done::Builder result) const;  // also what is not loaded
 
  private:
   schema::LoadJob::Reader job;
@@ -28,12 +28,12 @@ class BpfObject {
   std::unique_ptr<bpf_object, void (*)(bpf_object*)> object;
   struct Chosen {
     bpf_program* program;
-    Section section;                               // before the job's word for the type replaced it
+    Section section;  // before the job's word for the type replaced it
   };
   std::vector<Chosen> chosen;
-  std::vector<const bpf_map*> pinnedByName;        // libbpf would pin them: that is the daemon's business
+  std::vector<const bpf_map*> pinnedByName;  // libbpf would pin them: that is the daemon's business
   Placeholders placeholders;
-  std::string license;                             // as the kernel was told
+  std::string license;  // as the kernel was told
 
   bpf_program* find(const std::string& name) const;
   void choose();

@@ -36,7 +36,7 @@ void sendPacket(int socket, std::initializer_list<std::span<const unsigned char>
   msghdr message{};
   message.msg_iov = vectors;
   message.msg_iovlen = count;
-  KJ_IF_MAYBE(fd, descriptor) {
+  KJ_IF_MAYBE (fd, descriptor) {
     message.msg_control = control;
     message.msg_controllen = sizeof control;
     cmsghdr* header = CMSG_FIRSTHDR(&message);

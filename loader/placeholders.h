@@ -15,12 +15,12 @@ struct Placeholder {
   Kind kind = Kind::probe;
   uint32_t handle = wire::NO_HANDLE;
   uint32_t mapType = 0, keySize = 0, valueSize = 0;
-  bool reused = false;                           // another load's map: never initialised or frozen again
+  bool reused = false;  // another load's map: never initialised or frozen again
 };
 
 class Placeholders {
  public:
-  int make(const Placeholder& object);           // -> a descriptor of libbpf's, or -1 and errno
+  int make(const Placeholder& object);  // -> a descriptor of libbpf's, or -1 and errno
   const Placeholder* find(int fd) const;
 
  private:

@@ -32,16 +32,16 @@ Probes::Probes(const bpf_object* object, std::string_view kernelRelease) : objec
 bool Probes::isProgram(const bpf_attr& attr) const {
   if (attr.prog_name[0] == 0) return true;
   bpf_program* program;
-  bpf_object__for_each_program(program, const_cast<bpf_object*>(object))
-    if (bpf_program__autoload(program) && sameName(attr.prog_name, bpf_program__name(program))) return false;
+  bpf_object__for_each_program(program,
+                               const_cast<bpf_object*>(object)) if (bpf_program__autoload(program) &&
+                                                                    sameName(attr.prog_name, bpf_program__name(program))) return false;
   return true;
 }
 
 bool Probes::isMap(const bpf_attr& attr) const {
   if (strncmp(attr.map_name, "libbpf_", 7) != 0) return attr.map_name[0] == 0;
   const bpf_map* map;
-  bpf_object__for_each_map(map, object)
-    if (sameName(attr.map_name, bpf_map__name(map))) return false;
+  bpf_object__for_each_map(map, object) if (sameName(attr.map_name, bpf_map__name(map))) return false;
   return true;
 }
 

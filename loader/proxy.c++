@@ -21,7 +21,9 @@ long refuse(int error) {
 }
 
 template <typename T>
-T* pointer(uint64_t address) { return reinterpret_cast<T*>(address); }
+T* pointer(uint64_t address) {
+  return reinterpret_cast<T*>(address);
+}
 
 Bytes bytesAt(uint64_t address, size_t size) { return {pointer<const unsigned char>(address), size}; }
 
@@ -35,7 +37,7 @@ void copyLog(const SessionAnswer& answer, const bpf_attr& attr) {
   char* log = pointer<char>(attr.log_buf);
   if (!log || attr.log_size == 0) return;
   log[0] = 0;
-  KJ_IF_MAYBE(memfd, answer.descriptor) {
+  KJ_IF_MAYBE (memfd, answer.descriptor) {
     ssize_t size = pread(*memfd, log, attr.log_size - 1, 0);
     log[std::max<ssize_t>(size, 0)] = 0;
   }
@@ -55,9 +57,9 @@ long Proxy::call(int command, bpf_attr* given, unsigned size) {
     case BPF_MAP_FREEZE: return freezeMap(attr);
     case BPF_PROG_BIND_MAP: return bindMap(attr);
     case BPF_OBJ_GET_INFO_BY_FD: return objectInfo(attr, *given);
-    case BPF_LINK_CREATE: return refuse(EBADF);      // only probed: this is the answer of a kernel that knows the kind of link
-    case BPF_OBJ_GET:                                // no pins here
-    case BPF_BTF_GET_NEXT_ID:                        // no modules' types
+    case BPF_LINK_CREATE: return refuse(EBADF);  // only probed: this is the answer of a kernel that knows the kind of link
+    case BPF_OBJ_GET:                            // no pins here
+    case BPF_BTF_GET_NEXT_ID:                    // no modules' types
     case BPF_TOKEN_CREATE: return refuse(ENOENT);
     default: return refuse(EPERM);
   }
@@ -75,8 +77,8 @@ long Proxy::perform(Op op, const char* name, SessionAnswer& answer) {
 
 long Proxy::createMap(const bpf_attr& attr) {
   if (probes.isMap(attr)) return placeholders.make({Kind::probe, NO_HANDLE, attr.map_type, attr.key_size, attr.value_size});
-  wire::CreateMap wish{attr.map_type, attr.key_size,  attr.value_size,        attr.max_entries,        attr.map_flags,
-                       attr.numa_node, attr.btf_key_type_id, attr.btf_value_type_id, attr.map_extra, NO_HANDLE, NO_HANDLE, {}};
+  wire::CreateMap wish{attr.map_type,        attr.key_size,          attr.value_size, attr.max_entries, attr.map_flags, attr.numa_node,
+                       attr.btf_key_type_id, attr.btf_value_type_id, attr.map_extra,  NO_HANDLE,        NO_HANDLE,      {}};
   memcpy(wish.name, attr.map_name, sizeof wish.name);
   wish.name[sizeof wish.name - 1] = 0;
   if (attr.btf_vmlinux_value_type_id) return refuse(EOPNOTSUPP);  // struct_ops
@@ -124,9 +126,23 @@ long Proxy::loadProgram(const bpf_attr& attr) {
 
   // XDP chains of the tailcall engine are without frags; a program that can do both is loaded without.
   uint32_t flags = attr.prog_type == BPF_PROG_TYPE_XDP ? attr.prog_flags & ~BPF_F_XDP_HAS_FRAGS : attr.prog_flags;
-  wire::LoadProgram wish{attr.prog_type, attr.expected_attach_type, attr.attach_btf_id, flags, attr.kern_version, NO_HANDLE, attr.log_level,
-                         std::min<uint32_t>(attr.log_size, wire::MAX_LOG), attr.insn_cnt, attr.func_info_rec_size, attr.func_info_cnt,
-                         attr.line_info_rec_size, attr.line_info_cnt, attr.core_relo_rec_size, attr.core_relo_cnt, {}, {}};
+  wire::LoadProgram wish{attr.prog_type,
+                         attr.expected_attach_type,
+                         attr.attach_btf_id,
+                         flags,
+                         attr.kern_version,
+                         NO_HANDLE,
+                         attr.log_level,
+                         std::min<uint32_t>(attr.log_size, wire::MAX_LOG),
+                         attr.insn_cnt,
+                         attr.func_info_rec_size,
+                         attr.func_info_cnt,
+                         attr.line_info_rec_size,
+                         attr.line_info_cnt,
+                         attr.core_relo_rec_size,
+                         attr.core_relo_cnt,
+                         {},
+                         {}};
   if (wish.logLevel == 0) wish.logSize = 0;
   memcpy(wish.name, attr.prog_name, sizeof wish.name - 1);
   if (attr.license) strncpy(wish.license, pointer<const char>(attr.license), sizeof wish.license - 1);
@@ -136,12 +152,12 @@ long Proxy::loadProgram(const bpf_attr& attr) {
     if (!types) return refuse(EBADF);
     wish.btf = types->handle;
   }
-  SessionAnswer answer = session.call(
-      Op::loadProgram, bytesOf(wish),
-      {{reinterpret_cast<const unsigned char*>(instructions.data()), instructions.size() * sizeof(bpf_insn)},
-       bytesAt(attr.func_info, size_t{attr.func_info_rec_size} * attr.func_info_cnt),
-       bytesAt(attr.line_info, size_t{attr.line_info_rec_size} * attr.line_info_cnt),
-       bytesAt(attr.core_relos, size_t{attr.core_relo_rec_size} * attr.core_relo_cnt)});
+  SessionAnswer answer =
+      session.call(Op::loadProgram, bytesOf(wish),
+                   {{reinterpret_cast<const unsigned char*>(instructions.data()), instructions.size() * sizeof(bpf_insn)},
+                    bytesAt(attr.func_info, size_t{attr.func_info_rec_size} * attr.func_info_cnt),
+                    bytesAt(attr.line_info, size_t{attr.line_info_rec_size} * attr.line_info_cnt),
+                    bytesAt(attr.core_relos, size_t{attr.core_relo_rec_size} * attr.core_relo_cnt)});
   copyLog(answer, attr);
   long handle = perform(Op::loadProgram, wish.name, answer);
   return handle < 0 ? handle : placeholders.make({Kind::program, static_cast<uint32_t>(handle)});

@@ -17,12 +17,12 @@ class Proxy {
 
   long call(int command, bpf_attr* attr, unsigned size);  // as bpf(2): >= 0, or -1 and errno
 
-  struct Failure {                                        // the last thing that the session or the kernel refused
+  struct Failure {  // the last thing that the session or the kernel refused
     wire::Op op = wire::Op::count;
     std::string name = "";
     int error = 0;
     uint32_t mapType = 0;
-    uint64_t mapBytes = 0;                                // an estimate
+    uint64_t mapBytes = 0;  // an estimate
   };
   const Failure& lastFailure() const { return failure; }
   const std::string& license() const { return licenseGiven; }
@@ -33,7 +33,7 @@ class Proxy {
   Placeholders& placeholders;
   const Probes& probes;
   Failure failure;
-  std::string licenseGiven;                               // with the last program
+  std::string licenseGiven;  // with the last program
 
   long createMap(const bpf_attr& attr);
   long loadBtf(const bpf_attr& attr);

@@ -6,8 +6,8 @@
 namespace bpfman {
 
 struct Refusal {
-  std::string reason;       // one line, says what to do
-  int error = 0;            // the kernel's errno
+  std::string reason;            // one line, says what to do
+  int error = 0;                 // the kernel's errno
   std::string verifierLog = "";  // cut to size
 };
 

@@ -8,8 +8,9 @@ namespace bpfman {
 namespace {
 
 std::string familyOf(std::string_view section, uint32_t type) {
-  static const std::map<std::string_view, const char*> others = {
-      {"tp", "tracepoint"}, {"raw_tp", "raw_tracepoint"}, {"classifier", "tc"}, {"action", "tc"}, {"ksyscall", "kprobe"}, {"kretsyscall", "kretprobe"}};
+  static const std::map<std::string_view, const char*> others = {{"tp", "tracepoint"},   {"raw_tp", "raw_tracepoint"},
+                                                                 {"classifier", "tc"},   {"action", "tc"},
+                                                                 {"ksyscall", "kprobe"}, {"kretsyscall", "kretprobe"}};
   if (type == BPF_PROG_TYPE_UNSPEC) return "";
   std::string_view first = section.substr(0, section.find_first_of("/.@"));
   auto other = others.find(first);
@@ -25,7 +26,9 @@ uint32_t flagsOf(std::string_view section, uint32_t type) {
 }  // namespace
 
 Section::Section(const bpf_program* program)
-    : name(bpf_program__section_name(program)), type(bpf_program__type(program)), expectedAttachType(bpf_program__expected_attach_type(program)) {
+    : name(bpf_program__section_name(program)),
+      type(bpf_program__type(program)),
+      expectedAttachType(bpf_program__expected_attach_type(program)) {
   // libbpf no longer takes names behind these words; others still do.
   if (type == BPF_PROG_TYPE_UNSPEC && (name.starts_with("classifier") || name.starts_with("tc/"))) type = BPF_PROG_TYPE_SCHED_CLS;
   family = familyOf(name, type);

@@ -14,9 +14,9 @@ namespace bpfman {
 using Bytes = std::span<const unsigned char>;
 
 struct SessionAnswer {
-  int64_t result = 0;                      // or -errno
+  int64_t result = 0;  // or -errno
   std::vector<unsigned char> tail;
-  kj::Maybe<kj::AutoCloseFd> descriptor;   // the verifier's log
+  kj::Maybe<kj::AutoCloseFd> descriptor;  // the verifier's log
 };
 
 class Session {
@@ -42,6 +42,8 @@ class SocketSession final : public Session {
 };
 
 template <typename T>
-Bytes bytesOf(const T& value) { return {reinterpret_cast<const unsigned char*>(&value), sizeof value}; }
+Bytes bytesOf(const T& value) {
+  return {reinterpret_cast<const unsigned char*>(&value), sizeof value};
+}
 
 }  // namespace bpfman

@@ -106,7 +106,8 @@ TestLoad::~TestLoad() noexcept(false) {
 
 std::vector<unsigned char> TestLoad::ask(wire::Op op, const void* fixed, size_t size) {
   wire::Header header{op, static_cast<uint32_t>(sizeof header + size)};
-  sendPacket(session, {{reinterpret_cast<const unsigned char*>(&header), sizeof header}, {static_cast<const unsigned char*>(fixed), size}}, nullptr);
+  sendPacket(session, {{reinterpret_cast<const unsigned char*>(&header), sizeof header}, {static_cast<const unsigned char*>(fixed), size}},
+             nullptr);
   std::vector<unsigned char> answer(wire::MAX_MESSAGE);
   answer.resize(receivePacket(session, answer).size);
   return answer;
@@ -145,7 +146,7 @@ schema::LoadResult::Reader TestLoad::run(const std::vector<unsigned char>& objec
   auto start = std::chrono::steady_clock::now();
   std::vector<unsigned char> buffer(wire::MAX_MESSAGE);
   ReceivedPacket packet;
-  kj::runCatchingExceptions([&]() {             // a reset connection is an end too
+  kj::runCatchingExceptions([&]() {  // a reset connection is an end too
     sendJob(object);
     packet = receivePacket(job, buffer);
   });

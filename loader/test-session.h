@@ -38,11 +38,11 @@ class TestLoad {
   wire::Grant grant{};
 
   schema::LoadResult::Reader run(const std::vector<unsigned char>& object);
-  bool loaderEnded = false;                                    // instead of an answer
+  bool loaderEnded = false;  // instead of an answer
   bpf_prog_info programInfo(uint32_t handle) { return info<bpf_prog_info>(handle); }
   bpf_map_info mapInfo(uint32_t handle) { return info<bpf_map_info>(handle); }
-  size_t residentKib() const;                                  // PSS of the loader
-  double seconds = 0;                                          // job sent to answer
+  size_t residentKib() const;  // PSS of the loader
+  double seconds = 0;          // job sent to answer
 
  private:
   kj::AutoCloseFd job, session;

@@ -23,7 +23,8 @@ int keep(libbpf_print_level level, const char* format, va_list arguments) {
 
 // Lines that only say that something failed, behind the one that says what.
 bool isEcho(const std::string& line) {
-  for (const char* part : {"failed to load object", "failed to load: -", "-- BEGIN PROG LOAD LOG", "-- END PROG LOAD LOG", "BPF program load failed"})
+  for (const char* part :
+       {"failed to load object", "failed to load: -", "-- BEGIN PROG LOAD LOG", "-- END PROG LOAD LOG", "BPF program load failed"})
     if (line.find(part) != std::string::npos) return true;
   return false;
 }

@@ -18,7 +18,7 @@ class Warnings {
   void add(std::string line);
 
  private:
-  std::deque<std::string> lines;   // the last few
+  std::deque<std::string> lines;  // the last few
 };
 
 std::string printable(std::string_view text, bool lines);  // what a terminal may get: the object's author chose parts of these texts

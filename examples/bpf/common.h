@@ -6,4 +6,8 @@
 #include <bpf/bpf_helpers.h>
 
 // The first (and only) element of an array map.
-#define ONLY_ELEMENT(map) ({ __u32 only = 0; bpf_map_lookup_elem(&(map), &only); })
+#define ONLY_ELEMENT(map)               \
+  ({                                    \
+    __u32 only = 0;                     \
+    bpf_map_lookup_elem(&(map), &only); \
+  })

@@ -23,10 +23,8 @@ static __always_inline int work(void) {
   return sum == 7 ? XDP_DROP : XDP_PASS;
 }
 
-#define BUSY(name)                                   \
-  SEC("xdp") int name(struct xdp_md* packet) {       \
-    return work();                                   \
-  }
+#define BUSY(name) \
+  SEC("xdp") int name(struct xdp_md* packet) { return work(); }
 
 BUSY(large_verifier)
 BUSY(large_verifier_2)

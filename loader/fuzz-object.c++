@@ -1,0 +1,69 @@
+// libFuzzer: the bytecode of a job, with a session that says yes to everything, as far as libbpf goes. The first byte chooses how the job
+// is made; the rest is the object. Start with the examples as corpus: build/bin/fuzz-object -max_total_time=60 corpus/ build/examples/bpf
+#include <cstdint>
+#include <vector>
+
+#include <bpf/libbpf.h>
+#include <capnp/message.h>
+
+#include "loader/object.h"
+#include "loader/refusal.h"
+
+namespace bpfman {
+
+namespace {
+
+// Handles in order; a program now and then refused, so that the retries and the explanation run too.
+class YesSession final : public Session {
+ public:
+  explicit YesSession(uint8_t mood) : mood(mood) {}
+  SessionAnswer call(wire::Op op, Bytes fixed, std::initializer_list<Bytes> tail) override {
+    for (Bytes part : tail)
+      for (unsigned char byte : part) checksum += byte;  // what is sent must be readable
+    if (op == wire::Op::loadProgram && (mood & 1)) return {-22, {}, nullptr};
+    if (op == wire::Op::createMap && (mood & 2)) return {-1, {}, nullptr};
+    return {next++, {}, nullptr};
+  }
+  bool lost() const override { return mood & 4; }
+  uint64_t checksum = 0;
+
+ private:
+  uint8_t mood;
+  int64_t next = 0;
+};
+
+void run(std::vector<unsigned char> bytes, uint8_t mood) {
+  std::vector<std::string> names;
+  std::vector<std::pair<uint32_t, uint32_t>> types;
+  capnp::MallocMessageBuilder look, message, result;
+  auto job = look.initRoot<schema::LoadJob>();
+  job.setInspectOnly(true);
+  BpfObject inspected(bytes, job);
+  auto seen = result.initRoot<schema::LoadResult>().initDone();
+  inspected.describe(seen);
+
+  auto second = message.initRoot<schema::LoadJob>();
+  second.setKernelRelease(mood & 8 ? "6.1.0" : "6.12.0");
+  auto programs = second.initPrograms(seen.getPrograms().size());
+  for (unsigned i = 0; i < programs.size(); ++i) {
+    programs[i].setName(seen.getPrograms()[i].getName());
+    programs[i].setType(seen.getPrograms()[i].getType());
+    programs[i].setExpectedAttachType(seen.getPrograms()[i].getExpectedAttachType());
+  }
+  BpfObject object(bytes, second);
+  YesSession session(mood);
+  object.load(session, Files(-1, "0-1"));
+  capnp::MallocMessageBuilder last;
+  object.describe(last.initRoot<schema::LoadResult>().initDone());
+}
+
+}  // namespace
+}  // namespace bpfman
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size < 1) return 0;
+  try {
+    bpfman::run({data + 1, data + size}, data[0]);
+  } catch (const bpfman::Refusal&) {}
+  return 0;
+}
