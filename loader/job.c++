@@ -53,13 +53,13 @@ ReceivedJob::ReceivedJob(kj::AutoCloseFd object, kj::Array<capnp::word> given)
       bytes(map(object, MAX_OBJECT)) {}
 
 kj::Maybe<kj::Own<ReceivedJob>> JobSocket::receive() {
-  std::vector<unsigned char> buffer(wire::MAX_MESSAGE);
-  ReceivedPacket packet = receivePacket(socket, buffer);
+  auto buffer = kj::heapArray<unsigned char>(wire::MAX_MESSAGE);
+  ReceivedPacket packet = receivePacket(socket, {buffer.begin(), buffer.size()});
   if (packet.ended()) return nullptr;
   KJ_REQUIRE(packet.descriptors.size() == (packet.size ? 1 : 2), "a job without its object");
   kj::Array<capnp::word> words;
   if (packet.size) {
-    words = aligned(buffer.data(), packet.size);
+    words = aligned(buffer.begin(), packet.size);
   } else {
     auto bytes = map(packet.descriptors[1], MAX_JOB);
     words = aligned(bytes.begin(), bytes.size());

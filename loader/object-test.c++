@@ -3,6 +3,8 @@
 #include <random>
 #include <unistd.h>
 
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
 #include <gtest/gtest.h>
 
 #include "loader/test-session.h"
@@ -82,6 +84,59 @@ TEST_F(Loader, FindsTheFieldsOfTheKernelsStructs) {
   EXPECT_TRUE(has(reasonFor(look, example("tp_btf_counter")), "done"));
   look.inspectOnly = false;
   EXPECT_TRUE(has(reasonFor(look, example("tp_btf_counter")), "the load session ended while"));
+}
+
+TEST_F(Loader, LoadsATracepointWithTypes) {
+  int id = libbpf_find_vmlinux_btf_id("sched_switch", BPF_TRACE_RAW_TP);
+  if (id <= 0) GTEST_SKIP() << "this kernel has no BTF";
+  TestLoad load({{"tp_btf_counter", BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, "tpBtf", "sched_switch", static_cast<uint32_t>(id)}});
+  auto result = load.run(example("tp_btf_counter"));
+  ASSERT_DONE(result);
+  EXPECT_EQ(load.programInfo(result.getDone().getPrograms()[0].getHandle()).attach_btf_id, static_cast<uint32_t>(id));
+  printf("with CO-RE: %.2f ms\n", load.seconds * 1000);
+  TestLoad nowhere({{"tp_btf_counter", BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, "tpBtf", "no_such_tracepoint", 1}});
+  EXPECT_TRUE(has(reasonFor(nowhere, example("tp_btf_counter")), "nothing called \"no_such_tracepoint\""));
+}
+
+TEST_F(Loader, TakesTheMapsOfAnotherLoadInsteadOfNewOnes) {
+  TestLoad load({{"xdp_counter"}});
+  load.reuse = {"packets", "not_of_this_object"};
+  auto result = load.run(example("xdp_counter"));
+  ASSERT_DONE(result);
+  auto maps = result.getDone().getMaps();
+  EXPECT_EQ(maps[0].getHandle(), 0u);
+  EXPECT_TRUE(maps[0].getReused());
+  EXPECT_FALSE(maps[1].getReused());
+  bpf_map_info info = load.mapInfo(0);
+  EXPECT_EQ(load.programInfo(result.getDone().getPrograms()[0].getHandle()).nr_map_ids, 2u);
+  EXPECT_STREQ(info.name, "");  // the test's own, which has no name
+  TestLoad other({{"globals"}});
+  other.reuse = {"seen"};
+  EXPECT_TRUE(has(reasonFor(other, example("globals")), "another type, key or value size"));
+}
+
+TEST_F(Loader, TakesAJobThatIsLargerThanAPacket) {
+  TestLoad load({{"globals"}});
+  load.globals = {{"large", std::vector<unsigned char>(200000, 1)}};
+  EXPECT_EQ(reasonFor(load, example("globals")), "global variable \"large\" has 8 bytes, the value has 200000");
+}
+
+TEST_F(Loader, CutsAVeryLongVerifiersLog) {
+  TestLoad load({{"long_log"}});
+  auto result = load.run(example("long_log"));
+  ASSERT_TRUE(result.isFailed());
+  std::string log = text(result.getFailed().getVerifierLog());
+  EXPECT_TRUE(has(text(result.getFailed().getReason()), "outside of the packet")) << text(result.getFailed().getReason());
+  EXPECT_LE(log.size(), 256u << 10);
+  EXPECT_GT(log.size(), 200u << 10);
+  EXPECT_TRUE(has(log, "bytes left out"));
+}
+
+TEST_F(Loader, SaysThatAProgramIsTooMuchForTheVerifier) {
+  TestLoad load({{"large_verifier"}});
+  std::string reason = reasonFor(load, example("too_large_verifier"));
+  printf("refused after %.1f s: %s\n", load.seconds, reason.c_str());
+  EXPECT_TRUE(has(reason, "too large"));
 }
 
 TEST_F(Loader, LoadsProgramsOfOneObjectWithOneSetOfMaps) {

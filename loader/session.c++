@@ -10,7 +10,7 @@
 namespace bpfman {
 
 SessionAnswer SocketSession::receive() {
-  ReceivedPacket packet = receivePacket(socket, buffer);
+  ReceivedPacket packet = receivePacket(socket, {buffer.begin(), buffer.size()});
   KJ_REQUIRE(!packet.ended(), "the session ended");
   wire::Reply reply;
   KJ_REQUIRE(packet.size >= sizeof reply, "short answer from the session");

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include <kj/array.h>
 #include <kj/io.h>
 
 #include "schema/worker.h"
@@ -29,13 +30,13 @@ class Session {
 
 class SocketSession final : public Session {
  public:
-  explicit SocketSession(kj::AutoCloseFd socket) : socket(kj::mv(socket)), buffer(wire::MAX_MESSAGE) {}
+  explicit SocketSession(kj::AutoCloseFd socket) : socket(kj::mv(socket)), buffer(kj::heapArray<unsigned char>(wire::MAX_MESSAGE)) {}
   SessionAnswer call(wire::Op op, Bytes fixed, std::initializer_list<Bytes> tail) override;
   bool lost() const override { return gone; }
 
  private:
   kj::AutoCloseFd socket;
-  std::vector<unsigned char> buffer;
+  kj::Array<unsigned char> buffer;  // not zeroed: a waiting loader has not touched it
   bool gone = false;
 
   SessionAnswer receive();

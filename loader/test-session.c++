@@ -7,6 +7,8 @@
 #include <fstream>
 #include <grp.h>
 #include <iterator>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
@@ -46,11 +48,30 @@ wire::Ceiling ceiling() {
   return all;
 }
 
+// The root directory of a worker is a bpffs; this one goes with the process.
+void enterOwnBpffs(Bpf& bpf) {
+  KJ_SYSCALL(unshare(CLONE_NEWNS));
+  KJ_SYSCALL(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
+  KJ_SYSCALL(mount("bpf", "/mnt", "bpf", 0, nullptr));
+  KJ_SYSCALL(chroot("/mnt"));
+  KJ_SYSCALL(chdir("/"));
+  bpf_attr attr{};
+  attr.map_type = BPF_MAP_TYPE_PERCPU_ARRAY;
+  attr.key_size = 4;
+  attr.value_size = 8;
+  attr.max_entries = 1;
+  Fd map(bpf.call(BPF_MAP_CREATE, attr));
+  bpf.makeDirectory("/loads");
+  bpf.makeDirectory("/loads/1");
+  KJ_REQUIRE(bpf.pin(map, "/loads/1/m0") == 0);
+}
+
 [[noreturn]] void becomeSession(int control, int loader) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   Fd first(fcntl(control, F_DUPFD_CLOEXEC, 100)), second(fcntl(loader, F_DUPFD_CLOEXEC, 100));
   close_range(3, 99, 0);
   RealBpf bpf;
+  enterOwnBpffs(bpf);
   wire::Ceiling all = ceiling();
   Context context(bpf, all);
   serveSession(context, std::move(first), std::move(second));
@@ -131,15 +152,39 @@ void TestLoad::sendJob(const std::vector<unsigned char>& object) {
     values[i].setName(globals[i].first.c_str());
     values[i].setValue(kj::arrayPtr(globals[i].second.data(), globals[i].second.size()));
   }
+  auto reused = root.initReuse(reuse.size());
+  for (size_t i = 0; i < reuse.size(); ++i) reused.set(i, reuse[i].c_str());
+
   auto flat = capnp::messageToFlatArray(builder);
   kj::AutoCloseFd memfd = sealedMemfd("object", {{object.data(), object.size()}});
-  sendPacket(job, {{flat.asBytes().begin(), flat.asBytes().size()}}, memfd.get());
+  std::span<const unsigned char> bytes(flat.asBytes().begin(), flat.asBytes().size());
+  if (bytes.size() <= wire::MAX_MESSAGE)
+    sendPacket(job, {bytes}, memfd.get());
+  else
+    sendLargeJob(memfd.get(), sealedMemfd("job", {bytes}).get());
+}
+
+// Two descriptors beside an empty packet.
+void TestLoad::sendLargeJob(int object, int words) {
+  int both[2] = {object, words};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof both)] = {};
+  msghdr packet{};
+  packet.msg_control = control;
+  packet.msg_controllen = sizeof control;
+  cmsghdr* header = CMSG_FIRSTHDR(&packet);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof both);
+  memcpy(CMSG_DATA(header), both, sizeof both);
+  KJ_SYSCALL(sendmsg(job, &packet, MSG_NOSIGNAL));
 }
 
 schema::LoadResult::Reader TestLoad::run(const std::vector<unsigned char>& object) {
   if (!granted && !inspectOnly) {
     granted = true;
     grant.programCount = wishes.size();
+    grant.reuseCount = reuse.size();
+    for (size_t i = 0; i < reuse.size(); ++i) grant.reuse[i] = {1, 0};
     for (size_t i = 0; i < wishes.size(); ++i) grant.programs[i] = {wishes[i].type, wishes[i].expectedAttachType, wishes[i].attachBtfId, 0};
     ask(wire::Op::grant, &grant, sizeof grant);
   }

@@ -33,6 +33,7 @@ class TestLoad {
 
   std::vector<TestWish> wishes;
   std::vector<std::pair<std::string, std::vector<unsigned char>>> globals;
+  std::vector<std::string> reuse;  // all of them are loads/1/m0: a per-CPU array of one 8-byte element
   bool inspectOnly = false;
   std::string kernelRelease;
   wire::Grant grant{};
@@ -52,6 +53,7 @@ class TestLoad {
   kj::Own<capnp::FlatArrayMessageReader> message;
 
   void sendJob(const std::vector<unsigned char>& object);
+  void sendLargeJob(int object, int words);
   std::vector<unsigned char> ask(wire::Op op, const void* fixed, size_t size);
   template <typename T>
   T info(uint32_t handle) {
