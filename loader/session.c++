@@ -14,7 +14,7 @@ SessionAnswer SocketSession::receive() {
   KJ_REQUIRE(!packet.ended(), "the session ended");
   wire::Reply reply;
   KJ_REQUIRE(packet.size >= sizeof reply, "short answer from the session");
-  memcpy(&reply, buffer.data(), sizeof reply);
+  memcpy(&reply, buffer.begin(), sizeof reply);
   KJ_REQUIRE(reply.size == packet.size && reply.descriptors == packet.descriptors.size(), "malformed answer from the session");
   SessionAnswer answer{reply.result, {buffer.begin() + sizeof reply, buffer.begin() + packet.size}, nullptr};
   if (!packet.descriptors.empty()) answer.descriptor = kj::mv(packet.descriptors[0]);
