@@ -65,7 +65,8 @@ class Broker : public testing::Test {
   std::string run() const { return directory + "/run"; }
   void write(const std::string& name, const std::string& text) { std::ofstream(directory + "/" + name) << text; }
 
-  pid_t spawn(int& log, std::function<void()> inChild = [] {}) {
+  pid_t spawn(
+      int& log, std::function<void()> inChild = [] {}) {
     int pipe[2];
     if (pipe2(pipe, O_CLOEXEC) != 0) abort();
     pid_t child = fork();
@@ -181,7 +182,9 @@ class Broker : public testing::Test {
     return seen;
   }
 
-  static std::string ids(uid_t id) { return std::to_string(id) + "\t" + std::to_string(id) + "\t" + std::to_string(id) + "\t" + std::to_string(id); }
+  static std::string ids(uid_t id) {
+    return std::to_string(id) + "\t" + std::to_string(id) + "\t" + std::to_string(id) + "\t" + std::to_string(id);
+  }
 
   static std::string hex(uint64_t bits) {
     char text[32];
@@ -210,7 +213,7 @@ class Broker : public testing::Test {
     return result;
   }
 
-  static bool alive(pid_t process) {            // not a zombie either: who adopts our children may be slow to bury them
+  static bool alive(pid_t process) {  // not a zombie either: who adopts our children may be slow to bury them
     std::string status = contents("/proc/" + std::to_string(process) + "/status");
     return !status.empty() && status.find("State:\tZ") == std::string::npos;
   }
@@ -286,7 +289,7 @@ TEST_F(Broker, KilledBrokerTakesItsChildrenAlongAndItsSuccessorKeepsThePins) {
   kill(pid, SIGKILL);
   waitpid(pid, nullptr, 0);
   for (pid_t child : children) EXPECT_TRUE(eventually([&] { return !alive(child); }, 1s)) << child;
-  start();                                      // the lock is free, the stale socket no obstacle
+  start();  // the lock is free, the stale socket no obstacle
   EXPECT_NE(see(ask("0 - - keep")).root.find("kept "), std::string::npos);
 }
 
@@ -454,6 +457,9 @@ TEST_F(Broker, RefusesWhatIsNotItsOwn) {
 
 TEST_F(Broker, StateIsGivenToAChangedUser) {
   start();
+  std::string pin = run() + "/fs/pin";  // a directory here; pins are the same to chown
+  fs::create_directory(pin);
+  ASSERT_EQ(chown(pin.c_str(), BASE + 1, BASE + 1), 0);
   std::string owned = directory + "/state/owned", foreign = directory + "/state/foreign";
   for (auto& path : {owned, foreign}) std::ofstream(path) << "x";
   ASSERT_EQ(chown(owned.c_str(), BASE, BASE), 0);
@@ -467,6 +473,8 @@ TEST_F(Broker, StateIsGivenToAChangedUser) {
   EXPECT_EQ(about.st_mode & 0777, 0700u);
   stat(owned.c_str(), &about);
   EXPECT_EQ(about.st_uid, 2147410000u);
+  stat(pin.c_str(), &about);
+  EXPECT_EQ(about.st_uid, 2147410001u);
   stat(foreign.c_str(), &about);
   EXPECT_EQ(about.st_uid, 0u) << "what others left there is not given away";
 }

@@ -6,57 +6,56 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <initializer_list>
 
 namespace bpfman {
 
 namespace {
 
-struct ProgramTypeName {
-  const char* name;
-  uint32_t type;
-  std::initializer_list<uint32_t> attachTypes;  // besides 0, which is what types without any have
-};
+// By number: BPF_PROG_TYPE_*.
+const char* const PROGRAM_TYPES[] = {"",
+                                     "socket_filter",
+                                     "kprobe",
+                                     "sched_cls",
+                                     "sched_act",
+                                     "tracepoint",
+                                     "xdp",
+                                     "perf_event",
+                                     "cgroup_skb",
+                                     "cgroup_sock",
+                                     "lwt_in",
+                                     "lwt_out",
+                                     "lwt_xmit",
+                                     "sock_ops",
+                                     "sk_skb",
+                                     "cgroup_device",
+                                     "sk_msg",
+                                     "raw_tracepoint",
+                                     "cgroup_sock_addr",
+                                     "lwt_seg6local",
+                                     "lirc_mode2",
+                                     "sk_reuseport",
+                                     "flow_dissector",
+                                     "cgroup_sysctl",
+                                     "raw_tracepoint_writable",
+                                     "cgroup_sockopt",
+                                     "tracing",
+                                     "struct_ops",
+                                     "ext",
+                                     "lsm",
+                                     "sk_lookup",
+                                     "syscall",
+                                     "netfilter"};
+static_assert(kj::size(PROGRAM_TYPES) == BPF_PROG_TYPE_NETFILTER + 1);
 
-const ProgramTypeName PROGRAM_TYPES[] = {
-    {"xdp", BPF_PROG_TYPE_XDP, {BPF_XDP, BPF_XDP_DEVMAP, BPF_XDP_CPUMAP}},
-    {"sched_cls", BPF_PROG_TYPE_SCHED_CLS, {BPF_TCX_INGRESS, BPF_TCX_EGRESS, BPF_NETKIT_PRIMARY, BPF_NETKIT_PEER}},
-    {"tracepoint", BPF_PROG_TYPE_TRACEPOINT, {BPF_PERF_EVENT}},
-    {"raw_tracepoint", BPF_PROG_TYPE_RAW_TRACEPOINT, {}},
-    {"tracing", BPF_PROG_TYPE_TRACING, {BPF_TRACE_RAW_TP, BPF_TRACE_ITER}},
-    {"fentry", BPF_PROG_TYPE_TRACING, {BPF_TRACE_FENTRY}},
-    {"fexit", BPF_PROG_TYPE_TRACING, {BPF_TRACE_FEXIT}},
-    {"fmod_ret", BPF_PROG_TYPE_TRACING, {BPF_MODIFY_RETURN}},
-    {"kprobe", BPF_PROG_TYPE_KPROBE, {BPF_PERF_EVENT, BPF_TRACE_KPROBE_MULTI, BPF_TRACE_UPROBE_MULTI}},
-    {"perf_event", BPF_PROG_TYPE_PERF_EVENT, {BPF_PERF_EVENT}},
-    {"raw_tracepoint_writable", BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, {}},
-    {"socket_filter", BPF_PROG_TYPE_SOCKET_FILTER, {}},
-    {"sched_act", BPF_PROG_TYPE_SCHED_ACT, {}},
-    {"cgroup_skb", BPF_PROG_TYPE_CGROUP_SKB, {BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS}},
-    {"cgroup_sock", BPF_PROG_TYPE_CGROUP_SOCK,
-     {BPF_CGROUP_INET_SOCK_CREATE, BPF_CGROUP_INET_SOCK_RELEASE, BPF_CGROUP_INET4_POST_BIND, BPF_CGROUP_INET6_POST_BIND}},
-    {"cgroup_sock_addr", BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
-     {BPF_CGROUP_INET4_BIND, BPF_CGROUP_INET6_BIND, BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_INET6_CONNECT, BPF_CGROUP_UDP4_SENDMSG,
-      BPF_CGROUP_UDP6_SENDMSG, BPF_CGROUP_UDP4_RECVMSG, BPF_CGROUP_UDP6_RECVMSG}},
-    {"cgroup_device", BPF_PROG_TYPE_CGROUP_DEVICE, {BPF_CGROUP_DEVICE}},
-    {"cgroup_sysctl", BPF_PROG_TYPE_CGROUP_SYSCTL, {BPF_CGROUP_SYSCTL}},
-    {"cgroup_sockopt", BPF_PROG_TYPE_CGROUP_SOCKOPT, {BPF_CGROUP_GETSOCKOPT, BPF_CGROUP_SETSOCKOPT}},
-    {"sock_ops", BPF_PROG_TYPE_SOCK_OPS, {BPF_CGROUP_SOCK_OPS}},
-    {"sk_skb", BPF_PROG_TYPE_SK_SKB, {BPF_SK_SKB_STREAM_PARSER, BPF_SK_SKB_STREAM_VERDICT, BPF_SK_SKB_VERDICT}},
-    {"sk_msg", BPF_PROG_TYPE_SK_MSG, {BPF_SK_MSG_VERDICT}},
-    {"sk_lookup", BPF_PROG_TYPE_SK_LOOKUP, {BPF_SK_LOOKUP}},
-    {"sk_reuseport", BPF_PROG_TYPE_SK_REUSEPORT, {BPF_SK_REUSEPORT_SELECT, BPF_SK_REUSEPORT_SELECT_OR_MIGRATE}},
-    {"flow_dissector", BPF_PROG_TYPE_FLOW_DISSECTOR, {BPF_FLOW_DISSECTOR}},
-    {"lwt_in", BPF_PROG_TYPE_LWT_IN, {}},
-    {"lwt_out", BPF_PROG_TYPE_LWT_OUT, {}},
-    {"lwt_xmit", BPF_PROG_TYPE_LWT_XMIT, {}},
-    {"lwt_seg6local", BPF_PROG_TYPE_LWT_SEG6LOCAL, {}},
-    {"lirc_mode2", BPF_PROG_TYPE_LIRC_MODE2, {BPF_LIRC_MODE2}},
-    {"netfilter", BPF_PROG_TYPE_NETFILTER, {BPF_NETFILTER}},
-    {"ext", BPF_PROG_TYPE_EXT, {}},
-    {"lsm", BPF_PROG_TYPE_LSM, {BPF_LSM_MAC, BPF_LSM_CGROUP}},
-    {"struct_ops", BPF_PROG_TYPE_STRUCT_OPS, {BPF_STRUCT_OPS}},
-};
+// One type with powers that differ much: "tracing" is tp_btf and iterators, the others have words of their own.
+constexpr struct {
+  const char* name;
+  uint32_t attachType;
+} TRACING[] = {{"tracing", BPF_TRACE_RAW_TP},
+               {"tracing", BPF_TRACE_ITER},
+               {"fentry", BPF_TRACE_FENTRY},
+               {"fexit", BPF_TRACE_FEXIT},
+               {"fmod_ret", BPF_MODIFY_RETURN}};
 
 #define HELPER_NAME(name, number, ...) #name,
 const char* const HELPERS[] = {___BPF_FUNC_MAPPER(HELPER_NAME)};  // by number
@@ -64,25 +63,20 @@ const char* const HELPERS[] = {___BPF_FUNC_MAPPER(HELPER_NAME)};  // by number
 
 void set(kj::ArrayPtr<uint64_t> bits, uint32_t bit) { bits[bit / 64] |= 1ull << (bit % 64); }
 
-void allow(wire::Ceiling& ceiling, const ProgramTypeName& row) {
-  set({&ceiling.programTypes, 1}, row.type);
-  for (uint32_t attachType : row.attachTypes) set(ceiling.attachTypes, attachType);
-}
-
 }  // namespace
 
 void allowProgramTypes(wire::Ceiling& ceiling, kj::ArrayPtr<const kj::StringPtr> names) {
-  ceiling.programTypes = ceiling.attachTypes[1] = 0;
-  ceiling.attachTypes[0] = 1;
-  // bpfman's own overview, always: iterators read, and only the frontend's own objects have them.
-  allow(ceiling, {"iter", BPF_PROG_TYPE_TRACING, {BPF_TRACE_ITER}});
+  ceiling.attachTypes[0] = ~0ull;
+  ceiling.attachTypes[1] = 0;
+  for (auto& row : TRACING) ceiling.attachTypes[0] &= ~(1ull << row.attachType);
+  ceiling.attachTypes[0] |= 1ull << BPF_TRACE_ITER;  // bpfman's own overview, always: only its own objects have iterators
+  ceiling.programTypes = 1ull << BPF_PROG_TYPE_TRACING;
   for (kj::StringPtr name : names) {
     bool known = false;
-    for (const ProgramTypeName& row : PROGRAM_TYPES)
-      if (name == row.name) {
-        known = true;
-        allow(ceiling, row);
-      }
+    for (auto& row : TRACING)
+      if (name == row.name) known = true, ceiling.attachTypes[0] |= 1ull << row.attachType;
+    for (uint32_t type = 1; type < kj::size(PROGRAM_TYPES); ++type)
+      if (name == PROGRAM_TYPES[type] && type != BPF_PROG_TYPE_SYSCALL) known = true, ceiling.programTypes |= 1ull << type;
     if (!known) KJ_FAIL_REQUIRE(kj::str("there is no program type \"", name, "\""));
   }
 }

@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -61,8 +62,8 @@ void resetSignals() {
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_NOFILE, spec.descriptors);
   become(spec.who, spec.capabilities);
-  if (!spec.forks) limit(RLIMIT_NPROC, 0);      // after the uid change, which would count it against exec
-  KJ_SYSCALL(prctl(PR_SET_PDEATHSIG, SIGKILL)); // likewise: a uid change clears it
+  if (!spec.forks) limit(RLIMIT_NPROC, 0);       // after the uid change, which would count it against exec
+  KJ_SYSCALL(prctl(PR_SET_PDEATHSIG, SIGKILL));  // likewise: a uid change clears it
   KJ_REQUIRE(getppid() == parent, "the broker is gone");
   char* const arguments[] = {const_cast<char*>(spec.name), nullptr};
   char* const environment[] = {nullptr};
@@ -71,6 +72,13 @@ void resetSignals() {
 }
 
 }  // namespace
+
+kj::AutoCloseFd newPair(kj::AutoCloseFd& theirs) {
+  int pair[2];
+  KJ_SYSCALL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
+  theirs = kj::AutoCloseFd(pair[1]);
+  return kj::AutoCloseFd(pair[0]);
+}
 
 Started start(const ChildSpec& spec, int null, kj::ArrayPtr<const int> layout) {
   int log[2], pidfd;
@@ -81,7 +89,7 @@ Started start(const ChildSpec& spec, int null, kj::ArrayPtr<const int> layout) {
   KJ_SYSCALL(pid = fork());
   if (pid == 0) {
     auto failure = kj::runCatchingExceptions([&]() { run(spec, null, log[1], layout, parent); });
-    KJ_IF_MAYBE(exception, failure) {
+    KJ_IF_MAYBE (exception, failure) {
       auto text = kj::str("can't start: ", exception->getDescription(), "\n");
       (void)!::write(STDERR_FILENO, text.begin(), text.size());
     }

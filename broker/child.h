@@ -12,16 +12,18 @@ struct ChildSpec {
   const char* name;
   Identity who;
   uint64_t capabilities;
-  int binary;                                   // O_PATH
-  unsigned descriptors;                         // RLIMIT_NOFILE
-  bool forks;                                   // or starts threads
-  int root;                                     // its root directory; -1: as ours
+  int binary;            // O_PATH
+  unsigned descriptors;  // RLIMIT_NOFILE
+  bool forks;            // or starts threads
+  int root;              // its root directory; -1: as ours
 };
 
 struct Started {
   pid_t pid;
   kj::AutoCloseFd pidfd, log;
 };
+
+kj::AutoCloseFd newPair(kj::AutoCloseFd& theirs);  // of connected SOCK_SEQPACKET sockets
 
 // layout: what becomes its descriptors 3, 4, …
 Started start(const ChildSpec& spec, int null, kj::ArrayPtr<const int> layout);

@@ -51,31 +51,19 @@ kj::AutoCloseFd lockAgainstOthers(kj::StringPtr runtimeDir) {
   return lock;
 }
 
-template <typename T>
-kj::AutoCloseFd sealed(const char* name, const T& content) {
+kj::AutoCloseFd sealed(const char* name, const void* content, ssize_t size) {
   int descriptor;
   KJ_SYSCALL(descriptor = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   kj::AutoCloseFd memfd(descriptor);
-  KJ_REQUIRE(pwrite(descriptor, &content, sizeof content, 0) == sizeof content, "memfd", strerror(errno));
+  KJ_REQUIRE(pwrite(descriptor, content, size, 0) == size, name, strerror(errno));
   KJ_SYSCALL(fcntl(descriptor, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
   return memfd;
 }
 
-wire::FrontendOptions optionsFor(const Options& options) {
-  wire::FrontendOptions result{};
-  auto put = [](auto& field, kj::StringPtr text) {
-    KJ_REQUIRE(text.size() < sizeof field, "path is too long", text);
-    memcpy(field, text.begin(), text.size());
-  };
-  put(result.runtimeDir, options.runtimeDir);
-  put(result.stateDir, options.stateDir);
-  put(result.policyPath, options.policyPath);
-  result.poolSize = options.poolSize;
-  result.maxConnections = options.maxConnections;
-  result.maxCalls = options.maxCalls;
-  result.verifierSeconds = options.verifierSeconds;
-  result.maxMapBytes = options.ceiling.maxMapBytes;
-  return result;
+template <size_t N>
+void put(char (&field)[N], kj::StringPtr text) {
+  KJ_REQUIRE(text.size() < N, "path is too long", text);
+  memcpy(field, text.begin(), text.size());
 }
 
 kj::String directoryOfThisProgram() {
@@ -98,7 +86,7 @@ void raiseDescriptorLimit() {
   KJ_SYSCALL(getrlimit(RLIMIT_NOFILE, &limit));
   if (limit.rlim_max >= FRONTEND_DESCRIPTORS) return;
   limit.rlim_max = FRONTEND_DESCRIPTORS;
-  (void)!setrlimit(RLIMIT_NOFILE, &limit);      // a container may forbid it: then the frontend has fewer
+  (void)!setrlimit(RLIMIT_NOFILE, &limit);  // a container may forbid it: then the frontend has fewer
 }
 
 }  // namespace
@@ -129,9 +117,10 @@ House furnish(Options options) {
   house.loaderBinary = openFile(kj::str(options.childrenDir, "/bpfman-loader"), O_PATH);
 
   ownDirectory(options.runtimeDir, {0, 0}, 0755);
-  char real[PATH_MAX];                          // as mountinfo has it
+  char real[PATH_MAX];  // as mountinfo has it
   KJ_REQUIRE(realpath(options.runtimeDir.cStr(), real) != nullptr, options.runtimeDir, strerror(errno));
   options.runtimeDir = kj::str(static_cast<const char*>(real));
+  if (strpbrk(real, " \t\n\\")) KJ_FAIL_REQUIRE("the runtime directory's path may have no blanks and no backslash");
   house.lock = lockAgainstOthers(options.runtimeDir);
   house.bpffs = mountBpffs(kj::str(options.runtimeDir, "/fs"), house.worker);
   house.programsDir = ownDirectory(kj::str(options.runtimeDir, "/programs"), house.frontend, 0755);
@@ -141,14 +130,20 @@ House furnish(Options options) {
   house.cgroups = openCgroups();
   house.hostNetwork = openFile("/proc/self/ns/net", O_RDONLY);
   options.ceiling.possibleCpus = possibleCpus();
-  house.ceiling = sealed("ceiling", options.ceiling);
-  house.frontendOptions = sealed("options", optionsFor(options));
+  house.ceiling = sealed("ceiling", &options.ceiling, sizeof options.ceiling);
+  put(options.frontend.runtimeDir, options.runtimeDir);
+  put(options.frontend.stateDir, options.stateDir);
+  put(options.frontend.policyPath, options.policyPath);
+  options.frontend.maxMapBytes = options.ceiling.maxMapBytes;
+  house.frontendOptions = sealed("options", &options.frontend, sizeof options.frontend);
 
   house.socketPath = kj::mv(options.socketPath);
   house.policyPath = kj::mv(options.policyPath);
   house.ownSocket = activated == nullptr;
-  KJ_IF_MAYBE(socket, activated) house.listener = kj::mv(*socket);
-  else house.listener = listenAt(house.socketPath, group);
+  KJ_IF_MAYBE (socket, activated)
+    house.listener = kj::mv(*socket);
+  else
+    house.listener = listenAt(house.socketPath, group);
   house.readPolicy();
   return house;
 }

@@ -12,26 +12,26 @@ namespace bpfman {
 struct House {
   Identity frontend, worker, loader;
   kj::AutoCloseFd null, lock, bpffs, stateDir, programsDir, listener, policy, tracefs, cgroups, hostNetwork;
-  kj::AutoCloseFd ceiling, frontendOptions;                                    // sealed memfds
+  kj::AutoCloseFd ceiling, frontendOptions;  // sealed memfds
   kj::AutoCloseFd frontendBinary, workerBinary, loaderBinary;
   kj::String socketPath, policyPath, notifySocket;
-  bool ownSocket;                                                              // made by us, not by systemd
+  bool ownSocket;  // made by us, not by systemd
 
-  void readPolicy();                            // opens the file again. Without one only the socket's group may connect
+  void readPolicy();  // opens the file again. Without one only the socket's group may connect
 };
 
-House furnish(Options options);                 // a running system is kept as it is: pins, attached programs, state
+House furnish(Options options);  // a running system is kept as it is: pins, attached programs, state
 
 // Parts of it: mounts.c++
-kj::AutoCloseFd openFile(kj::StringPtr path, int flags);                       // always CLOEXEC
-kj::AutoCloseFd ownDirectory(kj::StringPtr path, Identity owner, mode_t mode); // made, or given to its new owner with what it holds
+kj::AutoCloseFd openFile(kj::StringPtr path, int flags);                        // always CLOEXEC
+kj::AutoCloseFd ownDirectory(kj::StringPtr path, Identity owner, mode_t mode);  // made, or given to its new owner with what it holds
 kj::AutoCloseFd mountBpffs(kj::StringPtr path, Identity owner);
-kj::AutoCloseFd openTracefs();                  // where it is mounted, or a mount of our own that nobody else sees; /dev/null: neither
-kj::AutoCloseFd openCgroups();                  // the root of cgroup2, or /dev/null
-kj::AutoCloseFd openKernelBtf();                // likewise
+kj::AutoCloseFd openTracefs();    // where it is mounted, or a mount of our own that nobody else sees; /dev/null: neither
+kj::AutoCloseFd openCgroups();    // the root of cgroup2, or /dev/null
+kj::AutoCloseFd openKernelBtf();  // likewise
 // sockets.c++
 kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group);
-kj::Maybe<kj::AutoCloseFd> takeActivatedSocket();                              // systemd's
+kj::Maybe<kj::AutoCloseFd> takeActivatedSocket();  // systemd's
 void tellSystemd(kj::StringPtr notifySocket, kj::StringPtr state);
 
 }  // namespace bpfman

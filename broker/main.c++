@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <exception>
 
 #include "broker/house.h"
 #include "broker/privileges.h"
@@ -22,23 +23,24 @@ static void tidyDescriptors() {
 }
 
 static int run(int argc, char* argv[]) {
-  Options options = Options::parse(argc, argv);     // trusted input only: argv and root's own configuration
+  Options options = Options::parse(argc, argv);  // trusted input only: argv and root's own configuration
   if (geteuid() != 0) KJ_FAIL_REQUIRE("bpfmand has to be started by root");
   tidyDescriptors();
-  House house = furnish(kj::mv(options));           // directories, bpffs, sockets, users, the children's binaries
+  House house = furnish(kj::mv(options));  // directories, bpffs, sockets, users, the children's binaries
   Supervisor supervisor(house);
   noCoreDumps();
-  dropBroker();                                     // what is left: enough to start a child, and to enter a network namespace
-  enterPolicy(seccomp::BROKER_POLICY);              // mounting, listening and executing by name are over for good
-  supervisor.startFrontend();                       // after that, so that the first one lives as the tenth
+  dropBroker();                         // what is left: enough to start a child, and to enter a network namespace
+  enterPolicy(seccomp::BROKER_POLICY);  // mounting, listening and executing by name are over for good
+  supervisor.startFrontend();           // after that, so that the first one lives as the tenth
   return supervisor.run();
 }
 
 }  // namespace bpfman
 
-int main(int argc, char* argv[]) try {
-  return bpfman::run(argc, argv);
-} catch (const kj::Exception& problem) {
+int main(int argc, char* argv[]) try { return bpfman::run(argc, argv); } catch (const kj::Exception& problem) {
   fprintf(stderr, "bpfmand: %s\n", problem.getDescription().cStr());
+  return 1;
+} catch (const std::exception& problem) {
+  fprintf(stderr, "bpfmand: %s\n", problem.what());
   return 1;
 }

@@ -1,17 +1,16 @@
 #include "broker/house.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <kj/debug.h>
-#include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
-#include <sstream>
 
 namespace bpfman {
 
@@ -29,60 +28,27 @@ kj::Maybe<kj::AutoCloseFd> openIf(kj::StringPtr path, decltype(statfs::f_type) t
 }
 
 // Only what belonged to the old owner: a link to someone else's file that he left there is not followed, nor given away.
-void giveAll(int directory, uid_t oldOwner, Identity owner) {
-  int again = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  KJ_REQUIRE(again >= 0, strerror(errno));
-  DIR* entries = fdopendir(again);
-  KJ_DEFER(closedir(entries));
-  while (dirent* entry = readdir(entries)) {
-    if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+void giveAll(kj::StringPtr path, uid_t oldOwner, Identity owner) {
+  for (auto& entry : std::filesystem::recursive_directory_iterator(path.cStr())) {
     struct stat about;
-    if (fstatat(again, entry->d_name, &about, AT_SYMLINK_NOFOLLOW) != 0 || about.st_uid != oldOwner) continue;
-    if (S_ISDIR(about.st_mode)) {
-      int descriptor;
-      KJ_SYSCALL(descriptor = openat(again, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), entry->d_name);
-      kj::AutoCloseFd inner(descriptor);
-      giveAll(inner.get(), oldOwner, owner);
-    }
-    KJ_SYSCALL(fchownat(again, entry->d_name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW), entry->d_name);
+    KJ_SYSCALL(lstat(entry.path().c_str(), &about));
+    KJ_REQUIRE(about.st_uid != oldOwner || lchown(entry.path().c_str(), owner.uid, owner.gid) == 0, path, strerror(errno));
   }
 }
 
-bool isEmpty(int directory) {
-  DIR* entries = fdopendir(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  KJ_REQUIRE(entries != nullptr, strerror(errno));
-  KJ_DEFER(closedir(entries));
-  int count = 0;
-  while (readdir(entries)) ++count;
-  return count <= 2;
-}
-
-// How many file systems are stacked there: mountinfo's fifth field, in which odd characters are octal.
+// How many file systems are stacked there: mountinfo's fifth field.
 size_t countMounts(kj::StringPtr path) {
-  std::string wanted;
-  for (char c : path) {
-    char octal[5];
-    snprintf(octal, sizeof octal, "\\%03o", static_cast<unsigned char>(c));
-    wanted += strchr(" \t\n\\", c) ? std::string(octal) : std::string(1, c);
-  }
   std::ifstream mounts("/proc/self/mountinfo");
   size_t count = 0;
-  for (std::string line; std::getline(mounts, line);) {
-    std::istringstream fields(line);
-    std::string field;
-    for (int i = 0; i < 5; ++i) fields >> field;
-    count += field == wanted;
-  }
+  char point[4097];
+  for (std::string line; std::getline(mounts, line);) count += sscanf(line.c_str(), "%*s %*s %*s %*s %4096s", point) == 1 && path == point;
   return count;
 }
 
 void giveTo(int directory, kj::StringPtr path, Identity owner, mode_t mode) {
   struct stat about;
   KJ_SYSCALL(fstat(directory, &about), path);
-  if (about.st_uid != owner.uid) {
-    if (about.st_uid != 0) giveAll(directory, about.st_uid, owner);
-    else if (!isEmpty(directory)) KJ_FAIL_REQUIRE(kj::str(path, " belongs to root and is not empty: is it the right directory?"));
-  }
+  if (about.st_uid != owner.uid && about.st_uid != 0) giveAll(path, about.st_uid, owner);
   KJ_SYSCALL(fchown(directory, owner.uid, owner.gid), path);
   KJ_SYSCALL(fchmod(directory, mode), path);
 }
@@ -105,12 +71,11 @@ kj::AutoCloseFd ownDirectory(kj::StringPtr path, Identity owner, mode_t mode) {
     if (path[i] == '/') (void)!mkdir(kj::str(path.slice(0, i)).cStr(), 0755);  // parents; what matters is whether the last one succeeds
   if (mkdir(path.cStr(), 0700) != 0 && errno != EEXIST) KJ_FAIL_REQUIRE(kj::str("can't make ", path, ": ", strerror(errno)));
   auto directory = openFile(path, O_RDONLY | O_DIRECTORY);
-  if (owner.uid == 0) {
-    KJ_SYSCALL(fchown(directory.get(), 0, 0), path);
-    KJ_SYSCALL(fchmod(directory.get(), mode), path);
-  } else {
-    giveTo(directory.get(), path, owner, mode);
-  }
+  struct stat about;
+  KJ_SYSCALL(fstat(directory.get(), &about), path);
+  if (owner.uid != 0 && about.st_uid == 0 && !std::filesystem::is_empty(path.cStr()))
+    KJ_FAIL_REQUIRE(kj::str(path, " belongs to root and is not empty: is it the right directory?"));
+  giveTo(directory.get(), path, owner, mode);
   return directory;
 }
 
@@ -119,18 +84,12 @@ kj::AutoCloseFd mountBpffs(kj::StringPtr path, Identity owner) {
   KJ_REQUIRE(mkdir(path.cStr(), 0755) == 0 || errno == EEXIST, path, strerror(errno));
   size_t mounts = countMounts(path);
   if (mounts > 1)
-    KJ_FAIL_REQUIRE(kj::str(mounts, " file systems are stacked on ", path, ": we can't know which one has the pins; umount ", path, " until one is left"));
-  if (mounts == 0) {
-    KJ_SYSCALL(mount("bpf", path.cStr(), "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755"), path);
-  }
+    KJ_FAIL_REQUIRE(kj::str(mounts, " file systems are stacked on ", path, ": we can't know which one has the pins; umount ", path,
+                            " until one is left"));
+  if (mounts == 0) { KJ_SYSCALL(mount("bpf", path.cStr(), "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755"), path); }
 
-
-  KJ_IF_MAYBE(root, openIf(path, BPFFS, O_RDONLY)) {
-    struct stat about;
-    KJ_SYSCALL(fstat(root->get(), &about));
-    if (about.st_uid != owner.uid) giveAll(root->get(), about.st_uid, owner);
-    KJ_SYSCALL(fchown(root->get(), owner.uid, owner.gid));
-    KJ_SYSCALL(fchmod(root->get(), 0755));
+  KJ_IF_MAYBE (root, openIf(path, BPFFS, O_RDONLY)) {
+    giveTo(root->get(), path, owner, 0755);
     return kj::mv(*root);
   }
   KJ_FAIL_REQUIRE(kj::str(path, " has another file system mounted on it than a bpffs: umount ", path));
@@ -138,7 +97,7 @@ kj::AutoCloseFd mountBpffs(kj::StringPtr path, Identity owner) {
 
 kj::AutoCloseFd openTracefs() {
   for (kj::StringPtr path : {kj::StringPtr("/sys/kernel/tracing"), kj::StringPtr("/sys/kernel/debug/tracing")})
-    KJ_IF_MAYBE(mounted, openIf(path, TRACEFS, O_RDONLY)) return kj::mv(*mounted);
+    KJ_IF_MAYBE (mounted, openIf(path, TRACEFS, O_RDONLY)) return kj::mv(*mounted);
   kj::AutoCloseFd context(fsopen("tracefs", FSOPEN_CLOEXEC));
   if (context.get() >= 0 && fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0)
     if (int detached = fsmount(context.get(), FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC); detached >= 0)
@@ -148,7 +107,7 @@ kj::AutoCloseFd openTracefs() {
 
 kj::AutoCloseFd openCgroups() {
   for (kj::StringPtr path : {kj::StringPtr("/sys/fs/cgroup"), kj::StringPtr("/sys/fs/cgroup/unified")})
-    KJ_IF_MAYBE(mounted, openIf(path, CGROUP2, O_RDONLY)) return kj::mv(*mounted);
+    KJ_IF_MAYBE (mounted, openIf(path, CGROUP2, O_RDONLY)) return kj::mv(*mounted);
   return openFile("/dev/null", O_RDONLY);
 }
 

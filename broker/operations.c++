@@ -29,33 +29,6 @@ namespace {
 
 constexpr size_t HOST_WORKERS = 4, FOREIGN_WORKERS = 32, LOADERS = 64;  // at once
 
-struct SocketPair {
-  kj::AutoCloseFd ours, theirs;
-  SocketPair() {
-    int pair[2];
-    KJ_SYSCALL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
-    ours = kj::AutoCloseFd(pair[0]);
-    theirs = kj::AutoCloseFd(pair[1]);
-  }
-};
-
-// This process is in another network namespace for the length of a scope; what it opens and starts there stays there.
-class Visit {
- public:
-  Visit(int there, int home) : home(home), error(there >= 0 && setns(there, CLONE_NEWNET) != 0 ? errno : 0), away(there >= 0 && !error) {}
-  ~Visit() { if (away && setns(home, CLONE_NEWNET) != 0) abort(); }  // a broker that is lost elsewhere may not go on
-  KJ_DISALLOW_COPY(Visit);
-
- private:
-  int home;
-
- public:
-  int error;
-
- private:
-  bool away;
-};
-
 bool isWord(const char (&text)[64]) {
   size_t length = strnlen(text, sizeof text);
   return length > 0 && length < sizeof text && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == length;
@@ -65,32 +38,32 @@ bool isWord(const char (&text)[64]) {
 
 Supervisor::Answer Supervisor::startWorker(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd> networkNamespace) {
   int there = -1;
-  KJ_IF_MAYBE(descriptor, networkNamespace) there = descriptor->get();
+  KJ_IF_MAYBE (descriptor, networkNamespace) there = descriptor->get();
   bool foreign = there >= 0;
   if (auto left = patience.at(Kind::worker).left(); left.count()) return {{-EAGAIN, uint32_t(left.count())}, {}};
   if (count(Kind::worker, foreign) >= (foreign ? FOREIGN_WORKERS : HOST_WORKERS)) return {{-EMFILE, 0}, {}};
 
-  SocketPair pair;
-  Visit visit(there, house.hostNetwork.get());
-  if (visit.error) return {{-visit.error, 0}, {}};
+  // This process is in the other namespace until the end of the scope; what it opens and starts there stays there.
+  if (foreign && setns(there, CLONE_NEWNET) != 0) return {{-errno, 0}, {}};
+  KJ_DEFER(if (foreign && setns(house.hostNetwork.get(), CLONE_NEWNET) != 0) abort());  // lost elsewhere it may not go on
   int netlink;
   KJ_SYSCALL(netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
   Answer answer{{0, 0}, {}};
-  answer.descriptors.add(kj::mv(pair.ours));
+  kj::AutoCloseFd control;
+  answer.descriptors.add(newPair(control));
   answer.descriptors.add(netlink);
-  startChild(Kind::worker, foreign, {pair.theirs.get(), house.ceiling.get()});
+  startChild(Kind::worker, foreign, {control.get(), house.ceiling.get()});
   return answer;
 }
 
 Supervisor::Answer Supervisor::startLoader(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>) {
   if (auto left = patience.at(Kind::loader).left(); left.count()) return {{-EAGAIN, uint32_t(left.count())}, {}};
   if (count(Kind::loader, false) >= LOADERS) return {{-EMFILE, 0}, {}};
-  SocketPair job, session;
-  auto btf = openKernelBtf();
+  kj::AutoCloseFd job, session, btf = openKernelBtf();
   Answer answer{{0, 0}, {}};
-  answer.descriptors.add(kj::mv(job.ours));
-  answer.descriptors.add(kj::mv(session.ours));
-  startChild(Kind::loader, false, {job.theirs.get(), session.theirs.get(), btf.get()});
+  answer.descriptors.add(newPair(job));
+  answer.descriptors.add(newPair(session));
+  startChild(Kind::loader, false, {job.get(), session.get(), btf.get()});
   return answer;
 }
 

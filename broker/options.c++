@@ -31,52 +31,52 @@ constexpr const char HELP[] =
 struct Number {
   const char *section, *key;
   uint64_t least, most;
-  void (*store)(Options&, uint64_t);
+  uint32_t& (*field)(Options&);
 };
 
 constexpr Number NUMBERS[] = {
-    {"users", "base_uid", 1000, 2147483640, [](Options& o, uint64_t value) { o.baseUid = value; }},
-    {"limits", "pool_size", 1, 8, [](Options& o, uint64_t value) { o.poolSize = value; }},
-    {"limits", "max_connections", 1, 4096, [](Options& o, uint64_t value) { o.maxConnections = value; }},
-    {"limits", "max_calls", 1, 4096, [](Options& o, uint64_t value) { o.maxCalls = value; }},
-    {"limits", "verifier_seconds", 1, 3600, [](Options& o, uint64_t value) { o.verifierSeconds = value; }},
-    {"ceiling", "max_map_bytes", 4096, 1ull << 50, [](Options& o, uint64_t value) { o.ceiling.maxMapBytes = value; }},
-    {"ceiling", "max_maps", 1, wire::MAX_MAPS, [](Options& o, uint64_t value) { o.ceiling.maxMaps = value; }},
-    {"ceiling", "max_programs", 1, wire::MAX_PROGRAMS, [](Options& o, uint64_t value) { o.ceiling.maxPrograms = value; }},
-    {"ceiling", "max_sessions", 1, 1024, [](Options& o, uint64_t value) { o.ceiling.maxSessions = value; }},
+    {"users", "base_uid", 1000, 2147483640, [](Options& o) -> uint32_t& { return o.baseUid; }},
+    {"limits", "pool_size", 1, 8, [](Options& o) -> uint32_t& { return o.frontend.poolSize; }},
+    {"limits", "max_connections", 1, 4096, [](Options& o) -> uint32_t& { return o.frontend.maxConnections; }},
+    {"limits", "max_calls", 1, 4096, [](Options& o) -> uint32_t& { return o.frontend.maxCalls; }},
+    {"limits", "verifier_seconds", 1, 3600, [](Options& o) -> uint32_t& { return o.frontend.verifierSeconds; }},
+    {"ceiling", "max_maps", 1, wire::MAX_MAPS, [](Options& o) -> uint32_t& { return o.ceiling.maxMaps; }},
+    {"ceiling", "max_programs", 1, wire::MAX_PROGRAMS, [](Options& o) -> uint32_t& { return o.ceiling.maxPrograms; }},
+    {"ceiling", "max_sessions", 1, 1024, [](Options& o) -> uint32_t& { return o.ceiling.maxSessions; }},
 };
 
-bool setNumber(Options& options, kj::StringPtr section, kj::StringPtr key, const toml::node& value) {
-  for (const Number& row : NUMBERS) {
-    if (section != row.section || key != row.key) continue;
-    int64_t number = value.is_integer() ? value.as_integer()->get() : -1;
-    if (number < 0 || uint64_t(number) < row.least || uint64_t(number) > row.most)
-      KJ_FAIL_REQUIRE(kj::str(key, " is a number from ", row.least, " to ", row.most));
-    row.store(options, number);
-    return true;
-  }
-  return false;
+uint64_t numberFrom(kj::StringPtr key, const toml::node& value, uint64_t least, uint64_t most) {
+  int64_t number = value.is_integer() ? value.as_integer()->get() : -1;
+  if (number < 0 || uint64_t(number) < least || uint64_t(number) > most)
+    KJ_FAIL_REQUIRE(kj::str(key, " is a number from ", least, " to ", most));
+  return number;
 }
 
 kj::Vector<kj::String> wordsFrom(kj::StringPtr key, const toml::node& value) {
   if (!value.is_array()) KJ_FAIL_REQUIRE(kj::str(key, " is a list of names"));
   kj::Vector<kj::String> words;
   for (const toml::node& each : *value.as_array()) {
-    if (each.is_string()) words.add(kj::str(each.as_string()->get().c_str()));
-    else if (each.is_integer()) words.add(kj::str(each.as_integer()->get()));
-    else KJ_FAIL_REQUIRE(kj::str(key, " is a list of names"));
+    if (each.is_string())
+      words.add(kj::str(each.as_string()->get().c_str()));
+    else if (each.is_integer())
+      words.add(kj::str(each.as_integer()->get()));
+    else
+      KJ_FAIL_REQUIRE(kj::str(key, " is a list of names"));
   }
   return words;
 }
 
 void setOne(Options& options, kj::StringPtr section, kj::StringPtr key, const toml::node& value) {
-  if (setNumber(options, section, key, value)) return;
-  if (section == "users" && key == "socket_group") {
+  for (const Number& row : NUMBERS)
+    if (section == row.section && key == row.key) return void(row.field(options) = numberFrom(key, value, row.least, row.most));
+  if (section == "ceiling" && key == "max_map_bytes") {
+    options.ceiling.maxMapBytes = numberFrom(key, value, 4096, 1ull << 50);
+  } else if (section == "users" && key == "socket_group") {
     if (!value.is_string()) KJ_FAIL_REQUIRE("socket_group is the name of a group");
     options.socketGroup = kj::str(value.as_string()->get().c_str());
   } else if (section == "ceiling" && (key == "program_types" || key == "refused_helpers")) {
     auto words = wordsFrom(key, value);
-    auto names = KJ_MAP(word, words) -> kj::StringPtr { return word; };
+    auto names = KJ_MAP(word, words)->kj::StringPtr { return word; };
     (key == "program_types" ? allowProgramTypes : refuseHelpers)(options.ceiling, names);
   } else {
     KJ_FAIL_REQUIRE(kj::str("unknown key ", section, ".", key));
@@ -100,9 +100,7 @@ void readConfiguration(Options& options) {
     }
   } catch (const toml::parse_error& error) {
     KJ_FAIL_REQUIRE(kj::str(at(error.source()), std::string(error.description()).c_str()));
-  } catch (const kj::Exception& error) {
-    KJ_FAIL_REQUIRE(kj::str(where, error.getDescription()));
-  }
+  } catch (const kj::Exception& error) { KJ_FAIL_REQUIRE(kj::str(where, error.getDescription())); }
 }
 
 kj::String absolute(const char* path) {
@@ -118,10 +116,17 @@ Options Options::parse(int argc, char* argv[]) {
   Options options;
   options.ceiling = defaultCeiling();
   enum { RUNTIME = 256, STATE, POLICY, CONFIG, SOCKET, CSI, IMAGES, CHILDREN, ABOUT, VERSION };
-  const option known[] = {{"runtime-dir", 1, nullptr, RUNTIME},  {"state-dir", 1, nullptr, STATE},   {"policy", 1, nullptr, POLICY},
-                          {"config", 1, nullptr, CONFIG},        {"socket-path", 1, nullptr, SOCKET}, {"csi-support", 0, nullptr, CSI},
-                          {"image-cache-dir", 1, nullptr, IMAGES}, {"libexec-dir", 1, nullptr, CHILDREN}, {"help", 0, nullptr, ABOUT},
-                          {"version", 0, nullptr, VERSION},      {}};
+  const option known[] = {{"runtime-dir", 1, nullptr, RUNTIME},
+                          {"state-dir", 1, nullptr, STATE},
+                          {"policy", 1, nullptr, POLICY},
+                          {"config", 1, nullptr, CONFIG},
+                          {"socket-path", 1, nullptr, SOCKET},
+                          {"csi-support", 0, nullptr, CSI},
+                          {"image-cache-dir", 1, nullptr, IMAGES},
+                          {"libexec-dir", 1, nullptr, CHILDREN},
+                          {"help", 0, nullptr, ABOUT},
+                          {"version", 0, nullptr, VERSION},
+                          {}};
   for (int one; (one = getopt_long(argc, argv, "hV", known, nullptr)) != -1;) {
     switch (one) {
       case RUNTIME: options.runtimeDir = absolute(optarg); break;
@@ -130,9 +135,12 @@ Options Options::parse(int argc, char* argv[]) {
       case CONFIG: options.configPath = absolute(optarg); break;
       case SOCKET: options.socketPath = absolute(optarg); break;
       case CHILDREN: options.childrenDir = absolute(optarg); break;  // not in --help: for tests, and for unusual installations
-      case CSI: case IMAGES: break;
-      case ABOUT: case 'h': fputs(HELP, stdout); exit(0);
-      case VERSION: case 'V': puts("bpfmand " BPFMAN_VERSION); exit(0);
+      case CSI:
+      case IMAGES: break;
+      case ABOUT:
+      case 'h': fputs(HELP, stdout); exit(0);
+      case VERSION:
+      case 'V': puts("bpfmand " BPFMAN_VERSION); exit(0);
       default: KJ_FAIL_REQUIRE("see bpfmand --help");
     }
   }

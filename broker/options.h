@@ -11,19 +11,19 @@ namespace bpfman {
 struct Options {
   kj::String runtimeDir = kj::str("/run/bpfman"), stateDir = kj::str("/var/lib/bpfman");
   kj::String policyPath = kj::str("/etc/bpfman/policy.toml"), configPath = kj::str("/etc/bpfman/bpfman.toml");
-  kj::String socketPath;                        // default: runtimeDir/bpfman.sock
-  kj::String childrenDir;                       // where the other binaries are; default: beside bpfmand
-  kj::String socketGroup;                       // empty: "bpfman", if there is such a group
-  uint64_t baseUid = 2147420000;                // frontend; +1 worker, +2 loader: where there are no users of these names
-  uint64_t poolSize = 2, maxConnections = 32, maxCalls = 64, verifierSeconds = 30;
+  kj::String socketPath;          // default: runtimeDir/bpfman.sock
+  kj::String childrenDir;         // where the other binaries are; default: beside bpfmand
+  kj::String socketGroup;         // empty: "bpfman", if there is such a group
+  uint32_t baseUid = 2147420000;  // frontend; +1 worker, +2 loader: where there are no users of these names
+  wire::FrontendOptions frontend{{}, {}, {}, 2, 32, 64, 30, 0};
   wire::Ceiling ceiling{};
 
-  static Options parse(int argc, char* argv[]); // --help and --version end the process here
+  static Options parse(int argc, char* argv[]);  // --help and --version end the process here
 };
 
 wire::Ceiling defaultCeiling();
 void allowProgramTypes(wire::Ceiling& ceiling, kj::ArrayPtr<const kj::StringPtr> names);  // instead of the default ones
 void refuseHelpers(wire::Ceiling& ceiling, kj::ArrayPtr<const kj::StringPtr> names);      // names or numbers, instead of the default ones
-uint32_t countCpus(kj::StringPtr list);         // "0-3,8" as in /sys/devices/system/cpu/possible
+uint32_t countCpus(kj::StringPtr list);                                                   // "0-3,8" as in /sys/devices/system/cpu/possible
 
 }  // namespace bpfman

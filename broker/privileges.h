@@ -21,7 +21,7 @@ constexpr uint64_t WORKER_CAPABILITIES = bit(CAP_BPF) | bit(CAP_NET_ADMIN) | bit
 constexpr uint64_t BROKER_CAPABILITIES =
     bit(CAP_SYS_ADMIN) | bit(CAP_SETUID) | bit(CAP_SETGID) | bit(CAP_SETPCAP) | bit(CAP_KILL) | bit(CAP_CHOWN);
 
-void dropBroker();                                        // for good, in the broker
-void become(Identity who, uint64_t capabilities);         // in a child: groups, uid, capabilities (ambient), no_new_privs
+void dropBroker();                                 // for good, in the broker
+void become(Identity who, uint64_t capabilities);  // in a child: groups, uid, capabilities (ambient), no_new_privs
 
 }  // namespace bpfman

@@ -30,7 +30,7 @@ static kj::AutoCloseFd unixSocket(int type) {
 
 kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group) {
   struct stat about;
-  if (lstat(path.cStr(), &about) == 0) {        // we hold the lock: nobody listens there
+  if (lstat(path.cStr(), &about) == 0) {  // we hold the lock: nobody listens there
     if (!S_ISSOCK(about.st_mode)) KJ_FAIL_REQUIRE(kj::str(path, " is there and is not a socket"));
     KJ_SYSCALL(unlink(path.cStr()), path);
   }
@@ -39,7 +39,8 @@ kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group) {
   auto listener = unixSocket(SOCK_STREAM);
   mode_t before = umask(0117);
   KJ_DEFER(umask(before));
-  if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) KJ_FAIL_REQUIRE(kj::str("can't listen at ", path, ": ", strerror(errno)));
+  if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) != 0)
+    KJ_FAIL_REQUIRE(kj::str("can't listen at ", path, ": ", strerror(errno)));
   KJ_SYSCALL(lchown(path.cStr(), 0, group), path);
   KJ_SYSCALL(listen(listener.get(), 128), path);
   return listener;

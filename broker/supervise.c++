@@ -45,9 +45,7 @@ void Patience::died(Clock::duration lived, bool well) {
   until = Clock::now() + (doubled == 0 ? milliseconds(0) : std::min(LONGEST_DELAY, FIRST_DELAY * (1 << (doubled - 1))));
 }
 
-milliseconds Patience::left() const {
-  return std::max(milliseconds(0), std::chrono::ceil<milliseconds>(until - Clock::now()));
-}
+milliseconds Patience::left() const { return std::max(milliseconds(0), std::chrono::ceil<milliseconds>(until - Clock::now())); }
 
 // Its words are not trusted: no control characters, no endless lines, and our prefix in front of each.
 void Child::drainLog() {
@@ -97,18 +95,15 @@ void Supervisor::startFrontend() {
     writeLine("bpfmand", getpid(), kj::str(problem.getDescription(), ": the policy stays as it was").cStr());
     KJ_SYSCALL(lseek(house.policy.get(), 0, SEEK_SET));
   }
-  int pair[2];
-  KJ_SYSCALL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair));
-  kj::AutoCloseFd theirs(pair[1]);
-  control = kj::AutoCloseFd(pair[0]);
-  KJ_SYSCALL(fcntl(theirs.get(), F_SETFL, 0));
+  kj::AutoCloseFd theirs;
+  control = newPair(theirs);
   auto btf = openKernelBtf();
   auto stats = openFile("/proc/sys/kernel/bpf_stats_enabled", O_RDONLY);
-  ready = false;
+  ready = reloading = false;
   killAt = Clock::time_point::max();
   startChild(Kind::frontend, false,
-             {theirs.get(), house.listener.get(), house.frontendOptions.get(), house.policy.get(), btf.get(), stats.get(), house.cgroups.get(),
-              house.stateDir.get(), house.programsDir.get()});
+             {theirs.get(), house.listener.get(), house.frontendOptions.get(), house.policy.get(), btf.get(), stats.get(),
+              house.cgroups.get(), house.stateDir.get(), house.programsDir.get()});
 }
 
 // A frontend that breaks the protocol is one that was taken over, or is broken: it ends.
@@ -130,12 +125,14 @@ bool Supervisor::answerOne() {
   ssize_t size = recvmsg(control.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (size == 0 || (size < 0 && errno == ECONNRESET)) {
-    control = nullptr;                          // its death follows
+    control = nullptr;  // its death follows, or is made to
+    killAt = std::min(killAt, Clock::now() + GRACE);
     return false;
   }
   kj::Maybe<kj::AutoCloseFd> passed;
   if (cmsghdr* header = CMSG_FIRSTHDR(&message)) {
-    KJ_REQUIRE(header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)), "odd descriptors");
+    KJ_REQUIRE(header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)),
+               "odd descriptors");
     int descriptor;
     memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
     passed = kj::AutoCloseFd(descriptor);
@@ -157,7 +154,8 @@ bool Supervisor::answerOne() {
     *CMSG_FIRSTHDR(&out) = {CMSG_LEN(sizeof(int) * count), SOL_SOCKET, SCM_RIGHTS};
     memcpy(CMSG_DATA(CMSG_FIRSTHDR(&out)), outgoing, sizeof(int) * count);
   }
-  KJ_REQUIRE(sendmsg(control.get(), &out, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof answer.reply || errno == EPIPE, "it does not take its answers");
+  KJ_REQUIRE(sendmsg(control.get(), &out, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof answer.reply || errno == EPIPE,
+             "it does not take its answers");
   return true;
 }
 
@@ -165,7 +163,7 @@ bool Supervisor::answerOne() {
 void Supervisor::hearSignals() {
   signalfd_siginfo heard;
   while (read(signals.get(), &heard, sizeof heard) == sizeof heard) {
-    if (heard.ssi_signo != SIGHUP) stopping = true;
+    (heard.ssi_signo == SIGHUP ? reloading : stopping) = true;
     if (frontend) kill(frontend, SIGTERM);
     killAt = std::min(killAt, Clock::now() + GRACE);
   }
@@ -176,12 +174,13 @@ void Supervisor::bury(pid_t pid) {
   int status;
   KJ_SYSCALL(waitpid(pid, &status, 0));
   child.drainLog();
-  bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  bool expected = well || stopping || killAt != Clock::time_point::max();
-  if (!expected)
-    writeLine(child.name, pid, WIFEXITED(status) ? kj::str("ended with status ", WEXITSTATUS(status)).cStr()
-                                                 : kj::str("killed by signal ", WTERMSIG(status), " (", strsignal(WTERMSIG(status)), ")").cStr());
-  patience.at(child.kind).died(Clock::now() - child.since, expected && (well || child.kind != Kind::frontend));
+  bool planned = stopping || reloading || (child.kind != Kind::frontend && killAt != Clock::time_point::max());
+  bool well = planned || (child.kind != Kind::frontend && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  if (!well)
+    writeLine(child.name, pid,
+              WIFEXITED(status) ? kj::str("ended with status ", WEXITSTATUS(status)).cStr()
+                                : kj::str("killed by signal ", WTERMSIG(status), " (", strsignal(WTERMSIG(status)), ")").cStr());
+  patience.at(child.kind).died(Clock::now() - child.since, well);
   if (pid == frontend) {
     frontend = 0;
     control = nullptr;
@@ -203,8 +202,10 @@ void Supervisor::keepGoing() {
 
 int Supervisor::untilNextDue() const {
   auto due = Clock::time_point::max();
-  if (!children.empty()) due = killAt;
-  else if (!stopping) due = patience.at(Kind::frontend).until;
+  if (!children.empty())
+    due = killAt;
+  else if (!stopping)
+    due = patience.at(Kind::frontend).until;
   if (due == Clock::time_point::max()) return -1;
   auto left = std::chrono::ceil<milliseconds>(due - Clock::now()).count();
   return left < 0 ? 10 : left + 1;

@@ -30,10 +30,10 @@ enum class Kind { frontend, worker, loader };
 struct Child {
   Kind kind;
   const char* name;
-  bool foreign;                                 // in a client's network namespace
+  bool foreign;  // in a client's network namespace
   Clock::time_point since;
   Started started;
-  std::string line;                             // what it said since its last newline
+  std::string line;  // what it said since its last newline
 
   void drainLog();
 };
@@ -42,7 +42,7 @@ class Supervisor {
  public:
   explicit Supervisor(House& house);
   void startFrontend();
-  int run();                                    // until SIGTERM or SIGINT
+  int run();  // until SIGTERM or SIGINT
 
  private:
   struct Answer {
@@ -59,9 +59,9 @@ class Supervisor {
   House& house;
   std::map<pid_t, Child> children;
   std::map<Kind, Patience> patience;
-  kj::AutoCloseFd signals, control;             // control: to the frontend, while it lives
+  kj::AutoCloseFd signals, control;  // control: to the frontend, while it lives
   pid_t frontend = 0;
-  bool ready = false, everReady = false, stopping = false;
+  bool ready = false, everReady = false, reloading = false, stopping = false;
   Clock::time_point killAt = Clock::time_point::max();
 
   Answer startWorker(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd> networkNamespace);
@@ -72,10 +72,10 @@ class Supervisor {
   void startChild(Kind kind, bool foreign, kj::ArrayPtr<const int> layout);
   size_t count(Kind kind, bool foreign) const;
   void answerFrontend();
-  bool answerOne();                             // false: nothing there; throws on what is malformed
+  bool answerOne();  // false: nothing there; throws on what is malformed
   void hearSignals();
   void bury(pid_t pid);
-  void keepGoing();                             // what is due by the clock
+  void keepGoing();  // what is due by the clock
   int untilNextDue() const;
   void signalAll(int signal);
 };

@@ -18,7 +18,8 @@ static std::string report() { return "pid " + std::to_string(getpid()) + "\n"; }
 static std::vector<int> descriptorsOf(msghdr& message) {
   std::vector<int> result;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header))
-    for (size_t i = 0; i < (header->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++i) result.push_back(reinterpret_cast<int*>(CMSG_DATA(header))[i]);
+    for (size_t i = 0; i < (header->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++i)
+      result.push_back(reinterpret_cast<int*>(CMSG_DATA(header))[i]);
   return result;
 }
 
@@ -47,7 +48,7 @@ static void send(int socket, const void* bytes, size_t size, const std::vector<i
   (void)!sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
-static std::vector<int> kept;                   // the children's sockets: they live as long as we do
+static std::vector<int> kept;  // the children's sockets: they live as long as we do
 
 // "OP GROUP NAME [keep|die|raw]": asks the broker; the answer is "RESULT DELAY COUNT" and, of a child, its report.
 static std::string ask(const std::string& command, const std::vector<int>& passed) {
@@ -62,7 +63,8 @@ static std::string ask(const std::string& command, const std::vector<int>& passe
   BrokerReply reply{};
   std::vector<int> descriptors;
   if (receive(fd::control, &reply, sizeof reply, descriptors) != sizeof reply) _exit(3);
-  std::string text = std::to_string(reply.result) + " " + std::to_string(reply.delayMilliseconds) + " " + std::to_string(descriptors.size()) + "\n";
+  std::string text =
+      std::to_string(reply.result) + " " + std::to_string(reply.delayMilliseconds) + " " + std::to_string(descriptors.size()) + "\n";
   for (int descriptor : descriptors) {
     char link[128] = {}, path[64];
     snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);

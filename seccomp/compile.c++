@@ -39,8 +39,10 @@ static std::vector<sock_filter> compile(const std::vector<Rule>& rules, uint32_t
 
   std::set<std::string> always, refused;
   for (const Rule& rule : rules) {
-    if (rule.error) refused.insert(rule.call);
-    else if (rule.conditions.empty()) always.insert(rule.call);
+    if (rule.error)
+      refused.insert(rule.call);
+    else if (rule.conditions.empty())
+      always.insert(rule.call);
   }
   std::set<std::string> done;
   for (const Rule& rule : rules) {
@@ -48,8 +50,10 @@ static std::vector<sock_filter> compile(const std::vector<Rule>& rules, uint32_t
     if (call < 0) throw std::runtime_error(rule.where + ": no system call '" + rule.call + "'");
     if (rule.error && !done.insert(rule.call).second) continue;
     if (!rule.error && refused.contains(rule.call)) throw std::runtime_error(rule.where + ": both allowed and refused");
-    if (rule.error) check(seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(*rule.error), call, 0, nullptr), rule.where);
-    else if (rule.conditions.empty() || !always.contains(rule.call)) allow(filter, rule, call, {});
+    if (rule.error)
+      check(seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(*rule.error), call, 0, nullptr), rule.where);
+    else if (rule.conditions.empty() || !always.contains(rule.call))
+      allow(filter, rule, call, {});
   }
 
   FILE* file = tmpfile();

@@ -31,10 +31,12 @@ void restrictFiles(const FileRule* rules, size_t count) {
   require(abi > 0, "Landlock's version");
 
   // The kernel's structure as of ABI 6; older kernels take its beginning.
-  struct { uint64_t files, network, scopes; } handled{};
+  struct {
+    uint64_t files, network, scopes;
+  } handled{};
   handled.files = (1ull << (abi == 1 ? 13 : abi == 2 ? 14 : abi < 5 ? 15 : 16)) - 1;
-  handled.network = abi < 4 ? 0 : 3;            // bind, connect
-  handled.scopes = abi < 6 ? 0 : 3;             // abstract Unix sockets, signals
+  handled.network = abi < 4 ? 0 : 3;  // bind, connect
+  handled.scopes = abi < 6 ? 0 : 3;   // abstract Unix sockets, signals
   int ruleset = syscall(SYS_landlock_create_ruleset, &handled, abi < 4 ? 8 : abi < 6 ? 16 : 24, 0);
   require(ruleset >= 0, "landlock_create_ruleset");
   for (size_t i = 0; i < count; ++i) {
@@ -57,7 +59,7 @@ static void nameTheCall(int, siginfo_t* info, void*) {
 void enterPolicy(const seccomp::Policy& policy) {
   require(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1, "no_new_privs is not set");
 #ifdef BPFMAN_SECCOMP_TRAP
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_sigaction = nameTheCall;
   action.sa_flags = SA_SIGINFO;
   require(sigaction(SIGSYS, &action, nullptr) == 0, "SIGSYS");

@@ -17,11 +17,11 @@ extern const Policy BROKER_POLICY, FRONTEND_POLICY, WORKER_POLICY, SESSION_POLIC
 }  // namespace seccomp
 
 struct FileRule {
-  int directoryFd;                              // O_PATH is enough
-  uint64_t access;                              // LANDLOCK_ACCESS_FS_*; what this kernel does not know is left out
+  int directoryFd;  // O_PATH is enough
+  uint64_t access;  // LANDLOCK_ACCESS_FS_*; what this kernel does not know is left out
 };
 
-void noCoreDumps();                             // nor ptrace by the same user. Call it last: /proc/self then belongs to root
+void noCoreDumps();                                       // nor ptrace by the same user. Call it last: /proc/self then belongs to root
 void restrictFiles(const FileRule* rules, size_t count);  // Landlock: all other files, TCP, foreign signals. Nothing on a kernel without
 void enterPolicy(const seccomp::Policy& policy);          // all threads. Needs no_new_privs, which the broker sets
 

@@ -21,9 +21,15 @@ namespace {
 constexpr int CALLS = 600, BPF_COMMANDS = 46;
 constexpr uint32_t X32 = 0x40000000;
 
-struct Named { const char* name; const Policy& policy; };
-const Named POLICIES[] = {{"broker", BROKER_POLICY}, {"frontend", FRONTEND_POLICY}, {"worker", WORKER_POLICY},
-                          {"session", SESSION_POLICY}, {"loader", LOADER_POLICY}};
+struct Named {
+  const char* name;
+  const Policy& policy;
+};
+const Named POLICIES[] = {{"broker", BROKER_POLICY},
+                          {"frontend", FRONTEND_POLICY},
+                          {"worker", WORKER_POLICY},
+                          {"session", SESSION_POLICY},
+                          {"loader", LOADER_POLICY}};
 
 std::string pathOf(const char* name) { return std::string(SOURCE_DIR) + "/" + name + ".policy"; }
 
@@ -72,7 +78,7 @@ std::string describe(const Named& each) {
     uint32_t plain = evaluate(each.policy, callOf(number));
     std::ostringstream different;
     for (int argument = 0; argument < 6; ++argument) {
-      std::ostringstream same, other;           // the shorter of the two is what a reviewer reads
+      std::ostringstream same, other;  // the shorter of the two is what a reviewer reads
       size_t count = 0;
       for (uint64_t value : interestingValues()) {
         seccomp_data call = callOf(number);
@@ -81,10 +87,13 @@ std::string describe(const Named& each) {
         (differs ? other : same) << " 0x" << std::hex << value;
         count += differs;
       }
-      if (count > interestingValues().size() / 2) different << "\n    only with arg" << argument << ":" << same.str();
-      else if (count > 0) different << "\n    unless arg" << argument << ":" << other.str();
+      if (count > interestingValues().size() / 2)
+        different << "\n    only with arg" << argument << ":" << same.str();
+      else if (count > 0)
+        different << "\n    unless arg" << argument << ":" << other.str();
     }
-    if (plain != SECCOMP_RET_KILL_PROCESS || !different.str().empty()) text << nameOf(number) << " " << verdict(plain) << different.str() << "\n";
+    if (plain != SECCOMP_RET_KILL_PROCESS || !different.str().empty())
+      text << nameOf(number) << " " << verdict(plain) << different.str() << "\n";
   }
   return text.str();
 }
@@ -96,8 +105,10 @@ TEST(Policies, DoWhatWasReviewed) {
   std::ifstream file(path);
   std::istringstream lines(now);
   int number = 1;
-  for (std::string expected, actual; bool(std::getline(file, expected)) | bool(std::getline(lines, actual)); ++number, expected.clear(), actual.clear())
-    ASSERT_EQ(expected, actual) << "reviewed.txt, line " << number << ": if this change is meant, BPFMAN_REWRITE=1 and review the difference";
+  for (std::string expected, actual; bool(std::getline(file, expected)) | bool(std::getline(lines, actual));
+       ++number, expected.clear(), actual.clear())
+    ASSERT_EQ(expected, actual) << "reviewed.txt, line " << number
+                                << ": if this change is meant, BPFMAN_REWRITE=1 and review the difference";
 }
 
 TEST(Policies, KillTheOtherTwoEntries) {
@@ -110,15 +121,15 @@ TEST(Policies, KillTheOtherTwoEntries) {
 }
 
 TEST(Policies, BpfCommands) {
-  const std::set<uint64_t> session{BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_BTF_LOAD, BPF_MAP_UPDATE_ELEM, BPF_MAP_FREEZE, BPF_PROG_BIND_MAP,
-                                   BPF_OBJ_GET_INFO_BY_FD, BPF_OBJ_PIN, BPF_OBJ_GET};
+  const std::set<uint64_t> session{BPF_MAP_CREATE,    BPF_PROG_LOAD,          BPF_BTF_LOAD, BPF_MAP_UPDATE_ELEM, BPF_MAP_FREEZE,
+                                   BPF_PROG_BIND_MAP, BPF_OBJ_GET_INFO_BY_FD, BPF_OBJ_PIN,  BPF_OBJ_GET};
   std::set<uint64_t> worker = session;
-  for (auto command : {BPF_MAP_LOOKUP_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_GET_NEXT_KEY, BPF_LINK_CREATE, BPF_LINK_DETACH, BPF_RAW_TRACEPOINT_OPEN,
-                       BPF_ITER_CREATE, BPF_PROG_QUERY})
+  for (auto command : {BPF_MAP_LOOKUP_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_GET_NEXT_KEY, BPF_LINK_CREATE, BPF_LINK_DETACH,
+                       BPF_RAW_TRACEPOINT_OPEN, BPF_ITER_CREATE, BPF_PROG_QUERY})
     worker.insert(command);
   const std::set<uint64_t> none;
   auto expected = [&](std::string name) -> const std::set<uint64_t>& {
-    return name == "session" ? session : name == "worker" || name == "broker" ? worker : none;   // broker: its children's
+    return name == "session" ? session : name == "worker" || name == "broker" ? worker : none;  // broker: its children's
   };
   for (auto& each : POLICIES)
     for (uint64_t command = 0; command < BPF_COMMANDS; ++command) {
@@ -150,41 +161,77 @@ TEST(Policies, BrokerCoversItsChildrenAndTheWorkerItsSessions) {
 }
 
 TEST(Policies, NobodyMay) {
-  const char* never[] = {"ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "init_module", "finit_module", "delete_module",
-                         "kexec_load", "kexec_file_load", "io_uring_setup", "io_uring_enter", "userfaultfd", "keyctl", "add_key", "request_key",
-                         "open_by_handle_at", "personality", "modify_ldt", "iopl", "ioperm", "reboot", "swapon", "chroot", "fsopen", "move_mount",
-                         "open_tree", "execve", "vfork", "fork", "setuid", "setgid", "setfsuid", "quotactl", "acct", "settimeofday", "bind", "listen"};
+  const char* never[] = {"ptrace",
+                         "process_vm_readv",
+                         "process_vm_writev",
+                         "pidfd_getfd",
+                         "init_module",
+                         "finit_module",
+                         "delete_module",
+                         "kexec_load",
+                         "kexec_file_load",
+                         "io_uring_setup",
+                         "io_uring_enter",
+                         "userfaultfd",
+                         "keyctl",
+                         "add_key",
+                         "request_key",
+                         "open_by_handle_at",
+                         "personality",
+                         "modify_ldt",
+                         "iopl",
+                         "ioperm",
+                         "reboot",
+                         "swapon",
+                         "chroot",
+                         "fsopen",
+                         "move_mount",
+                         "open_tree",
+                         "execve",
+                         "vfork",
+                         "fork",
+                         "setuid",
+                         "setgid",
+                         "setfsuid",
+                         "quotactl",
+                         "acct",
+                         "settimeofday",
+                         "bind",
+                         "listen"};
   for (auto& each : POLICIES)
     for (auto& rule : readPolicy(pathOf(each.name)))
       for (const char* call : never) EXPECT_TRUE(rule.call != call || rule.error) << rule.where;
-  for (auto& rule : readPolicy(pathOf("frontend"))) EXPECT_TRUE(rule.call != "bpf" && rule.call != "kill" && rule.call != "execveat") << rule.where;
+  for (auto& rule : readPolicy(pathOf("frontend")))
+    EXPECT_TRUE(rule.call != "bpf" && rule.call != "kill" && rule.call != "execveat") << rule.where;
   for (auto& rule : readPolicy(pathOf("loader")))
     EXPECT_TRUE(rule.error || (rule.call != "bpf" && rule.call != "openat" && rule.call != "socket" && rule.call != "clone")) << rule.where;
 }
 
 TEST(Policies, DangerousCallsSayWhoNeedsThem) {
-  const std::set<std::string> dangerous{"bpf", "mount", "umount2", "pivot_root", "clone", "clone3", "unshare", "setns", "socket", "socketpair", "connect",
-                                        "execveat", "mmap", "mprotect", "openat", "open", "kill", "tgkill", "prctl", "seccomp", "capset", "ioctl",
-                                        "perf_event_open", "memfd_create", "fcntl", "arch_prctl", "fchmodat", "link", "pidfd_open"};
+  const std::set<std::string> dangerous{
+      "bpf",    "mount",      "umount2",  "pivot_root", "clone",     "clone3",   "unshare",         "setns",
+      "socket", "socketpair", "connect",  "execveat",   "mmap",      "mprotect", "openat",          "open",
+      "kill",   "tgkill",     "prctl",    "seccomp",    "capset",    "ioctl",    "perf_event_open", "memfd_create",
+      "fcntl",  "arch_prctl", "fchmodat", "link",       "pidfd_open"};
   for (auto& each : POLICIES)
     for (auto& rule : readPolicy(pathOf(each.name)))
-      EXPECT_TRUE(!dangerous.contains(rule.call) || !rule.comment.empty()) << rule.where << ": " << rule.call << " needs a comment: who needs it?";
+      EXPECT_TRUE(!dangerous.contains(rule.call) || !rule.comment.empty())
+          << rule.where << ": " << rule.call << " needs a comment: who needs it?";
 }
 
 TEST(PolicyText, RefusesWhatItDoesNotUnderstand) {
   const std::pair<const char*, const char*> wrong[] = {
-      {"read: arg0 > 3", "not a condition"}, {"read: arg7 == 3", "not a condition"},          {"read: arg0 == NONSENSE", "unknown constant"},
-      {"Read", "not a system call"},         {"read: arg0 & 3 == 4", "is never true"},        {"read: return NONSENSE", "unknown constant"},
-      {"include no.policy", "can't be opened"}, {"read: arg0 == 1 or arg1 == 2", "not a condition"}};
+      {"read: arg0 > 3", "not a condition"},          {"read: arg7 == 3", "not a condition"},
+      {"read: arg0 == NONSENSE", "unknown constant"}, {"Read", "not a system call"},
+      {"read: arg0 & 3 == 4", "is never true"},       {"read: return NONSENSE", "unknown constant"},
+      {"include no.policy", "can't be opened"},       {"read: arg0 == 1 or arg1 == 2", "not a condition"}};
   for (auto [text, reason] : wrong) {
     std::string path = testing::TempDir() + "wrong.policy";
     std::ofstream(path) << "# comment\n" << text << "\n";
     try {
       readPolicy(path);
       ADD_FAILURE() << text;
-    } catch (const std::runtime_error& error) {
-      EXPECT_NE(std::string(error.what()).find(reason), std::string::npos) << error.what();
-    }
+    } catch (const std::runtime_error& error) { EXPECT_NE(std::string(error.what()).find(reason), std::string::npos) << error.what(); }
   }
 }
 

@@ -55,8 +55,10 @@ Rule ruleFrom(const std::string& line) {
   if (!std::regex_match(rule.call, std::regex("[a-z0-9_]+"))) throw std::runtime_error("'" + rule.call + "' is not a system call");
   if (colon == std::string::npos) return rule;
   std::string rest = trim(line.substr(colon + 1));
-  if (rest.starts_with("return ")) rule.error = numberFrom(trim(rest.substr(7)));
-  else for (const std::string& condition : split(rest, " and ")) rule.conditions.push_back(conditionFrom(condition));
+  if (rest.starts_with("return "))
+    rule.error = numberFrom(trim(rest.substr(7)));
+  else
+    for (const std::string& condition : split(rest, " and ")) rule.conditions.push_back(conditionFrom(condition));
   return rule;
 }
 

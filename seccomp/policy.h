@@ -19,14 +19,14 @@ namespace bpfman::seccomp {
 
 struct Condition {
   unsigned argument;
-  uint64_t mask;                                // ~0: all of it
-  std::vector<uint64_t> values;                 // any of them
+  uint64_t mask;                 // ~0: all of it
+  std::vector<uint64_t> values;  // any of them
 };
 
 struct Rule {
-  std::string call, where, comment;             // where: FILE:LINE; comment: beside it, or else the line(s) directly above
-  std::vector<Condition> conditions;            // all of them; empty: always
-  std::optional<int> error;                     // refused with this errno
+  std::string call, where, comment;   // where: FILE:LINE; comment: beside it, or else the line(s) directly above
+  std::vector<Condition> conditions;  // all of them; empty: always
+  std::optional<int> error;           // refused with this errno
 };
 
 std::vector<Rule> readPolicy(const std::string& path);  // throws std::runtime_error "FILE:LINE: reason"

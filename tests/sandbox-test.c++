@@ -58,7 +58,8 @@ TEST(Sandbox, AllowedCallsReachTheKernel) {
 
 TEST(Sandbox, OthersKill) {
   for (auto policy : ALL)
-    for (long number : {SYS_ptrace, SYS_execve, SYS_init_module, SYS_io_uring_setup, SYS_keyctl, SYS_personality, SYS_process_vm_readv, SYS_fork})
+    for (long number :
+         {SYS_ptrace, SYS_execve, SYS_init_module, SYS_io_uring_setup, SYS_keyctl, SYS_personality, SYS_process_vm_readv, SYS_fork})
       EXPECT_EQ(attempt(*policy, "64", number), KILLED) << number;
   for (auto policy : {&FRONTEND_POLICY, &WORKER_POLICY, &SESSION_POLICY, &LOADER_POLICY})
     for (long number : {SYS_socket, SYS_mount, SYS_setns, SYS_unshare, SYS_execveat, SYS_setresuid, SYS_perf_event_open})
