@@ -184,7 +184,9 @@ struct Loads::Run {
     grant.programCount = programs.size();
     for (size_t i = 0; i < programs.size(); ++i) {
       uint32_t target = 0;
-      if (programs[i].expectedAttachType == BPF_TRACE_RAW_TP) {
+      if (programs[i].expectedAttachType == BPF_TRACE_ITER) {
+        KJ_IF_MAYBE(id, loads.btf.functionId(kj::str("bpf_iter_", programs[i].attachTo.c_str()))) target = *id;
+      } else if (programs[i].expectedAttachType == BPF_TRACE_RAW_TP) {
         KJ_IF_MAYBE(id, loads.btf.tracepointId(programs[i].attachTo.c_str())) target = *id;
         else refuse("tp_btf program ", programs[i].name.c_str(), ": this kernel has no tracepoint \"", programs[i].attachTo.c_str(), "\"",
                     suggestion(programs[i].attachTo.c_str()));

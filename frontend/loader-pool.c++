@@ -14,7 +14,7 @@ LoadPair LoaderPool::start(kj::WaitScope& scope) {
   KJ_SYSCALL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
   kj::AutoCloseFd ours(ends[0]), theirs(ends[1]);
   int passed[2] = {theirs.get(), loader.session.get()};
-  auto reply = place->worker.call(wire::Op::startSession, passed).wait(scope);
+  auto reply = place->worker.callPlain(wire::Op::startSession, passed).wait(scope);
   uint32_t number = requireOk(reply, "start a load session");
   return {kj::heap<Channel>(port, kj::mv(loader.job), "the loader"), kj::heap<WorkerChannel>(port, kj::mv(ours), "the load session"), number, kj::mv(place)};
 }

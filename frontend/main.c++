@@ -1,6 +1,7 @@
 // bpfman-frontend: serves the RPC without any privilege. It decides; the worker, within the ceiling, does.
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <malloc.h>
 #include <sys/stat.h>
 
 #include <capnp/rpc-twoparty.h>
@@ -49,6 +50,7 @@ void closeIn() {
 }
 
 int run() {
+  mallopt(M_MMAP_THRESHOLD, 256 << 10);         // large buffers go back to the kernel at once: at rest we are small
   logToStandardError();
   wire::FrontendOptions options = readOptions();
   Policy policy = Policy::parse(fd::policy, options.policyPath);   // names are looked up now: later the file system is closed

@@ -21,7 +21,7 @@ class Reconciliation {
 
   void run() {
     requireVersion();
-    requireOk(place->worker.call(wire::Op::wipeStaging).wait(scope), "wipe what was being loaded");
+    requireOk(place->worker.callPlain(wire::Op::wipeStaging).wait(scope), "wipe what was being loaded");
     auto present = numbersIn(wire::Dir::loads);
     forgetGone(present);
     undoLinks();

@@ -14,9 +14,9 @@ namespace bpfman {
 
 namespace {
 
-struct Iterator { kj::StringPtr pin, program; };
+struct Iterator { kj::StringPtr pin, program, over; };
 constexpr const char* PURPOSE = "iterators";
-const Iterator ITERATORS[] = {{"programs", "dump_programs"}, {"maps", "dump_maps"}, {"links", "dump_links"}};
+const Iterator ITERATORS[] = {{"programs", "dump_programs", "bpf_prog"}, {"maps", "dump_maps", "bpf_map"}, {"links", "dump_links", "bpf_link"}};
 
 kj::ArrayPtr<const kj::byte> object() { return kj::arrayPtr(bpfman_overview, bpfman_overview_end - bpfman_overview); }
 
@@ -53,7 +53,7 @@ void SystemView::install(kj::WaitScope& scope) {
   wish.own = true;
   wish.purpose = purpose();
   wish.maxMapBytes = 16 << 20;
-  for (auto& iterator : ITERATORS) wish.programs.push_back({0, iterator.program.cStr(), "", "iter", BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER});
+  for (auto& iterator : ITERATORS) wish.programs.push_back({0, iterator.program.cStr(), iterator.over.cStr(), "iter", BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER});
   Upload upload(object().size());
   upload.write(object());
   SealedObject sealed = upload.finish();

@@ -23,7 +23,7 @@ class WorkerChannel {                          // to a worker, or to one of its 
                                 kj::ArrayPtr<const int> descriptors = nullptr) {
     return callBytes(op, kj::arrayPtr(reinterpret_cast<const kj::byte*>(&body), sizeof body), tail, descriptors);
   }
-  kj::Promise<WorkerReply> call(wire::Op op, kj::ArrayPtr<const int> descriptors = nullptr) {
+  kj::Promise<WorkerReply> callPlain(wire::Op op, kj::ArrayPtr<const int> descriptors = nullptr) {
     return callBytes(op, nullptr, nullptr, descriptors);
   }
   bool alive() const { return channel.alive(); }

@@ -80,9 +80,8 @@ Answer answerGrant(Context& context, Request& request) {
   const wire::Ceiling& ceiling = context.ceiling;
   wire::Grant grant = request.as<wire::Grant>();
   if (grant.programCount > wire::MAX_PROGRAMS || grant.reuseCount > wire::MAX_MAPS) die("malformed grant");
-  if (grant.programCount > ceiling.maxPrograms || grant.maxMaps > ceiling.maxMaps || grant.maxMapBytes > ceiling.maxMapBytes ||
-      (grant.mapTypes & ~ceiling.mapTypes))
-    return -EPERM;
+  if (grant.programCount > ceiling.maxPrograms || grant.maxMaps > ceiling.maxMaps || grant.maxMapBytes > ceiling.maxMapBytes) return -EPERM;
+  grant.mapTypes &= ceiling.mapTypes;
   for (uint32_t i = 0; i < grant.programCount; ++i) {
     const wire::GrantedProgram& program = grant.programs[i];
     if (!covers(&ceiling.programTypes, 1, program.type) || !covers(ceiling.attachTypes, 2, program.expectedAttachType)) return -EPERM;
