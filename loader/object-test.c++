@@ -250,7 +250,9 @@ TEST_F(Loader, WaitsInLittleMemoryAndAnswersQuickly) {
   ASSERT_DONE(load.run(example("xdp_counter")));
   printf("waiting: %zu KiB; a small load: %.2f ms\n", waiting, load.seconds * 1000);
   EXPECT_GT(waiting, 0u);
-  EXPECT_LT(waiting, 2048u);
+#ifndef __SANITIZE_ADDRESS__
+  EXPECT_LT(waiting, 2048u);  // 1.2 MiB for one alone, 0.5 MiB for each of three: the text is shared
+#endif
 }
 
 }  // namespace
