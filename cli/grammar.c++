@@ -12,7 +12,9 @@ void addGlobals(CLI::App& app, Globals& globals) {
   const char* accepted = "Accepted: the daemon's own configuration decides";
   app.add_option("--config", globals.config, accepted)->envname("BPFMAN_CONFIG");
   app.add_option("--log", globals.log, accepted)->envname("BPFMAN_LOG");
-  app.add_option("--lock-timeout", globals.lockTimeout, accepted)->envname("BPFMAN_LOCK_TIMEOUT");
+  app.add_option("--lock-timeout", globals.lockTimeout, "How long the daemon may take to answer at all")
+      ->capture_default_str()
+      ->envname("BPFMAN_LOCK_TIMEOUT");
   app.add_option("--image-cache-dir", globals.imageCacheDir, accepted);
 }
 

@@ -5,6 +5,12 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
@@ -190,6 +196,21 @@ TEST_F(Output, AFullDiskIsAnError) {
   EXPECT_EQ(daemon.bpfman("program list --runtime-dir /nowhere").err,
             "bpfman: error: bpfmand is not running: no socket at /nowhere/bpfman.sock; start it with 'systemctl start bpfman' or "
             "'bpfman serve'\n");
+}
+
+TEST_F(Output, ADaemonThatAcceptsAndNeverAnswersIsGivenUp) {
+  auto mute = daemon.runtimeDir() + "/mute";
+  ASSERT_EQ(mkdir(mute.c_str(), 0755), 0);
+  int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  strcpy(address.sun_path, (mute + "/bpfman.sock").c_str());
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(listener, 4), 0);
+  auto outcome = daemon.bpfman("program list --lock-timeout 100ms --runtime-dir " + mute);
+  close(listener);
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_EQ(outcome.err, "bpfman: error: bpfmand accepts connections in " + mute + " but did not answer within 100ms: look at its log\n");
 }
 
 TEST(Table, ColumnsAreAsWideAsTheirWidestCell) {

@@ -1,5 +1,7 @@
 #include "cli/session.h"
 
+#include "cli/values.h"
+
 #include <iostream>
 
 namespace bpfman {
@@ -17,7 +19,19 @@ kj::AsyncIoContext& Session::io() {
 
 Connection& Session::connection() {
   KJ_IF_MAYBE (there, made) return **there;
-  return *made.emplace(wait(connectWithin(io(), globals.runtimeDir.c_str(), PATIENCE)));
+  auto limit = parseDuration(globals.lockTimeout);
+  auto connection = wait(connectWithin(io(), globals.runtimeDir.c_str(), PATIENCE));
+
+  // The socket outlives the process that serves it. A daemon that does not come back is noticed by its first answer; later calls may
+  // take as long as the verifier does.
+  auto first = connection->daemon().versionRequest().send().ignoreResult();
+  auto tooLate = io().provider->getTimer().afterDelay(limit).then([&] {
+    fail(kj::str("bpfmand accepts connections in ", globals.runtimeDir.c_str(), " but did not answer within ", globals.lockTimeout.c_str(),
+                 ": look at its log"),
+         kj::Exception::Type::OVERLOADED);
+  });
+  wait(first.exclusiveJoin(kj::mv(tooLate)));
+  return *made.emplace(kj::mv(connection));
 }
 
 int forEach(const std::vector<uint32_t>& ids, const char* noun, const char* verb, bool ignoreMissing,

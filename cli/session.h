@@ -12,7 +12,8 @@ namespace bpfman {
 
 struct Globals {
   std::string runtimeDir = DEFAULT_RUNTIME_DIR;
-  std::string config, log, lockTimeout, imageCacheDir;  // accepted for scripts written for upstream; the daemon decides these
+  std::string lockTimeout = "30s";         // how long the daemon may take to answer at all
+  std::string config, log, imageCacheDir;  // accepted for scripts written for upstream; the daemon decides these
 };
 
 class Session {

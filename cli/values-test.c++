@@ -51,6 +51,13 @@ TEST(Pair, KeepsEqualsSignsInTheValue) {
   EXPECT_EQ(errorOf([] { parsePair("=b", "--metadata"); }), "--metadata \"=b\": expected KEY=VALUE");
 }
 
+TEST(Duration, IsWrittenAsGoWritesIt) {
+  EXPECT_EQ(parseDuration("1m30s") / kj::SECONDS, 90);
+  EXPECT_EQ(parseDuration("500ms") / kj::MILLISECONDS, 500);
+  EXPECT_EQ(parseDuration("2h") / kj::MINUTES, 120);
+  for (auto text : {"", "5", "s", "-1s", "1d", "9999999999s"}) EXPECT_NE(errorOf([&] { parseDuration(text); }), "") << text;
+}
+
 TEST(Verdict, IsANameOrANumber) {
   EXPECT_EQ(parseVerdict("dispatcher_return"), 31);
   EXPECT_EQ(parseVerdict("0"), 0);

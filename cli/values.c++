@@ -2,6 +2,9 @@
 #include "cli/names.h"
 #include "client/error.h"
 
+#include <algorithm>
+#include <charconv>
+#include <cstring>
 #include <sstream>
 
 namespace bpfman {
@@ -78,6 +81,27 @@ std::pair<std::string, std::vector<kj::byte>> parseGlobal(const std::string& tex
     bytes.push_back(high << 4 | low);
   }
   return {text.substr(0, equals), bytes};
+}
+
+kj::Duration parseDuration(const std::string& text) {
+  static const std::pair<const char*, kj::Duration> UNITS[] = {
+      {"ms", kj::MILLISECONDS}, {"s", kj::SECONDS}, {"m", kj::MINUTES}, {"h", kj::HOURS}};  // "ms" before "m"
+  kj::Duration sum = 0 * kj::SECONDS;
+  auto wrong = [&] { fail(kj::str("duration \"", text.c_str(), "\": expected for example 500ms, 30s, 5m or 1m30s")); };
+  size_t at = 0;
+  while (at < text.size()) {
+    int number = 0;
+    auto [end, error] = std::from_chars(text.data() + at, text.data() + text.size(), number);
+    if (error != std::errc() || number < 0 || number > 1'000'000) wrong();
+    at = end - text.data();
+    auto unit = std::find_if(std::begin(UNITS), std::end(UNITS),
+                             [&](auto& entry) { return text.compare(at, strlen(entry.first), entry.first) == 0; });
+    if (unit == std::end(UNITS)) wrong();
+    at += strlen(unit->first);
+    sum += number * unit->second;
+  }
+  if (text.empty()) wrong();
+  return sum;
 }
 
 void put(capnp::List<schema::KeyValue>::Builder list, const std::vector<std::string>& pairs, const char* option) {

@@ -3,6 +3,8 @@
 
 #include "schema/bpfman.capnp.h"
 
+#include <kj/time.h>
+
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +23,8 @@ std::vector<std::string> splitAll(const std::vector<std::string>& lists);       
 std::vector<WantedProgram> parsePrograms(const std::vector<std::string>& items);     // TYPE:NAME[:ATTACH_FUNC][,…]
 Pair parsePair(const std::string& text, const char* option);                         // KEY=VALUE
 std::pair<std::string, std::vector<kj::byte>> parseGlobal(const std::string& text);  // NAME=HEX
+
+kj::Duration parseDuration(const std::string& text);  // "500ms", "30s", "1m30s", "2h"
 
 // Into the message that is about to be sent.
 void put(capnp::List<schema::KeyValue>::Builder list, const std::vector<std::string>& pairs, const char* option);
