@@ -3,13 +3,13 @@
 #include <fcntl.h>
 #include <linux/nsfs.h>
 #include <sys/ioctl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
-#include <string_view>
 
 #include <kj/debug.h>
 
@@ -20,7 +20,6 @@ namespace bpfman {
 namespace {
 
 constexpr int SEALED = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
-constexpr std::string_view NETNS = "net:[";
 
 void requireSize(uint64_t size) {
   if (size == 0) refuse("the bytecode is empty");
@@ -67,9 +66,9 @@ SealedObject Upload::finish() {
 }
 
 Intake::Intake() {
-  int result;
-  KJ_SYSCALL(result = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  links = kj::AutoCloseFd(result);
+  struct stat status;
+  KJ_SYSCALL(stat("/proc/self/ns/net", &status));
+  nsfs = status.st_dev;
 }
 
 // A file that has seals is in memory: nobody has to answer for it. tmpfs files answer too, but can't be sealed against writing.
@@ -90,29 +89,26 @@ SealedObject Intake::object(kj::AutoCloseFd descriptor) {
 }
 
 NamespaceTarget Intake::networkNamespace(kj::AutoCloseFd descriptor) {
-  kj::String text = linkText(descriptor);
-  if (!text.startsWith(NETNS.data()) || !text.endsWith("]")) {
-    if (harmless(descriptor))
-      descriptor = nullptr;
-    else
-      aside.close(kj::mv(descriptor));
-    refuse("the descriptor is not a network namespace: open the namespace's file, such as /run/netns/NAME or /proc/PID/ns/net");
+  KJ_IF_MAYBE(inode, namespaceInode(descriptor)) {
+    if (ioctl(descriptor, NS_GET_NSTYPE) == CLONE_NEWNET) return NamespaceTarget(kj::mv(descriptor), *inode);
+  } else {
+    aside.close(kj::mv(descriptor));
   }
-  uint64_t inode = strtoull(text.begin() + NETNS.size(), nullptr, 10);
-  return NamespaceTarget(kj::mv(descriptor), inode);
+  refuse("the descriptor is not a network namespace: open the namespace's file, such as /run/netns/NAME or /proc/PID/ns/net");
 }
 
 bool Intake::harmless(int descriptor) const {
   if (fcntl(descriptor, F_GET_SEALS) >= 0) return true;
-  return linkText(descriptor).startsWith(NETNS.data());
+  return namespaceInode(descriptor) != nullptr;
 }
 
-// The text of a link under /proc is made by the kernel from what it has in memory: no file system is asked.
-kj::String Intake::linkText(int descriptor) const {
-  char text[limits::PATH_BYTES];
-  ssize_t size = readlinkat(links, kj::str(descriptor).cStr(), text, sizeof text);
-  if (size < 0) return kj::str("unreadable (", strerror(errno), ")");
-  return kj::heapString(text, size);
+// Asks for nothing that is not in memory, so no file system has to answer. The link's text in /proc would not do: of a namespace that
+// is bind-mounted, as those in /run/netns are, it is the path of the mount.
+kj::Maybe<uint64_t> Intake::namespaceInode(int descriptor) const {
+  struct statx status;
+  if (statx(descriptor, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &status) < 0) return nullptr;
+  if (makedev(status.stx_dev_major, status.stx_dev_minor) != nsfs) return nullptr;
+  return status.stx_ino;
 }
 
 }  // namespace bpfman

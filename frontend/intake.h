@@ -1,5 +1,5 @@
 // What a client hands over. Any descriptor of a client may belong to a file system that never answers, so the first call on it is one
-// that cannot block: F_GET_SEALS, or reading the text of its link under /proc/self/fd. What is not what was asked for is never read,
+// that cannot block: F_GET_SEALS, or statx of what the kernel has in memory. What is not what was asked for is never read,
 // stat-ed or closed here: the closer gets it.
 #pragma once
 
@@ -51,7 +51,7 @@ class Upload {  // bytecode that comes as a stream
 
 class Intake {
  public:
-  Intake();  // opens /proc/self/fd: before the sandbox
+  Intake();                           // looks at our own namespace: before the sandbox
 
   SealedObject object(kj::AutoCloseFd descriptor);
   NamespaceTarget networkNamespace(kj::AutoCloseFd descriptor);
@@ -59,10 +59,10 @@ class Intake {
   Closer& closer() { return aside; }
 
  private:
-  kj::AutoCloseFd links;  // /proc/self/fd
+  uint64_t nsfs;                      // the device number of the file system that all namespaces are on
   Closer aside;
 
-  kj::String linkText(int descriptor) const;
+  kj::Maybe<uint64_t> namespaceInode(int descriptor) const;
 };
 
 }  // namespace bpfman

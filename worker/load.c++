@@ -184,7 +184,7 @@ Answer answerLoadProgram(Context& context, Request& request) {
     load.used[slot] = true;
     answer = load.own({std::move(program), Kind::program});
   }
-  if (size_t length = strnlen(log.data(), log.size()); length > 0) answer.descriptor = memfdWith(log.data(), length);
+  if (size_t length = log.empty() ? 0 : strnlen(log.data(), log.size()); length > 0) answer.descriptor = memfdWith(log.data(), length);
   return answer;
 }
 
