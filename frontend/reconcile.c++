@@ -13,8 +13,6 @@ namespace bpfman {
 
 namespace {
 
-constexpr uint32_t PIN_VERSION = 1;             // of the layout of our bpffs: schema/worker.h, wire::Dir
-
 class Reconciliation {
  public:
   Reconciliation(Core& core, kj::WaitScope& scope) : core(core), scope(scope), place(core.workers.host(scope)) {}
@@ -117,8 +115,9 @@ class Reconciliation {
   void keepUnknown(const std::set<uint32_t>& present) {
     spdlog::warn("the catalogue knows nothing, but {}/fs has {} loads of an earlier one: they keep running and are left alone. "
                  "To remove them, stop bpfmand and unmount {}/fs", core.runtimeDir().cStr(), present.size(), core.runtimeDir().cStr());
-    uint32_t last = *present.rbegin();
-    while (core.catalog.nextLoad() <= last) {}  // their numbers are taken
+    uint32_t lastLink = 0;
+    for (uint32_t link : numbersIn(wire::Dir::links)) lastLink = kj::max(lastLink, link);
+    core.catalog.skipIds(*present.rbegin(), lastLink + 1024);   // their numbers are taken; members' and TCX links have none of their own
   }
 
   void remove(const wire::Pin& pin) {

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "frontend/kernel-names.h"
+#include "frontend/reconcile.h"
 #include "frontend/refuse.h"
 
 extern "C" const unsigned char bpfman_overview[], bpfman_overview_end[];
@@ -68,6 +69,9 @@ void SystemView::install(kj::WaitScope& scope) {
     link.attachType = BPF_TRACE_ITER;
     requireOk(place->worker.call(wire::Op::createLink, link).wait(scope), "pin an iterator");
   }
+  // Which layout the pins have, for a later version; the marker is a second name of the iterators' map.
+  auto marker = place->worker.call(wire::Op::publish, wire::Publish{loadedMap(outcome.load, 0), pinAt(wire::Dir::version, PIN_VERSION)}).wait(scope);
+  if (marker.result != -EEXIST) requireOk(marker, "mark the version of the pins");
 }
 
 std::vector<std::byte> SystemView::read(kj::StringPtr iterator, kj::WaitScope& scope) {
