@@ -322,7 +322,7 @@ class Links final : public schema::Links::Server {
 
   kj::Promise<void> get(GetContext context) override {
     auto id = context.getParams().getId();
-    if (id < 8 || id > 10) fail(kj::str("link ", id, " does not exist"));
+    if (id < 8 || id > 10) fail(kj::str("not found"));
     context.getResults().setLink(kj::heap<Link>(calls, id));
     fill(context.getResults().initDetails(), id);
     return kj::READY_NOW;

@@ -186,7 +186,7 @@ TEST_F(CommandLine, Links) {
       {"link detach 77 --ignore-missing", ""},
   });
   refuses({
-      {"link get 77", "link 77 does not exist"},
+      {"link get 77", "not found"},
       {"link detach", "LINK is required"},
       {"link list --kind", "--kind: 1 required"},
   });

@@ -183,6 +183,7 @@ TEST(Errors, LoseTheMarksOfTheWay) {
   kj::Exception remote(kj::Exception::Type::FAILED, "a.c++", 1, kj::str("remote exception: remote exception: link 3 does not exist"));
   EXPECT_STREQ(whatWentWrong(remote).cStr(), "link 3 does not exist");
   EXPECT_TRUE(saysAbsent(remote));
+  EXPECT_TRUE(saysAbsent(kj::Exception(kj::Exception::Type::FAILED, "a.c++", 1, kj::str("remote exception: not found"))));
   EXPECT_FALSE(saysAbsent(kj::Exception(kj::Exception::Type::FAILED, "a.c++", 1, kj::str("interface x does not exist in there"))));
 }
 

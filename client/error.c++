@@ -24,7 +24,7 @@ kj::String whatWentWrong(const kj::Exception& exception) {
 
 bool saysAbsent(const kj::Exception& exception) {
   auto text = exception.getDescription();
-  return text.endsWith("record not found") || text.endsWith("does not exist");
+  return text.endsWith("record not found") || text.endsWith("does not exist") || text == "not found" || text.endsWith(": not found");
 }
 
 }  // namespace bpfman

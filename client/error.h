@@ -14,7 +14,7 @@ namespace bpfman {
 kj::String whatWentWrong(const kj::Exception& exception);
 
 // Whether the exception says that the object which was asked for does not exist (or not any more): it ends with "does not exist" or
-// "record not found".
+// "record not found", or is "not found" and no more.
 bool saysAbsent(const kj::Exception& exception);
 
 }  // namespace bpfman
