@@ -65,15 +65,14 @@ class Broker : public testing::Test {
   std::string run() const { return directory + "/run"; }
   void write(const std::string& name, const std::string& text) { std::ofstream(directory + "/" + name) << text; }
 
-  pid_t spawn(
-      int& log, std::function<void()> inChild = [] {}) {
+  pid_t spawn(int& log, std::function<void()> inChild = nullptr) {
     int pipe[2];
     if (pipe2(pipe, O_CLOEXEC) != 0) abort();
     pid_t child = fork();
     if (child == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       dup2(pipe[1], 2);
-      inChild();
+      if (inChild) inChild();
       std::string runtime = run(), state = directory + "/state", policy = directory + "/policy.toml", config = directory + "/bpfman.toml",
                   libexec = directory + "/libexec";
       execl(BPFMAND, "bpfmand", "--runtime-dir", runtime.c_str(), "--state-dir", state.c_str(), "--policy", policy.c_str(), "--config",

@@ -9,22 +9,24 @@
 namespace bpfman {
 
 // A broker that holds a kind of child back says for how long; we ask again then.
-kj::Promise<kj::Vector<kj::AutoCloseFd>> BrokerChannel::call(wire::BrokerRequest request, kj::StringPtr what, size_t descriptors, kj::Maybe<int> passed) {
+kj::Promise<kj::Vector<kj::AutoCloseFd>> BrokerChannel::call(wire::BrokerRequest request, kj::StringPtr what, size_t descriptors,
+                                                             kj::Maybe<int> passed) {
   auto bytes = kj::arrayPtr(reinterpret_cast<const kj::byte*>(&request), sizeof request);
   kj::ArrayPtr<const int> with;
-  KJ_IF_MAYBE(descriptor, passed) with = kj::arrayPtr(descriptor, 1);
-  return channel.call(bytes, with).then([this, request, what, descriptors, passed](Packet packet) -> kj::Promise<kj::Vector<kj::AutoCloseFd>> {
-    wire::BrokerReply reply;
-    KJ_REQUIRE(packet.bytes.size() == sizeof reply, "malformed answer from the broker");
-    memcpy(&reply, packet.bytes.begin(), sizeof reply);
-    if (reply.result == -EAGAIN)
-      return timer.afterDelay(reply.delayMilliseconds * kj::MILLISECONDS).then([this, request, what, descriptors, passed]() {
-        return call(request, what, descriptors, passed);
+  KJ_IF_MAYBE (descriptor, passed) with = kj::arrayPtr(descriptor, 1);
+  return channel.call(bytes, with)
+      .then([this, request, what, descriptors, passed](Packet packet) -> kj::Promise<kj::Vector<kj::AutoCloseFd>> {
+        wire::BrokerReply reply;
+        KJ_REQUIRE(packet.bytes.size() == sizeof reply, "malformed answer from the broker");
+        memcpy(&reply, packet.bytes.begin(), sizeof reply);
+        if (reply.result == -EAGAIN)
+          return timer.afterDelay(reply.delayMilliseconds * kj::MILLISECONDS).then([this, request, what, descriptors, passed]() {
+            return call(request, what, descriptors, passed);
+          });
+        if (reply.result < 0) refuse(what, ": ", reply.result == -ENOENT ? "it does not exist on this kernel" : strerror(-reply.result));
+        KJ_REQUIRE(packet.descriptors.size() == descriptors, "malformed answer from the broker");
+        return kj::mv(packet.descriptors);
       });
-    if (reply.result < 0) refuse(what, ": ", reply.result == -ENOENT ? "it does not exist on this kernel" : strerror(-reply.result));
-    KJ_REQUIRE(packet.descriptors.size() == descriptors, "malformed answer from the broker");
-    return kj::mv(packet.descriptors);
-  });
 }
 
 kj::Promise<BrokerChannel::StartedWorker> BrokerChannel::startWorker(kj::Maybe<int> networkNamespace) {

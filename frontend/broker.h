@@ -10,10 +10,15 @@ namespace bpfman {
 
 class BrokerChannel {
  public:
-  BrokerChannel(kj::UnixEventPort& port, kj::Timer& timer, kj::AutoCloseFd socket) : timer(timer), channel(port, kj::mv(socket), "the broker") {}
+  BrokerChannel(kj::UnixEventPort& port, kj::Timer& timer, kj::AutoCloseFd socket)
+      : timer(timer), channel(port, kj::mv(socket), "the broker") {}
 
-  struct StartedWorker { kj::AutoCloseFd control, netlink; };
-  struct StartedLoader { kj::AutoCloseFd job, session; };
+  struct StartedWorker {
+    kj::AutoCloseFd control, netlink;
+  };
+  struct StartedLoader {
+    kj::AutoCloseFd job, session;
+  };
 
   kj::Promise<StartedWorker> startWorker(kj::Maybe<int> networkNamespace);
   kj::Promise<StartedLoader> startLoader();
@@ -26,7 +31,8 @@ class BrokerChannel {
   kj::Timer& timer;
   Channel channel;
 
-  kj::Promise<kj::Vector<kj::AutoCloseFd>> call(wire::BrokerRequest request, kj::StringPtr what, size_t descriptors, kj::Maybe<int> passed = nullptr);
+  kj::Promise<kj::Vector<kj::AutoCloseFd>> call(wire::BrokerRequest request, kj::StringPtr what, size_t descriptors,
+                                                kj::Maybe<int> passed = nullptr);
 };
 
 }  // namespace bpfman

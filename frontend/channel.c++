@@ -16,8 +16,11 @@ constexpr size_t MAX_DESCRIPTORS = 4;
 }
 
 Channel::Channel(kj::UnixEventPort& port, kj::AutoCloseFd socket, kj::StringPtr peer)
-    : socket(kj::mv(socket)), peer(peer), observer(port, this->socket, kj::UnixEventPort::FdObserver::OBSERVE_READ_WRITE),
-      buffer(kj::heapArray<kj::byte>(wire::MAX_MESSAGE)), tasks(*this) {
+    : socket(kj::mv(socket)),
+      peer(peer),
+      observer(port, this->socket, kj::UnixEventPort::FdObserver::OBSERVE_READ_WRITE),
+      buffer(kj::heapArray<kj::byte>(wire::MAX_MESSAGE)),
+      tasks(*this) {
   int flags;
   KJ_SYSCALL(flags = fcntl(this->socket, F_GETFL));
   KJ_SYSCALL(fcntl(this->socket, F_SETFL, flags | O_NONBLOCK));
@@ -106,7 +109,7 @@ kj::Promise<void> Channel::readAll() {
         packet.descriptors.add(kj::AutoCloseFd(descriptor));
       }
     }
-    bool ended = size == 0 && packet.descriptors.empty();   // an empty packet with a descriptor is an answer too
+    bool ended = size == 0 && packet.descriptors.empty();  // an empty packet with a descriptor is an answer too
     if (ended || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || waiting.empty()) {
       fail(ended ? "it ended" : "it sent what nobody asked for");
       return kj::READY_NOW;

@@ -5,7 +5,7 @@
 
 namespace bpfman {
 
-inline int64_t wallClock() {                    // ns since 1970
+inline int64_t wallClock() {  // ns since 1970
   timespec time;
   clock_gettime(CLOCK_REALTIME, &time);
   return time.tv_sec * 1'000'000'000ll + time.tv_nsec;

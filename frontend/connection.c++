@@ -5,7 +5,8 @@
 namespace bpfman {
 
 kj::Promise<void> Connection::overloaded() {
-  return KJ_EXCEPTION(OVERLOADED, kj::str("too many calls in flight on this connection (", core.options.maxCalls, "): wait for their answers"));
+  return KJ_EXCEPTION(OVERLOADED,
+                      kj::str("too many calls in flight on this connection (", core.options.maxCalls, "): wait for their answers"));
 }
 
 void Connection::disconnected() {

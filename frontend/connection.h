@@ -16,10 +16,10 @@ class Connection : public kj::Refcounted {
   Core& core;
   Identity identity;
   Rights rights;
-  std::map<uint64_t, SealedObject> uploads;     // finished, not used yet
+  std::map<uint64_t, SealedObject> uploads;  // finished, not used yet
   uint32_t uploadsBegun = 0;
   uint64_t lastUpload = 0;
-  std::set<Cancellation*> loads;                // under way: they end with the connection
+  std::set<Cancellation*> loads;  // under way: they end with the connection
 
   uint32_t uid() const { return identity.caller.uid; }
 

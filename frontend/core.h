@@ -17,7 +17,7 @@ namespace bpfman {
 struct Core {
   kj::AsyncIoContext& io;
   const wire::FrontendOptions& options;
-  kj::FiberPool& fibers;                        // each change runs in one: its steps stand one under the other
+  kj::FiberPool& fibers;  // each change runs in one: its steps stand one under the other
   Intake& intake;
   const Policy& policy;
   Catalog& catalog;

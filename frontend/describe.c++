@@ -21,8 +21,10 @@ constexpr uint64_t PAGE = 4096, PROGRAM_HEADER = 72;  // bytes; of struct bpf_pr
 uint64_t roundUp(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
 
 void describeKnown(uint64_t value, bool known, schema::Known::Builder out) {
-  if (known) out.setValue(value);
-  else out.setUnknown("run statistics are off: sysctl kernel.bpf_stats_enabled=1");
+  if (known)
+    out.setValue(value);
+  else
+    out.setUnknown("run statistics are off: sysctl kernel.bpf_stats_enabled=1");
 }
 
 }  // namespace
@@ -51,7 +53,7 @@ void describe(Core& core, const ProgramRow& row, schema::ProgramRecord::Builder 
   out.setPinPath(pathOf(core.runtimeDir(), pinAt(wire::Dir::programs, row.id)));
   out.setMapPinPath(pathOf(core.runtimeDir(), pinAt(wire::Dir::maps, row.id)));
   out.setMapOwner(row.mapOwner);
-  KJ_IF_MAYBE(load, core.catalog.load(row.load)) {
+  KJ_IF_MAYBE (load, core.catalog.load(row.load)) {
     out.setSourcePath(load->sourcePath.c_str());
     out.setLicense(load->license.c_str());
     out.setUid(load->uid);
@@ -62,10 +64,10 @@ void describe(Core& core, const ProgramRow& row, schema::ProgramRecord::Builder 
 std::vector<const LinkRow*> orderedOn(Core& core, const LinkRow& link) {
   auto links = core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction);
   auto nameOf = [&](const LinkRow* l) -> std::string {
-    KJ_IF_MAYBE(program, core.catalog.program(l->programId)) return program->name;
+    KJ_IF_MAYBE (program, core.catalog.program(l->programId)) return program->name;
     return "";
   };
-  bool byName = static_cast<schema::ProgramType>(link.kind) == schema::ProgramType::XDP;   // TCX: who came first
+  bool byName = static_cast<schema::ProgramType>(link.kind) == schema::ProgramType::XDP;  // TCX: who came first
   std::stable_sort(links.begin(), links.end(), [&](const LinkRow* a, const LinkRow* b) {
     if (a->priority != b->priority) return a->priority < b->priority;
     return byName && nameOf(a) < nameOf(b);
@@ -86,7 +88,7 @@ void describe(Core& core, const LinkRow& row, schema::LinkRecord::Builder out) {
   out.setPinPath(pathOf(core.runtimeDir(), hookOf(row).hook.pinOf(row)));
   out.setCreatedAt(row.createdAt);
   describePairs(row.metadata, out.initMetadata(row.metadata.size()));
-  KJ_IF_MAYBE(program, core.catalog.program(row.programId)) {
+  KJ_IF_MAYBE (program, core.catalog.program(row.programId)) {
     out.setProgramName(program->name.c_str());
     out.setApplication(program->application.c_str());
   }
@@ -101,7 +103,7 @@ void describe(Core& core, const LinkRow& row, schema::LinkRecord::Builder out) {
   for (size_t i = 0; i < row.proceedOnList.size(); ++i) verdicts.set(i, row.proceedOnList[i]);
   out.setNetnsPath(row.netnsPath.c_str());
   out.setNsid(row.nsid);
-  KJ_IF_MAYBE(dispatcher, core.catalog.dispatcher("xdp", row.nsid, row.ifindex)) {
+  KJ_IF_MAYBE (dispatcher, core.catalog.dispatcher("xdp", row.nsid, row.ifindex)) {
     if (static_cast<schema::ProgramType>(row.kind) != schema::ProgramType::XDP) return;
     out.setDispatcherId(dispatcher->programId);
     out.setRevision(dispatcher->revision);
@@ -166,7 +168,7 @@ void describe(const bpf_link_info& info, schema::KernelLink::Builder out) {
 
 void describeProgram(Core& core, uint32_t id, schema::ProgramDetails::Builder out, kj::WaitScope& scope) {
   auto find = [&]() -> const ProgramRow& {
-    KJ_IF_MAYBE(row, core.catalog.program(id)) return *row;
+    KJ_IF_MAYBE (row, core.catalog.program(id)) return *row;
     refuse("record not found");
   };
   const ProgramRow row = find();
@@ -178,16 +180,18 @@ void describeProgram(Core& core, uint32_t id, schema::ProgramDetails::Builder ou
   for (const MapRow& map : load.maps) {
     maps.push_back(inspect(loadedMap(row.load, map.index)));
     bool named = !map.internal && isPinName(map.name.c_str());
-    pins.push_back(named ? inspect(pinAt(wire::Dir::maps, id, 0, 0, map.name.c_str())) : kj::Promise<WorkerReply>(WorkerReply{-ENOENT, nullptr, nullptr}));
+    pins.push_back(named ? inspect(pinAt(wire::Dir::maps, id, 0, 0, map.name.c_str()))
+                         : kj::Promise<WorkerReply>(WorkerReply{-ENOENT, nullptr, nullptr}));
   }
 
   describe(core, row, out.initRecord());
   auto answer = program.wait(scope);
   out.setKernelSeen(answer.result >= 0);
   auto mapIds = mapIdsOf(answer);
-  if (answer.result >= 0) describe(infoOf<bpf_prog_info>(answer), mapIds, statisticsEnabled(wire::fd::frontend::statsEnabled), out.initKernel());
+  if (answer.result >= 0)
+    describe(infoOf<bpf_prog_info>(answer), mapIds, statisticsEnabled(wire::fd::frontend::statsEnabled), out.initKernel());
 
-  std::vector<size_t> used;                     // of the load's maps, those that this program uses
+  std::vector<size_t> used;  // of the load's maps, those that this program uses
   std::vector<WorkerReply> infos;
   for (size_t i = 0; i < maps.size(); ++i) {
     infos.push_back(maps[i].wait(scope));
@@ -217,7 +221,7 @@ void describeProgram(Core& core, uint32_t id, schema::ProgramDetails::Builder ou
 
 void describeLink(Core& core, uint32_t id, schema::LinkDetails::Builder out, kj::WaitScope& scope) {
   auto find = [&]() -> const LinkRow& {
-    KJ_IF_MAYBE(row, core.catalog.link(id)) return *row;
+    KJ_IF_MAYBE (row, core.catalog.link(id)) return *row;
     refuse("not found");
   };
   const LinkRow row = find();
@@ -225,7 +229,8 @@ void describeLink(Core& core, uint32_t id, schema::LinkDetails::Builder out, kj:
   describe(core, row, out.initRecord());
   auto place = core.workers.host(scope);
   wire::Pin pin = hook.pinOf(row);
-  wire::Pin kernelPin = hook.kernelLinkIsOwn() ? pin : pinAt(wire::Dir::dispatchers, static_cast<uint32_t>(row.nsid), row.ifindex, 0, "link");
+  wire::Pin kernelPin =
+      hook.kernelLinkIsOwn() ? pin : pinAt(wire::Dir::dispatchers, static_cast<uint32_t>(row.nsid), row.ifindex, 0, "link");
   auto there = place->worker.call(wire::Op::inspect, wire::Inspect{pin});
   auto answer = place->worker.call(wire::Op::inspect, wire::Inspect{kernelPin}).wait(scope);
   out.setPinPresent(there.wait(scope).result >= 0);

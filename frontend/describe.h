@@ -18,7 +18,7 @@ void describeProgram(Core& core, uint32_t id, schema::ProgramDetails::Builder ou
 void describeLink(Core& core, uint32_t id, schema::LinkDetails::Builder out, kj::WaitScope& scope);
 // With what the kernel says now. Refuse when the catalogue has no such row.
 
-uint32_t positionOf(Core& core, const LinkRow& link);  // among ours on its hook, 0 first
+uint32_t positionOf(Core& core, const LinkRow& link);                    // among ours on its hook, 0 first
 std::vector<const LinkRow*> orderedOn(Core& core, const LinkRow& link);  // ours on its hook, as they run
 void describePairs(const Pairs& pairs, capnp::List<schema::KeyValue>::Builder out);
 

@@ -27,9 +27,10 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   kj::StringPtr reason() const override { return "the only engine of this version; it works on every kernel from 6.1 on"; }
   uint32_t capacity() const override { return XDP_POSITIONS; }
 
-  kj::Maybe<DispatcherRow> apply(const ChainHook& hook, const std::vector<ChainMember>& members, kj::Maybe<Place&> place, kj::WaitScope& scope) override {
+  kj::Maybe<DispatcherRow> apply(const ChainHook& hook, const std::vector<ChainMember>& members, kj::Maybe<Place&> place,
+                                 kj::WaitScope& scope) override {
     KJ_REQUIRE(members.size() <= capacity());
-    KJ_IF_MAYBE(row, catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
+    KJ_IF_MAYBE (row, catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
       DispatcherRow dispatcher = *row;
       if (members.empty()) {
         remove(hook, dispatcher, scope);
@@ -58,10 +59,12 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   kj::TaskSet tasks;
 
   static std::pair<uint64_t, uint32_t> keyOf(const ChainHook& hook) { return {hook.nsid, hook.ifindex}; }
-  static wire::Pin linkPin(const ChainHook& hook) { return pinAt(wire::Dir::dispatchers, static_cast<uint32_t>(hook.nsid), hook.ifindex, 0, "link"); }
+  static wire::Pin linkPin(const ChainHook& hook) {
+    return pinAt(wire::Dir::dispatchers, static_cast<uint32_t>(hook.nsid), hook.ifindex, 0, "link");
+  }
 
   wire::Pin mapOf(uint32_t load, kj::StringPtr name) {
-    KJ_IF_MAYBE(row, catalog.load(load))
+    KJ_IF_MAYBE (row, catalog.load(load))
       for (const MapRow& map : row->maps)
         if (name == map.name.c_str()) return loadedMap(load, map.index);
     KJ_FAIL_REQUIRE("the dispatcher's object has no such map", name);
@@ -79,11 +82,13 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     SealedObject sealed = upload.finish();
     Cancellation never;
     LoadOutcome outcome = loads.load(wish, sealed.fd(), sealed.size(), never, scope);
-    KJ_IF_MAYBE(refused, outcome.refused) refuse("this kernel refuses the XDP dispatcher: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
+    KJ_IF_MAYBE (refused, outcome.refused)
+      refuse("this kernel refuses the XDP dispatcher: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
 
-    DispatcherRow row{hook.type, hook.nsid, hook.ifindex, 1, outcome.load, outcome.programs[0], 0, hook.netnsPath, hook.interface, hook.host};
+    DispatcherRow row{hook.type, hook.nsid,      hook.ifindex,   1,        outcome.load, outcome.programs[0],
+                      0,         hook.netnsPath, hook.interface, hook.host};
     auto failure = kj::runCatchingExceptions([&]() {
-      fill(row.load, 0, members, scope);        // the array is pinned and filled before the first packet
+      fill(row.load, 0, members, scope);  // the array is pinned and filled before the first packet
       wire::CreateLink link{};
       link.program = loadedProgram(row.load, 0);
       link.to = linkPin(hook);
@@ -92,11 +97,12 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
       link.interface = hook.ifindex;
       auto reply = place.worker.call(wire::Op::createLink, link).wait(scope);
       if (reply.result == -EBUSY || reply.result == -EEXIST)
-        refuse("interface ", hook.interface.c_str(), " already has an XDP program that bpfman did not attach; see 'bpfman overview', detach it (ip link set dev ",
+        refuse("interface ", hook.interface.c_str(),
+               " already has an XDP program that bpfman did not attach; see 'bpfman overview', detach it (ip link set dev ",
                hook.interface.c_str(), " xdp off, or xdp-loader unload) and try again");
       row.kernelLinkId = requireOk(reply, kj::str("attach XDP to ", hook.interface.c_str()));
     });
-    KJ_IF_MAYBE(exception, failure) {
+    KJ_IF_MAYBE (exception, failure) {
       loads.undo(row.load, scope);
       kj::throwFatalException(kj::mv(*exception));
     }
@@ -128,12 +134,15 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
 
     auto key = keyOf(hook);
     cleaning.erase(key);
-    cleaning.emplace(key, fibers.startFiber([this, load = row.load, active](kj::WaitScope& scope) {
-      grace.pass().wait(scope);
-      empty(load, active, scope);
-    }).catch_([](kj::Exception&& exception) {
-      spdlog::warn("emptying a dispatcher's old bank: {}", exception.getDescription().cStr());
-    }).fork());
+    cleaning.emplace(key, fibers
+                              .startFiber([this, load = row.load, active](kj::WaitScope& scope) {
+                                grace.pass().wait(scope);
+                                empty(load, active, scope);
+                              })
+                              .catch_([](kj::Exception&& exception) {
+                                spdlog::warn("emptying a dispatcher's old bank: {}", exception.getDescription().cStr());
+                              })
+                              .fork());
     tasks.add(cleaning.at(key).addBranch());
   }
 
@@ -173,7 +182,8 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     kj::byte element[sizeof key + sizeof value];
     memcpy(element, &key, sizeof key);
     memcpy(element + sizeof key, &value, sizeof value);
-    return place.worker.call(wire::Op::update, wire::Element{map, sizeof(uint32_t), sizeof value, 0, 0}, kj::arrayPtr(element, sizeof element));
+    return place.worker.call(wire::Op::update, wire::Element{map, sizeof(uint32_t), sizeof value, 0, 0},
+                             kj::arrayPtr(element, sizeof element));
   }
 
   void taskFailed(kj::Exception&& exception) override { spdlog::warn("tailcall engine: {}", exception.getDescription().cStr()); }

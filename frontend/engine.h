@@ -11,16 +11,16 @@
 namespace bpfman {
 
 struct ChainHook {
-  std::string type;                             // "xdp"
+  std::string type;  // "xdp"
   uint64_t nsid;
   uint32_t ifindex;
   std::string interface, netnsPath;
   bool host;
 };
 
-struct ChainMember {                            // in the order in which they run
-  uint32_t load, index;                         // the program: loads/LOAD/pINDEX
-  uint32_t proceedOn;                           // bit = 1 << verdict after which the next one runs
+struct ChainMember {     // in the order in which they run
+  uint32_t load, index;  // the program: loads/LOAD/pINDEX
+  uint32_t proceedOn;    // bit = 1 << verdict after which the next one runs
 };
 
 class ChainEngine {
@@ -28,10 +28,11 @@ class ChainEngine {
   virtual ~ChainEngine() noexcept(false) {}
 
   virtual kj::StringPtr name() const = 0;
-  virtual kj::StringPtr reason() const = 0;     // why it is this one
-  virtual uint32_t capacity() const = 0;        // programs on one hook
+  virtual kj::StringPtr reason() const = 0;  // why it is this one
+  virtual uint32_t capacity() const = 0;     // programs on one hook
 
-  virtual kj::Maybe<DispatcherRow> apply(const ChainHook& hook, const std::vector<ChainMember>& members, kj::Maybe<Place&> place, kj::WaitScope& scope) = 0;
+  virtual kj::Maybe<DispatcherRow> apply(const ChainHook& hook, const std::vector<ChainMember>& members, kj::Maybe<Place&> place,
+                                         kj::WaitScope& scope) = 0;
   // Whatever the hook has now, it has this chain afterwards. No members: what the engine had there is gone, and so is the row. The row
   // is the caller's to store. `place` is needed for a hook that has no dispatcher yet. Calls for one hook don't overlap.
 
@@ -39,6 +40,7 @@ class ChainEngine {
   // Returns when nothing of earlier chains is held any more, so that programs that left can be freed.
 };
 
-kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, class Loads& loads, kj::FiberPool& fibers);
+kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, class Loads& loads,
+                                       kj::FiberPool& fibers);
 
 }  // namespace bpfman

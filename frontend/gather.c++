@@ -14,10 +14,28 @@ namespace {
 constexpr size_t MAX_CGROUPS = 512, BATCH = 256;
 
 constexpr uint32_t CGROUP_HOOKS[] = {
-    BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS, BPF_CGROUP_INET_SOCK_CREATE, BPF_CGROUP_SOCK_OPS, BPF_CGROUP_DEVICE, BPF_CGROUP_INET4_BIND,
-    BPF_CGROUP_INET6_BIND, BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_INET6_CONNECT, BPF_CGROUP_INET4_POST_BIND, BPF_CGROUP_INET6_POST_BIND,
-    BPF_CGROUP_UDP4_SENDMSG, BPF_CGROUP_UDP6_SENDMSG, BPF_CGROUP_SYSCTL, BPF_CGROUP_UDP4_RECVMSG, BPF_CGROUP_UDP6_RECVMSG, BPF_CGROUP_GETSOCKOPT,
-    BPF_CGROUP_SETSOCKOPT, BPF_CGROUP_INET4_GETPEERNAME, BPF_CGROUP_INET6_GETPEERNAME, BPF_CGROUP_INET4_GETSOCKNAME, BPF_CGROUP_INET6_GETSOCKNAME,
+    BPF_CGROUP_INET_INGRESS,
+    BPF_CGROUP_INET_EGRESS,
+    BPF_CGROUP_INET_SOCK_CREATE,
+    BPF_CGROUP_SOCK_OPS,
+    BPF_CGROUP_DEVICE,
+    BPF_CGROUP_INET4_BIND,
+    BPF_CGROUP_INET6_BIND,
+    BPF_CGROUP_INET4_CONNECT,
+    BPF_CGROUP_INET6_CONNECT,
+    BPF_CGROUP_INET4_POST_BIND,
+    BPF_CGROUP_INET6_POST_BIND,
+    BPF_CGROUP_UDP4_SENDMSG,
+    BPF_CGROUP_UDP6_SENDMSG,
+    BPF_CGROUP_SYSCTL,
+    BPF_CGROUP_UDP4_RECVMSG,
+    BPF_CGROUP_UDP6_RECVMSG,
+    BPF_CGROUP_GETSOCKOPT,
+    BPF_CGROUP_SETSOCKOPT,
+    BPF_CGROUP_INET4_GETPEERNAME,
+    BPF_CGROUP_INET6_GETPEERNAME,
+    BPF_CGROUP_INET4_GETSOCKNAME,
+    BPF_CGROUP_INET6_GETSOCKNAME,
     BPF_CGROUP_INET_SOCK_RELEASE,
 };
 
@@ -61,13 +79,15 @@ class Gathering {
   Gathered run() {
     auto links = system.links(scope);
     NetnsView view{place->nsid, {}, {}};
-    KJ_IF_MAYBE(exception, kj::runCatchingExceptions([&]() {
-      Netlink netlink(place->netlink);
-      view.interfaces = netlink.interfaces();
-      view.filters = netlink.allFilters();
-    })) gathered.notes.push_back(kj::str("interfaces: ", exception->getDescription()).cStr());
+    KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() {
+                   Netlink netlink(place->netlink);
+                   view.interfaces = netlink.interfaces();
+                   view.filters = netlink.allFilters();
+                 }))
+      gathered.notes.push_back(kj::str("interfaces: ", exception->getDescription()).cStr());
     for (auto& interface : view.interfaces)
-      for (uint32_t type : {BPF_TCX_INGRESS, BPF_TCX_EGRESS}) ask({type, place->nsid, interface.index, 0, "", {}, {}}, {interface.index, type, 0, 0}, -1);
+      for (uint32_t type : {BPF_TCX_INGRESS, BPF_TCX_EGRESS})
+        ask({type, place->nsid, interface.index, 0, "", {}, {}}, {interface.index, type, 0, 0}, -1);
     collect();
     askCgroups();
     gathered.notes.push_back("network namespaces other than the host's: only what is attached by links is shown");
@@ -95,7 +115,7 @@ class Gathering {
     for (auto& question : asked) {
       auto reply = question.answer.wait(scope);
       wire::QueryAnswer answer;
-      if (reply.result <= 0 || reply.tail.size() < sizeof answer) continue;   // nothing there, or a kernel without this hook
+      if (reply.result <= 0 || reply.tail.size() < sizeof answer) continue;  // nothing there, or a kernel without this hook
       memcpy(&answer, reply.tail.begin(), sizeof answer);
       auto ids = reply.tail.slice(sizeof answer, reply.tail.size());
       auto read = [&](size_t from, std::vector<uint32_t>& to) {

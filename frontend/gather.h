@@ -8,7 +8,7 @@ namespace bpfman {
 
 struct Gathered {
   std::vector<Attachment> attachments;
-  std::vector<std::string> notes;               // what could not be looked at, and why
+  std::vector<std::string> notes;  // what could not be looked at, and why
 };
 
 Gathered gatherAttachments(Core& core, SystemView& system, kj::WaitScope& scope);

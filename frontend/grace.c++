@@ -31,14 +31,17 @@ void serve(int asked, int done) {
 }  // namespace
 
 GracePeriods::GracePeriods(kj::UnixEventPort& port)
-    : asked(newEvent(0)), done(newEvent(EFD_NONBLOCK)), observer(port, done, kj::UnixEventPort::FdObserver::OBSERVE_READ), tasks(*this),
+    : asked(newEvent(0)),
+      done(newEvent(EFD_NONBLOCK)),
+      observer(port, done, kj::UnixEventPort::FdObserver::OBSERVE_READ),
+      tasks(*this),
       thread([asked = asked.get(), done = done.get()]() { serve(asked, done); }) {
   tasks.add(follow());
 }
 
 GracePeriods::~GracePeriods() noexcept(false) {
   uint64_t stop = STOP;
-  (void)!write(asked, &stop, sizeof stop);      // kj::Thread waits for its end
+  (void)!write(asked, &stop, sizeof stop);  // kj::Thread waits for its end
 }
 
 kj::Promise<void> GracePeriods::pass() {
@@ -50,7 +53,7 @@ kj::Promise<void> GracePeriods::pass() {
 
 void GracePeriods::begin() {
   running = true;
-  std::swap(waiting, current);                  // who asks from now on waits for the next one
+  std::swap(waiting, current);  // who asks from now on waits for the next one
   uint64_t one = 1;
   KJ_SYSCALL(write(asked, &one, sizeof one));
 }

@@ -16,10 +16,10 @@ class GracePeriods final : private kj::TaskSet::ErrorHandler {
   explicit GracePeriods(kj::UnixEventPort& port);
   ~GracePeriods() noexcept(false);
 
-  kj::Promise<void> pass();                     // one that begins after this call
+  kj::Promise<void> pass();  // one that begins after this call
 
  private:
-  kj::AutoCloseFd asked, done;                  // eventfds
+  kj::AutoCloseFd asked, done;  // eventfds
   kj::UnixEventPort::FdObserver observer;
   std::deque<kj::Own<kj::PromiseFulfiller<void>>> waiting, current;
   bool running = false;

@@ -21,20 +21,21 @@ class TracingHook : public Hook {
     kj::Maybe<kj::AutoCloseFd> event = describe(core, wish, link, wanted, scope);
     wanted.program = loadedProgram(wish.program.load, wish.program.index);
     wanted.to = pinOf(link);
-    core.catalog.put(link);                     // the journal: state attaching
+    core.catalog.put(link);  // the journal: state attaching
     auto failure = kj::runCatchingExceptions([&]() {
       auto host = core.workers.host(scope);
       int descriptor = -1;
-      KJ_IF_MAYBE(e, event) descriptor = e->get();
+      KJ_IF_MAYBE (e, event) descriptor = e->get();
       auto with = event == nullptr ? nullptr : kj::arrayPtr(const_cast<const int*>(&descriptor), 1);
       auto reply = host->worker.call(wire::Op::createLink, wanted, nullptr, with).wait(scope);
       if (reply.result == -ENOENT || reply.result == -EINVAL)
-        refuse("attach to ", link.target.c_str(), ": this kernel has no such tracepoint, or the program does not fit it (", kernelReason(reply.result), ")");
+        refuse("attach to ", link.target.c_str(), ": this kernel has no such tracepoint, or the program does not fit it (",
+               kernelReason(reply.result), ")");
       link.kernelLinkId = requireOk(reply, kj::str("attach to ", link.target.c_str()));
       link.state = LinkRow::attached;
       core.catalog.put(link);
     });
-    KJ_IF_MAYBE(exception, failure) {
+    KJ_IF_MAYBE (exception, failure) {
       takeOut(core, link, scope);
       kj::throwFatalException(kj::mv(*exception));
     }
@@ -52,7 +53,8 @@ class TracingHook : public Hook {
   wire::Pin pinOf(const LinkRow& link) const final { return pinAt(wire::Dir::links, link.id); }
 
  private:
-  virtual kj::Maybe<kj::AutoCloseFd> describe(Core& core, const AttachWish& wish, LinkRow& link, wire::CreateLink& wanted, kj::WaitScope& scope) const = 0;
+  virtual kj::Maybe<kj::AutoCloseFd> describe(Core& core, const AttachWish& wish, LinkRow& link, wire::CreateLink& wanted,
+                                              kj::WaitScope& scope) const = 0;
   // Fills link.target and the kind of the link; returns the perf event, where there is one.
 
   void takeOut(Core& core, const LinkRow& link, kj::WaitScope& scope) const {
@@ -62,7 +64,8 @@ class TracingHook : public Hook {
 };
 
 class TracepointHook final : public TracingHook {
-  kj::Maybe<kj::AutoCloseFd> describe(Core& core, const AttachWish& wish, LinkRow& link, wire::CreateLink& wanted, kj::WaitScope& scope) const override {
+  kj::Maybe<kj::AutoCloseFd> describe(Core& core, const AttachWish& wish, LinkRow& link, wire::CreateLink& wanted,
+                                      kj::WaitScope& scope) const override {
     auto place = wish.place.getTracepoint();
     link.target = kj::str(place.getGroup(), '/', place.getName()).cStr();
     wanted.kind = wire::LinkKind::perfEvent;
@@ -72,7 +75,8 @@ class TracepointHook final : public TracingHook {
 };
 
 class RawTracepointHook final : public TracingHook {
-  kj::Maybe<kj::AutoCloseFd> describe(Core&, const AttachWish& wish, LinkRow& link, wire::CreateLink& wanted, kj::WaitScope&) const override {
+  kj::Maybe<kj::AutoCloseFd> describe(Core&, const AttachWish& wish, LinkRow& link, wire::CreateLink& wanted,
+                                      kj::WaitScope&) const override {
     auto name = wish.place.getRawTracepoint();
     link.target = name.size() > 0 ? name.cStr() : wish.program.attachTo;
     if (link.target.empty() || link.target.size() >= sizeof wanted.name)
@@ -84,7 +88,8 @@ class RawTracepointHook final : public TracingHook {
 };
 
 class TpBtfHook final : public TracingHook {
-  kj::Maybe<kj::AutoCloseFd> describe(Core&, const AttachWish& wish, LinkRow& link, wire::CreateLink& wanted, kj::WaitScope&) const override {
+  kj::Maybe<kj::AutoCloseFd> describe(Core&, const AttachWish& wish, LinkRow& link, wire::CreateLink& wanted,
+                                      kj::WaitScope&) const override {
     link.target = wish.program.attachTo;
     wanted.kind = wire::LinkKind::tracing;
     wanted.attachType = BPF_TRACE_RAW_TP;

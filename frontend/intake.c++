@@ -89,7 +89,7 @@ SealedObject Intake::object(kj::AutoCloseFd descriptor) {
 }
 
 NamespaceTarget Intake::networkNamespace(kj::AutoCloseFd descriptor) {
-  KJ_IF_MAYBE(inode, namespaceInode(descriptor)) {
+  KJ_IF_MAYBE (inode, namespaceInode(descriptor)) {
     if (ioctl(descriptor, NS_GET_NSTYPE) == CLONE_NEWNET) return NamespaceTarget(kj::mv(descriptor), *inode);
   } else {
     aside.close(kj::mv(descriptor));

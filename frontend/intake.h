@@ -51,7 +51,7 @@ class Upload {  // bytecode that comes as a stream
 
 class Intake {
  public:
-  Intake();                           // looks at our own namespace: before the sandbox
+  Intake();  // looks at our own namespace: before the sandbox
 
   SealedObject object(kj::AutoCloseFd descriptor);
   NamespaceTarget networkNamespace(kj::AutoCloseFd descriptor);
@@ -59,7 +59,7 @@ class Intake {
   Closer& closer() { return aside; }
 
  private:
-  uint64_t nsfs;                      // the device number of the file system that all namespaces are on
+  uint64_t nsfs;  // the device number of the file system that all namespaces are on
   Closer aside;
 
   kj::Maybe<uint64_t> namespaceInode(int descriptor) const;

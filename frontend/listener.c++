@@ -28,7 +28,8 @@ struct Served {
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc;
 
   Served(kj::Own<Connection> c, kj::Own<kj::AsyncCapabilityStream> s, SystemView& system)
-      : connection(kj::mv(c)), stream(kj::mv(s)),
+      : connection(kj::mv(c)),
+        stream(kj::mv(s)),
         network(*stream, limits::DESCRIPTORS_PER_MESSAGE, capnp::rpc::twoparty::Side::SERVER, readerOptions()),
         rpc(capnp::makeRpcServer(network, capnp::Capability::Client(newDaemon(kj::addRef(*connection), system)))) {
     rpc.setFlowLimit(2 * limits::MESSAGE_WORDS);  // of calls that are not answered yet: what a client can make us keep
@@ -63,8 +64,8 @@ void Listener::accept(kj::AutoCloseFd client) {
   ++perUid[uid];
   auto connection = kj::refcounted<Connection>(core, kj::mv(identity));
   auto stream = guard(core.io.lowLevelProvider->wrapUnixSocketFd(client.release(), kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP |
-                                                                                      kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
-                                                                                      kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK),
+                                                                                       kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
+                                                                                       kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK),
                       core.intake);
   auto served = kj::heap<Served>(kj::mv(connection), kj::mv(stream), system);
   auto ended = served->network.onDisconnect();

@@ -12,9 +12,13 @@ namespace bpfman {
 class Listener final : private kj::TaskSet::ErrorHandler {
  public:
   Listener(Core& core, SystemView& system, int socket)
-      : core(core), system(system), socket(socket), observer(core.io.unixEventPort, socket, kj::UnixEventPort::FdObserver::OBSERVE_READ), tasks(*this) {}
+      : core(core),
+        system(system),
+        socket(socket),
+        observer(core.io.unixEventPort, socket, kj::UnixEventPort::FdObserver::OBSERVE_READ),
+        tasks(*this) {}
 
-  kj::Promise<void> serve();                    // never ends
+  kj::Promise<void> serve();  // never ends
 
  private:
   Core& core;

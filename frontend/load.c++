@@ -22,7 +22,7 @@ namespace bpfman {
 namespace {
 
 constexpr uint64_t ANY_MAP_TYPE = ~uint64_t{0};
-constexpr size_t MAX_RESULT = 4 << 20;          // bytes of a loader's answer
+constexpr size_t MAX_RESULT = 4 << 20;  // bytes of a loader's answer
 
 kj::Array<capnp::word> wordsOf(Packet& packet) {
   size_t size = packet.bytes.size();
@@ -35,7 +35,7 @@ kj::Array<capnp::word> wordsOf(Packet& packet) {
     memcpy(result.begin(), packet.bytes.begin(), size);
     return result;
   }
-  struct stat status;                           // a memfd: only the loader, which has no file system, can have sent it
+  struct stat status;  // a memfd: only the loader, which has no file system, can have sent it
   KJ_SYSCALL(fstat(packet.descriptors[0], &status));
   auto result = words(status.st_size);
   ssize_t got;
@@ -44,7 +44,7 @@ kj::Array<capnp::word> wordsOf(Packet& packet) {
   return result;
 }
 
-struct Job {                                    // what goes to the loader, and where its text stays meanwhile
+struct Job {  // what goes to the loader, and where its text stays meanwhile
   capnp::MallocMessageBuilder message;
   schema::LoadJob::Builder root = message.initRoot<schema::LoadJob>();
 };
@@ -74,7 +74,7 @@ struct Loads::Run {
   std::vector<std::string> reuseNames;
   std::vector<wire::MapSource> reuse;
   wire::Grant grant{};
-  kj::Maybe<kj::String> stopped;                // why we ended the session
+  kj::Maybe<kj::String> stopped;  // why we ended the session
 
   kj::Own<capnp::FlatArrayMessageReader> ask(bool inspectOnly, kj::Array<capnp::word>& words) {
     Job job;
@@ -117,15 +117,15 @@ struct Loads::Run {
   Packet waitFor(kj::Promise<Packet> answer) {
     auto late = loads.timer.afterDelay(loads.patience).then([this]() -> kj::Promise<Packet> {
       end(kj::str("cancelled: the kernel's verifier needed more than ", loads.patience / kj::SECONDS, " s"));
-      return kj::NEVER_DONE;                    // the loader's end answers
+      return kj::NEVER_DONE;  // the loader's end answers
     });
     cancellation.kill = kj::Function<void()>([this]() { end(kj::str("cancelled")); });
     KJ_DEFER(cancellation.kill = nullptr);
     if (cancellation.cancelled) end(kj::str("cancelled"));
     kj::Maybe<Packet> packet;
     kj::Maybe<kj::Exception> failure = kj::runCatchingExceptions([&]() { packet = answer.exclusiveJoin(kj::mv(late)).wait(scope); });
-    KJ_IF_MAYBE(reason, stopped) refuse(kj::Exception::Type::OVERLOADED, kj::mv(*reason));
-    KJ_IF_MAYBE(exception, failure) {
+    KJ_IF_MAYBE (reason, stopped) refuse(kj::Exception::Type::OVERLOADED, kj::mv(*reason));
+    KJ_IF_MAYBE (exception, failure) {
       if (exception->getType() != kj::Exception::Type::DISCONNECTED) kj::throwFatalException(kj::mv(*exception));
       refuse("the loader ended on this object: it is malformed, or needs something that bpfman does not allow (see the daemon's log)");
     }
@@ -135,7 +135,10 @@ struct Loads::Run {
   void end(kj::String reason) {
     if (stopped != nullptr) return;
     stopped = kj::mv(reason);
-    pair.place->worker.call(wire::Op::endSession, wire::Session{pair.number, 0}).ignoreResult().attach(kj::addRef(*pair.place)).detach([](kj::Exception&&) {});
+    pair.place->worker.call(wire::Op::endSession, wire::Session{pair.number, 0})
+        .ignoreResult()
+        .attach(kj::addRef(*pair.place))
+        .detach([](kj::Exception&&) {});
   }
 
   kj::Maybe<Refused> refusal(schema::LoadResult::Reader result) {
@@ -147,8 +150,8 @@ struct Loads::Run {
   void chooseMaps() {
     if (wish.mapOwner == 0) return;
     auto missing = [&]() { refuse("map_owner_id ", wish.mapOwner, " does not exist: map owner not found"); };
-    KJ_IF_MAYBE(owner, loads.catalog.program(wish.mapOwner)) {
-      KJ_IF_MAYBE(load, loads.catalog.load(owner->load)) {
+    KJ_IF_MAYBE (owner, loads.catalog.program(wish.mapOwner)) {
+      KJ_IF_MAYBE (load, loads.catalog.load(owner->load)) {
         for (const MapRow& map : load->maps) {
           if (map.internal) continue;
           reuseNames.push_back(map.name);
@@ -168,11 +171,12 @@ struct Loads::Run {
       kj::Array<capnp::word> words;
       auto reader = ask(true, words);
       auto result = reader->getRoot<schema::LoadResult>();
-      KJ_IF_MAYBE(refused, refusal(result)) return kj::mv(*refused);
+      KJ_IF_MAYBE (refused, refusal(result)) return kj::mv(*refused);
       auto found = result.getDone().getPrograms();
       KJ_REQUIRE(found.size() == programs.size(), "malformed answer from the loader");
       for (size_t i = 0; i < programs.size(); ++i)
-        if (programs[i].expectedAttachType == BPF_TRACE_RAW_TP && programs[i].attachTo.empty()) programs[i].attachTo = found[i].getAttachTo().cStr();
+        if (programs[i].expectedAttachType == BPF_TRACE_RAW_TP && programs[i].attachTo.empty())
+          programs[i].attachTo = found[i].getAttachTo().cStr();
     }
     return nullptr;
   }
@@ -185,11 +189,13 @@ struct Loads::Run {
     for (size_t i = 0; i < programs.size(); ++i) {
       uint32_t target = 0;
       if (programs[i].expectedAttachType == BPF_TRACE_ITER) {
-        KJ_IF_MAYBE(id, loads.btf.functionId(kj::str("bpf_iter_", programs[i].attachTo.c_str()))) target = *id;
+        KJ_IF_MAYBE (id, loads.btf.functionId(kj::str("bpf_iter_", programs[i].attachTo.c_str()))) target = *id;
       } else if (programs[i].expectedAttachType == BPF_TRACE_RAW_TP) {
-        KJ_IF_MAYBE(id, loads.btf.tracepointId(programs[i].attachTo.c_str())) target = *id;
-        else refuse("tp_btf program ", programs[i].name.c_str(), ": this kernel has no tracepoint \"", programs[i].attachTo.c_str(), "\"",
-                    suggestion(programs[i].attachTo.c_str()));
+        KJ_IF_MAYBE (id, loads.btf.tracepointId(programs[i].attachTo.c_str()))
+          target = *id;
+        else
+          refuse("tp_btf program ", programs[i].name.c_str(), ": this kernel has no tracepoint \"", programs[i].attachTo.c_str(), "\"",
+                 suggestion(programs[i].attachTo.c_str()));
       }
       grant.programs[i] = {programs[i].kernelType, programs[i].expectedAttachType, target, 0};
     }
@@ -198,7 +204,7 @@ struct Loads::Run {
   }
 
   kj::String suggestion(kj::StringPtr name) {
-    KJ_IF_MAYBE(nearest, loads.btf.nearestTracepoint(name)) return kj::str("; did you mean ", *nearest, "?");
+    KJ_IF_MAYBE (nearest, loads.btf.nearestTracepoint(name)) return kj::str("; did you mean ", *nearest, "?");
     return kj::String();
   }
 
@@ -206,14 +212,14 @@ struct Loads::Run {
     programs = wish.programs;
     chooseMaps();
     pair = loads.pool.take(scope);
-    KJ_IF_MAYBE(refused, resolveTargets()) return LoadOutcome::refusal(kj::mv(*refused));
+    KJ_IF_MAYBE (refused, resolveTargets()) return LoadOutcome::refusal(kj::mv(*refused));
     makeGrant();
     requireOk(pair.session->call(wire::Op::grant, grant).wait(scope), "the host's ceiling does not allow this load");
 
     kj::Array<capnp::word> words;
     auto reader = ask(false, words);
     auto result = reader->getRoot<schema::LoadResult>();
-    KJ_IF_MAYBE(refused, refusal(result)) return LoadOutcome::refusal(kj::mv(*refused));
+    KJ_IF_MAYBE (refused, refusal(result)) return LoadOutcome::refusal(kj::mv(*refused));
     return commit(result.getDone());
   }
 
@@ -239,7 +245,7 @@ struct Loads::Run {
 
     requireOk(pair.session->call(wire::Op::commit, commit).wait(scope), "pin what was loaded");
     row.state = LoadRow::loaded;
-    loads.catalog.putLoaded(row, rows);         // from here on it exists
+    loads.catalog.putLoaded(row, rows);  // from here on it exists
     LoadOutcome outcome;
     outcome.load = row.load;
     for (auto& program : rows) outcome.programs.push_back(program.id);
@@ -255,7 +261,8 @@ struct Loads::Run {
   ProgramRow checkedProgram(size_t i, schema::LoadResult::Loaded::Reader said, WorkerReply reply) {
     requireOk(reply, "look at a program that was loaded");
     auto info = infoOf<bpf_prog_info>(reply);
-    KJ_REQUIRE(said.getName() == programs[i].name.c_str() && info.type == programs[i].kernelType && info.attach_btf_id == grant.programs[i].attachBtfId,
+    KJ_REQUIRE(said.getName() == programs[i].name.c_str() && info.type == programs[i].kernelType &&
+                   info.attach_btf_id == grant.programs[i].attachBtfId,
                "the kernel loaded something else than was allowed", programs[i].name.c_str(), info.type);
     ProgramRow program;
     program.id = info.id;
@@ -287,7 +294,8 @@ struct Loads::Run {
   void keepBytecode(const std::vector<uint32_t>& ids) {
     auto fileOf = [](uint32_t id) { return kj::str(id, "/bytecode.o"); };
     for (uint32_t id : ids) {
-      if (mkdirat(loads.programsDir, kj::str(id).cStr(), 0755) < 0 && errno != EEXIST) refuse("keep a copy of the bytecode: ", strerror(errno));
+      if (mkdirat(loads.programsDir, kj::str(id).cStr(), 0755) < 0 && errno != EEXIST)
+        refuse("keep a copy of the bytecode: ", strerror(errno));
       unlinkat(loads.programsDir, fileOf(id).cStr(), 0);
     }
     int file;
@@ -312,13 +320,13 @@ LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancell
   row.createdAt = wallClock();
   row.own = wish.own;
   row.purpose = wish.purpose;
-  catalog.put(row);                             // the journal: before the first step
+  catalog.put(row);  // the journal: before the first step
 
   LoadOutcome outcome;
   Run run(*this, wish, object, size, cancellation, scope, row);
   auto failure = kj::runCatchingExceptions([&]() { outcome = run.carryOut(); });
   if (failure != nullptr || outcome.refused != nullptr) undo(row.load, scope);
-  KJ_IF_MAYBE(exception, failure) kj::throwFatalException(kj::mv(*exception));
+  KJ_IF_MAYBE (exception, failure) kj::throwFatalException(kj::mv(*exception));
   return outcome;
 }
 
@@ -327,7 +335,8 @@ void Loads::publish(uint32_t load, kj::WaitScope& scope) {
   auto place = workers.host(scope);
   std::vector<kj::Promise<WorkerReply>> replies;
   for (auto program : catalog.programsOf(load)) {
-    replies.push_back(place->worker.call(wire::Op::publish, wire::Publish{loadedProgram(load, program->index), pinAt(wire::Dir::programs, program->id)}));
+    replies.push_back(
+        place->worker.call(wire::Op::publish, wire::Publish{loadedProgram(load, program->index), pinAt(wire::Dir::programs, program->id)}));
     for (const MapRow& map : row.maps) {
       if (map.internal || !isPinName(map.name.c_str())) continue;
       wire::Publish wish{loadedMap(load, map.index), pinAt(wire::Dir::maps, program->id, 0, 0, map.name.c_str())};
@@ -355,7 +364,7 @@ void Loads::removeProgram(uint32_t id, kj::WaitScope& scope) {
   std::vector<kj::Promise<WorkerReply>> replies;
   auto remove = [&](const wire::Pin& pin) { replies.push_back(place->worker.call(wire::Op::remove, wire::Remove{pin})); };
   remove(pinAt(wire::Dir::programs, id));
-  KJ_IF_MAYBE(load, catalog.load(program.load))
+  KJ_IF_MAYBE (load, catalog.load(program.load))
     for (const MapRow& map : load->maps)
       if (!map.internal && isPinName(map.name.c_str())) remove(pinAt(wire::Dir::maps, id, 0, 0, map.name.c_str()));
   remove(loadedProgram(program.load, program.index));

@@ -16,40 +16,40 @@
 namespace bpfman {
 
 struct WantedProgram {
-  uint16_t type;                                // schema::ProgramType, or IRRELEVANT for bpfman's own objects
+  uint16_t type;  // schema::ProgramType, or IRRELEVANT for bpfman's own objects
   std::string name, attachTo;
-  std::string family;                           // "xdp", …: for messages
-  uint32_t kernelType, expectedAttachType;      // BPF_PROG_TYPE_*, BPF_*
+  std::string family;                       // "xdp", …: for messages
+  uint32_t kernelType, expectedAttachType;  // BPF_PROG_TYPE_*, BPF_*
 };
 
 struct LoadWish {
   std::vector<WantedProgram> programs;
   Pairs globals, metadata;
   std::string application, sourcePath;
-  uint32_t mapOwner = 0;                        // kernel id of the program whose maps are used; 0: none
+  uint32_t mapOwner = 0;  // kernel id of the program whose maps are used; 0: none
   uint32_t uid = 0;
   uint64_t maxMapBytes = 0;
-  bool own = false;                             // an object of bpfman itself: nothing of it is public
+  bool own = false;  // an object of bpfman itself: nothing of it is public
   std::string purpose;
 };
 
-struct Refused {                                // by the kernel's verifier, or because of what the object is
+struct Refused {  // by the kernel's verifier, or because of what the object is
   std::string reason, verifierLog;
 };
 
 struct LoadOutcome {
   kj::Maybe<Refused> refused;
   uint32_t load = 0;
-  std::vector<uint32_t> programs;               // kernel ids, in the order of the wish
+  std::vector<uint32_t> programs;  // kernel ids, in the order of the wish
 
   static LoadOutcome refusal(Refused refused) { return {kj::mv(refused), 0, {}}; }
 };
 
-class Cancellation {                            // set by whoever no longer wants the load
+class Cancellation {  // set by whoever no longer wants the load
  public:
   void cancel() {
     cancelled = true;
-    KJ_IF_MAYBE(k, kill) (*k)();
+    KJ_IF_MAYBE (k, kill) (*k)();
   }
   bool cancelled = false;
   kj::Maybe<kj::Function<void()>> kill;
@@ -61,9 +61,9 @@ class Loads {
       : timer(timer), catalog(catalog), workers(workers), pool(pool), btf(btf), programsDir(programsDir), patience(patience) {}
 
   LoadOutcome load(const LoadWish& wish, int object, uint64_t size, Cancellation& cancellation, kj::WaitScope& scope);
-  void undo(uint32_t load, kj::WaitScope& scope);             // removes all that a load left, whatever it was doing
-  void removeProgram(uint32_t id, kj::WaitScope& scope);      // its links are gone already
-  void publish(uint32_t load, kj::WaitScope& scope);          // makes the public names that are missing
+  void undo(uint32_t load, kj::WaitScope& scope);         // removes all that a load left, whatever it was doing
+  void removeProgram(uint32_t id, kj::WaitScope& scope);  // its links are gone already
+  void publish(uint32_t load, kj::WaitScope& scope);      // makes the public names that are missing
 
  private:
   kj::Timer& timer;
@@ -71,7 +71,7 @@ class Loads {
   Workers& workers;
   LoaderPool& pool;
   KernelBtf& btf;
-  int programsDir;                              // RUNTIME_DIR/programs
+  int programsDir;  // RUNTIME_DIR/programs
   kj::Duration patience;
 
   struct Run;

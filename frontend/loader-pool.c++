@@ -16,7 +16,8 @@ LoadPair LoaderPool::start(kj::WaitScope& scope) {
   int passed[2] = {theirs.get(), loader.session.get()};
   auto reply = place->worker.callPlain(wire::Op::startSession, passed).wait(scope);
   uint32_t number = requireOk(reply, "start a load session");
-  return {kj::heap<Channel>(port, kj::mv(loader.job), "the loader"), kj::heap<WorkerChannel>(port, kj::mv(ours), "the load session"), number, kj::mv(place)};
+  return {kj::heap<Channel>(port, kj::mv(loader.job), "the loader"), kj::heap<WorkerChannel>(port, kj::mv(ours), "the load session"),
+          number, kj::mv(place)};
 }
 
 LoadPair LoaderPool::take(kj::WaitScope& scope) {

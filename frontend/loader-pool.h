@@ -9,10 +9,10 @@
 namespace bpfman {
 
 struct LoadPair {
-  kj::Own<Channel> job;                         // to the loader
-  kj::Own<WorkerChannel> session;               // to the load session
-  uint32_t number;                              // of the session, for endSession
-  kj::Own<Place> place;                         // with the worker that forked it
+  kj::Own<Channel> job;            // to the loader
+  kj::Own<WorkerChannel> session;  // to the load session
+  uint32_t number;                 // of the session, for endSession
+  kj::Own<Place> place;            // with the worker that forked it
 };
 
 class LoaderPool final : private kj::TaskSet::ErrorHandler {
@@ -20,7 +20,7 @@ class LoaderPool final : private kj::TaskSet::ErrorHandler {
   LoaderPool(kj::UnixEventPort& port, BrokerChannel& broker, Workers& workers, kj::FiberPool& fibers, uint32_t size)
       : port(port), broker(broker), workers(workers), fibers(fibers), size(size), tasks(*this) {}
 
-  LoadPair take(kj::WaitScope& scope);          // a waiting one, or a new one
+  LoadPair take(kj::WaitScope& scope);  // a waiting one, or a new one
   void refill();
 
  private:

@@ -11,11 +11,13 @@ namespace bpfman {
 
 class Locks {
  public:
-  class Turn {                                  // ends when it is destroyed
+  class Turn {  // ends when it is destroyed
    public:
     Turn(Locks& locks, std::string name) : locks(&locks), name(std::move(name)) {}
     Turn(Turn&& other) : locks(other.locks), name(std::move(other.name)) { other.locks = nullptr; }
-    ~Turn() noexcept(false) { if (locks) locks->next(name); }
+    ~Turn() noexcept(false) {
+      if (locks) locks->next(name);
+    }
 
    private:
     Locks* locks;
@@ -40,7 +42,7 @@ class Locks {
     while (!it->second.empty()) {
       auto fulfiller = kj::mv(it->second.front());
       it->second.pop_front();
-      if (fulfiller->isWaiting()) {             // else it was cancelled
+      if (fulfiller->isWaiting()) {  // else it was cancelled
         fulfiller->fulfill();
         return;
       }

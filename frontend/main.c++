@@ -38,9 +38,9 @@ void logToStandardError() {
 }
 
 void closeIn() {
-  constexpr uint64_t files = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE |
-                             LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
-                             LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REFER;
+  constexpr uint64_t files = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_WRITE_FILE |
+                             LANDLOCK_ACCESS_FS_TRUNCATE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |
+                             LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REFER;
   FileRule rules[] = {{fd::stateDir, files}, {fd::runtimeDir, files}, {fd::cgroups, LANDLOCK_ACCESS_FS_READ_DIR}};
   struct stat status;
   bool cgroups = fstat(fd::cgroups, &status) == 0 && S_ISDIR(status.st_mode);
@@ -50,10 +50,10 @@ void closeIn() {
 }
 
 int run() {
-  mallopt(M_MMAP_THRESHOLD, 256 << 10);         // large buffers go back to the kernel at once: at rest we are small
+  mallopt(M_MMAP_THRESHOLD, 256 << 10);  // large buffers go back to the kernel at once: at rest we are small
   logToStandardError();
   wire::FrontendOptions options = readOptions();
-  Policy policy = Policy::parse(fd::policy, options.policyPath);   // names are looked up now: later the file system is closed
+  Policy policy = Policy::parse(fd::policy, options.policyPath);  // names are looked up now: later the file system is closed
   for (auto& note : policy.notes()) spdlog::warn("policy: {}", note);
   uint64_t hostNsid = ownNetworkNamespace();
 
@@ -73,7 +73,7 @@ int run() {
   Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, *engine, {}};
   SystemView system(core);
   Listener listener(core, system, fd::listener);
-  closeIn();                                                       // last: from here on only what the policy lists
+  closeIn();  // last: from here on only what the policy lists
 
   reconcile(core, io.waitScope);
   system.install(io.waitScope);
@@ -90,7 +90,7 @@ int run() {
 
 int main() {
   int status = 1;
-  KJ_IF_MAYBE(exception, kj::runCatchingExceptions([&]() { status = bpfman::run(); }))
+  KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { status = bpfman::run(); }))
     spdlog::error("{}", exception->getDescription().cStr());
   return status;
 }

@@ -47,7 +47,8 @@ class Reconciliation {
       auto reply = place->worker.call(wire::Op::list, wire::List{directory, static_cast<uint32_t>(names.size()), 0}).wait(scope);
       if (reply.result == -ENOENT) return names;
       size_t all = requireOk(reply, "list our bpffs"), before = names.size();
-      for (auto p = reply.tail.begin(); p < reply.tail.end(); p += names.back().size() + 1) names.emplace_back(reinterpret_cast<const char*>(p));
+      for (auto p = reply.tail.begin(); p < reply.tail.end(); p += names.back().size() + 1)
+        names.emplace_back(reinterpret_cast<const char*>(p));
       if (names.size() >= all || names.size() == before) return names;
     }
   }
@@ -113,11 +114,13 @@ class Reconciliation {
 
   // The catalogue was lost, the pins are there: they may be in use, so they stay.
   void keepUnknown(const std::set<uint32_t>& present) {
-    spdlog::warn("the catalogue knows nothing, but {}/fs has {} loads of an earlier one: they keep running and are left alone. "
-                 "To remove them, stop bpfmand and unmount {}/fs", core.runtimeDir().cStr(), present.size(), core.runtimeDir().cStr());
+    spdlog::warn(
+        "the catalogue knows nothing, but {}/fs has {} loads of an earlier one: they keep running and are left alone. "
+        "To remove them, stop bpfmand and unmount {}/fs",
+        core.runtimeDir().cStr(), present.size(), core.runtimeDir().cStr());
     uint32_t lastLink = 0;
     for (uint32_t link : numbersIn(wire::Dir::links)) lastLink = kj::max(lastLink, link);
-    core.catalog.skipIds(*present.rbegin(), lastLink + 1024);   // their numbers are taken; members' and TCX links have none of their own
+    core.catalog.skipIds(*present.rbegin(), lastLink + 1024);  // their numbers are taken; members' and TCX links have none of their own
   }
 
   void remove(const wire::Pin& pin) {
@@ -125,7 +128,7 @@ class Reconciliation {
   }
 
   void removeUnknown(const std::set<uint32_t>& present) {
-    std::set<std::string> links;                // what our rows have
+    std::set<std::string> links;  // what our rows have
     for (auto& [id, row] : core.catalog.links()) links.insert(pathOf("", hookOf(row).hook.pinOf(row)).cStr());
     auto sweep = [&](wire::Dir dir, const char* pattern) {
       for (auto& name : namesIn(pinAt(dir))) {

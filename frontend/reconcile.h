@@ -6,7 +6,7 @@
 
 namespace bpfman {
 
-constexpr uint32_t PIN_VERSION = 1;             // of the layout of our bpffs (schema/worker.h, wire::Dir): the pin version_1
+constexpr uint32_t PIN_VERSION = 1;  // of the layout of our bpffs (schema/worker.h, wire::Dir): the pin version_1
 
 void reconcile(Core& core, kj::WaitScope& scope);
 

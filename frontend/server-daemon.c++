@@ -18,7 +18,8 @@ constexpr uint32_t PROTOCOL = 1;
 
 class OverviewServer final : public schema::Overview::Server {
  public:
-  OverviewServer(kj::Own<Connection> connection, SystemView& system) : connection(kj::mv(connection)), core(this->connection->core), system(system) {}
+  OverviewServer(kj::Own<Connection> connection, SystemView& system)
+      : connection(kj::mv(connection)), core(this->connection->core), system(system) {}
 
   kj::Promise<void> programs(ProgramsContext context) override {
     connection->rights.requireView();
@@ -52,7 +53,8 @@ class OverviewServer final : public schema::Overview::Server {
     return connection->run([this, context](kj::WaitScope& scope) mutable {
       Gathered all = gatherAttachments(core, system, scope);
       auto out = context.getResults().initAttachments(all.attachments.size());
-      for (size_t i = 0; i < all.attachments.size(); ++i) describe(all.attachments[i], core.catalog.program(all.attachments[i].programId) != nullptr, out[i]);
+      for (size_t i = 0; i < all.attachments.size(); ++i)
+        describe(all.attachments[i], core.catalog.program(all.attachments[i].programId) != nullptr, out[i]);
       auto notes = context.getResults().initNotes(all.notes.size());
       for (size_t i = 0; i < all.notes.size(); ++i) notes.set(i, all.notes[i].c_str());
     });
@@ -104,7 +106,11 @@ class DaemonServer final : public schema::Daemon::Server {
 
 }  // namespace
 
-schema::Daemon::Client newDaemon(kj::Own<Connection> connection, SystemView& system) { return kj::heap<DaemonServer>(kj::mv(connection), system); }
-schema::Overview::Client newOverview(kj::Own<Connection> connection, SystemView& system) { return kj::heap<OverviewServer>(kj::mv(connection), system); }
+schema::Daemon::Client newDaemon(kj::Own<Connection> connection, SystemView& system) {
+  return kj::heap<DaemonServer>(kj::mv(connection), system);
+}
+schema::Overview::Client newOverview(kj::Own<Connection> connection, SystemView& system) {
+  return kj::heap<OverviewServer>(kj::mv(connection), system);
+}
 
 }  // namespace bpfman

@@ -19,11 +19,12 @@ class LinkServer final : public schema::Link::Server {
 
   kj::Promise<void> get(GetContext context) override {
     connection->rights.requireView();
-    return connection->run([this, context](kj::WaitScope& scope) mutable { describeLink(core, id, context.getResults().initDetails(), scope); });
+    return connection->run(
+        [this, context](kj::WaitScope& scope) mutable { describeLink(core, id, context.getResults().initDetails(), scope); });
   }
 
   kj::Promise<void> detach(DetachContext context) override {
-    KJ_IF_MAYBE(link, core.catalog.link(id)) connection->rights.requireUnload(link->uid);
+    KJ_IF_MAYBE (link, core.catalog.link(id)) connection->rights.requireUnload(link->uid);
     return connection->run([this](kj::WaitScope& scope) {
       detachLink(core, id, scope);
       spdlog::info("uid {} detached link {}", connection->uid(), id);
@@ -65,8 +66,8 @@ class LinksServer final : public schema::Links::Server {
     auto params = context.getParams();
     std::vector<const DispatcherRow*> rows;
     for (auto& [key, row] : core.catalog.dispatchers())
-      if ((params.getType().size() == 0 || params.getType() == row.type.c_str()) && (params.getNsid() == 0 || params.getNsid() == row.nsid) &&
-          (params.getIfindex() == 0 || params.getIfindex() == row.ifindex))
+      if ((params.getType().size() == 0 || params.getType() == row.type.c_str()) &&
+          (params.getNsid() == 0 || params.getNsid() == row.nsid) && (params.getIfindex() == 0 || params.getIfindex() == row.ifindex))
         rows.push_back(&row);
     auto out = context.getResults().initDispatchers(rows.size());
     for (size_t i = 0; i < rows.size(); ++i) describeDispatcher(*rows[i], out[i]);
@@ -83,7 +84,7 @@ class LinksServer final : public schema::Links::Server {
     bool kind = kinds.size() == 0;
     for (auto name : kinds) kind |= name == nameOf(static_cast<schema::ProgramType>(row.kind));
     if (!kind) return false;
-    KJ_IF_MAYBE(program, core.catalog.program(row.programId)) {
+    KJ_IF_MAYBE (program, core.catalog.program(row.programId)) {
       if (filter.getApplication().size() > 0 && filter.getApplication() != program->application.c_str()) return false;
       for (auto pair : filter.getMetadata()) {
         bool found = false;
@@ -109,7 +110,7 @@ class LinksServer final : public schema::Links::Server {
     for (size_t i = 0; i < links.size(); ++i) {
       const LinkRow& link = *links[i];
       members[i].setProgramId(link.programId);
-      KJ_IF_MAYBE(program, core.catalog.program(link.programId)) members[i].setProgramName(program->name.c_str());
+      KJ_IF_MAYBE (program, core.catalog.program(link.programId)) members[i].setProgramName(program->name.c_str());
       members[i].setProgramPinPath(pathOf(core.runtimeDir(), pinAt(wire::Dir::programs, link.programId)));
       members[i].setLinkId(link.id);
       members[i].setKernelLinkId(link.kernelLinkId);

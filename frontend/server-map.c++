@@ -82,7 +82,9 @@ class MapServer final : public schema::Map::Server {
       wire::Element wish{pin(), static_cast<uint32_t>(key.size()), static_cast<uint32_t>(value.size()), BPF_ANY, 0};
       auto place = core.workers.host(scope);
       auto reply = place->worker.call(wire::Op::update, wish, element).wait(scope);
-      if (reply.result == -EINVAL) refuse("an element of this map has a key of ", info.key_size, " bytes and a value of ", info.value_size, " (per CPU, if it is a per-CPU map)");
+      if (reply.result == -EINVAL)
+        refuse("an element of this map has a key of ", info.key_size, " bytes and a value of ", info.value_size,
+               " (per CPU, if it is a per-CPU map)");
       requireOk(reply, "set an element");
     });
   }
@@ -112,7 +114,7 @@ class MapServer final : public schema::Map::Server {
   }
 
   const MapRow& rowOf() const {
-    KJ_IF_MAYBE(row, core.catalog.load(load))
+    KJ_IF_MAYBE (row, core.catalog.load(load))
       for (const MapRow& map : row->maps)
         if (map.index == index) return map;
     refuse("this map's program was unloaded");
@@ -124,7 +126,8 @@ class MapServer final : public schema::Map::Server {
   }
 
   static void requireKey(size_t bytes) {
-    if (bytes > wire::MAX_MESSAGE / 2) refuse("an element of ", bytes, " bytes: at most ", wire::MAX_MESSAGE / 2, " go over the RPC; ask for the map's descriptor");
+    if (bytes > wire::MAX_MESSAGE / 2)
+      refuse("an element of ", bytes, " bytes: at most ", wire::MAX_MESSAGE / 2, " go over the RPC; ask for the map's descriptor");
   }
 
   WorkerReply inspect(kj::WaitScope& scope) const {

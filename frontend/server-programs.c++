@@ -22,7 +22,9 @@ namespace {
 // Bytes as they come, bounded by what was announced. Several chunks may be under way at once, in order.
 class ByteSinkServer final : public schema::ByteSink::Server {
  public:
-  ByteSinkServer(kj::Own<Connection> connection, uint64_t size) : connection(kj::mv(connection)), upload(size) { ++this->connection->uploadsBegun; }
+  ByteSinkServer(kj::Own<Connection> connection, uint64_t size) : connection(kj::mv(connection)), upload(size) {
+    ++this->connection->uploadsBegun;
+  }
   ~ByteSinkServer() noexcept(false) {
     if (!finished) --connection->uploadsBegun;
   }
@@ -57,13 +59,18 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   LoadWish wish;
   auto programs = options.getPrograms();
   if (programs.size() == 0) refuse("name at least one program to load (--programs TYPE:NAME)");
-  if (programs.size() > limits::PROGRAMS_PER_LOAD) refuse("at most ", limits::PROGRAMS_PER_LOAD, " programs in one load, not ", programs.size());
+  if (programs.size() > limits::PROGRAMS_PER_LOAD)
+    refuse("at most ", limits::PROGRAMS_PER_LOAD, " programs in one load, not ", programs.size());
   for (auto wanted : programs) {
     auto type = wanted.getType();
-    KJ_IF_MAYBE(hook, hookOf(type)) {
+    KJ_IF_MAYBE (hook, hookOf(type)) {
       connection.rights.requireLoad(type);
-      WantedProgram program{static_cast<uint16_t>(type), text(wanted.getName(), "a program's name"), text(wanted.getAttachTo(), "an attach target"),
-                            nameOf(type).cStr(), hook->kernelType, hook->expectedAttachType};
+      WantedProgram program{static_cast<uint16_t>(type),
+                            text(wanted.getName(), "a program's name"),
+                            text(wanted.getAttachTo(), "an attach target"),
+                            nameOf(type).cStr(),
+                            hook->kernelType,
+                            hook->expectedAttachType};
       if (program.name.empty()) refuse("a program without a name");
       for (auto& other : wish.programs)
         if (other.name == program.name) refuse("program ", program.name.c_str(), " is named twice");
@@ -77,7 +84,8 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   for (auto global : globals) {
     auto value = global.getValue();
     if (value.size() > limits::GLOBAL_BYTES) refuse("global variable ", global.getName(), ": more than ", limits::GLOBAL_BYTES, " bytes");
-    wish.globals.emplace_back(text(global.getName(), "a variable's name"), std::string(reinterpret_cast<const char*>(value.begin()), value.size()));
+    wish.globals.emplace_back(text(global.getName(), "a variable's name"),
+                              std::string(reinterpret_cast<const char*>(value.begin()), value.size()));
   }
   wish.metadata = pairsFrom(options.getMetadata());
   wish.application = text(options.getApplication(), "the application's name");
@@ -92,7 +100,7 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   wish.uid = connection.uid();
   wish.maxMapBytes = kj::min(connection.rights.maxMapBytes(), connection.core.options.maxMapBytes);
   if (wish.mapOwner != 0) {
-    KJ_IF_MAYBE(owner, connection.core.catalog.program(wish.mapOwner)) {
+    KJ_IF_MAYBE (owner, connection.core.catalog.program(wish.mapOwner)) {
       uint32_t uid = KJ_ASSERT_NONNULL(connection.core.catalog.load(owner->load)).uid;
       connection.rights.requireMap(MapRight::read, uid);
       connection.rights.requireMap(MapRight::write, uid);
@@ -107,7 +115,8 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
 
 class ProgramsServer final : public schema::Programs::Server {
  public:
-  ProgramsServer(kj::Own<Connection> connection, SystemView& system) : connection(kj::mv(connection)), core(this->connection->core), system(system) {}
+  ProgramsServer(kj::Own<Connection> connection, SystemView& system)
+      : connection(kj::mv(connection)), core(this->connection->core), system(system) {}
 
   kj::Promise<void> upload(UploadContext context) override {
     connection->rights.requireView();
@@ -150,7 +159,8 @@ class ProgramsServer final : public schema::Programs::Server {
   kj::Promise<SealedObject> objectFrom(schema::Bytecode::Reader bytecode) {
     if (bytecode.isUploaded()) {
       auto found = connection->uploads.find(bytecode.getUploaded());
-      if (found == connection->uploads.end()) refuse("there is no upload ", bytecode.getUploaded(), " on this connection, or it was used already");
+      if (found == connection->uploads.end())
+        refuse("there is no upload ", bytecode.getUploaded(), " on this connection, or it was used already");
       SealedObject object = kj::mv(found->second);
       connection->uploads.erase(found);
       --connection->uploadsBegun;
@@ -165,7 +175,7 @@ class ProgramsServer final : public schema::Programs::Server {
     KJ_DEFER(connection->loads.erase(&cancellation));
     LoadOutcome outcome = core.loads.load(wish, object.fd(), object.size(), cancellation, scope);
     auto results = context.getResults();
-    KJ_IF_MAYBE(refused, outcome.refused) {
+    KJ_IF_MAYBE (refused, outcome.refused) {
       auto refusal = results.initRefused();
       refusal.setReason(refused->reason.c_str());
       refusal.setVerifierLog(refused->verifierLog.c_str());
@@ -179,8 +189,8 @@ class ProgramsServer final : public schema::Programs::Server {
   }
 
   struct Entry {
-    const ProgramRow* row = nullptr;            // ours
-    const KernelProgram* kernel = nullptr;      // seen
+    const ProgramRow* row = nullptr;        // ours
+    const KernelProgram* kernel = nullptr;  // seen
     uint32_t id;
     kj::StringPtr type;
   };
@@ -190,7 +200,9 @@ class ProgramsServer final : public schema::Programs::Server {
     bool typed = types.size() == 0;
     for (auto type : types) typed |= type == entry.type;
     if (!typed) return false;
-    if (entry.row == nullptr) return filter.getApplication().size() == 0 && filter.getMetadata().size() == 0 && filter.getAttached() == schema::ProgramFilter::Attached::ANY;
+    if (entry.row == nullptr)
+      return filter.getApplication().size() == 0 && filter.getMetadata().size() == 0 &&
+             filter.getAttached() == schema::ProgramFilter::Attached::ANY;
     if (filter.getApplication().size() > 0 && filter.getApplication() != entry.row->application.c_str()) return false;
     for (auto pair : filter.getMetadata()) {
       bool found = false;
@@ -220,7 +232,7 @@ class ProgramsServer final : public schema::Programs::Server {
     if (filter.getAll())
       for (auto& [id, program] : kernel) {
         bool listed = false;
-        KJ_IF_MAYBE(row, core.catalog.program(id)) listed = !isOwn(*row);
+        KJ_IF_MAYBE (row, core.catalog.program(id)) listed = !isOwn(*row);
         if (!listed) entries.push_back({nullptr, program, id, programTypeName(program->type)});
       }
     std::erase_if(entries, [&](const Entry& entry) { return !wanted(entry, filter); });
@@ -248,14 +260,16 @@ class ProgramsServer final : public schema::Programs::Server {
   }
 
   bool isOwn(const ProgramRow& row) {
-    KJ_IF_MAYBE(load, core.catalog.load(row.load)) return load->own;
+    KJ_IF_MAYBE (load, core.catalog.load(row.load)) return load->own;
     return false;
   }
 };
 
 }  // namespace
 
-schema::Programs::Client newPrograms(kj::Own<Connection> connection, SystemView& system) { return kj::heap<ProgramsServer>(kj::mv(connection), system); }
+schema::Programs::Client newPrograms(kj::Own<Connection> connection, SystemView& system) {
+  return kj::heap<ProgramsServer>(kj::mv(connection), system);
+}
 
 Pairs pairsFrom(capnp::List<schema::KeyValue>::Reader list) {
   Pairs pairs;
@@ -272,7 +286,7 @@ Pairs pairsFrom(capnp::List<schema::KeyValue>::Reader list) {
 kj::Promise<kj::AutoCloseFd> descriptorOf(schema::Descriptor::Client client, kj::StringPtr what) {
   auto promise = client.getFd();
   return promise.attach(kj::mv(client)).then([what](kj::Maybe<int> fd) {
-    KJ_IF_MAYBE(descriptor, fd) {
+    KJ_IF_MAYBE (descriptor, fd) {
       int copy;
       KJ_SYSCALL(copy = fcntl(*descriptor, F_DUPFD_CLOEXEC, 3));
       return kj::AutoCloseFd(copy);

@@ -8,10 +8,10 @@ namespace bpfman {
 
 class SystemView;
 
-schema::Daemon::Client newDaemon(kj::Own<Connection> connection, SystemView& system);   // server-daemon.c++
+schema::Daemon::Client newDaemon(kj::Own<Connection> connection, SystemView& system);      // server-daemon.c++
 schema::Programs::Client newPrograms(kj::Own<Connection> connection, SystemView& system);  // server-programs.c++
-schema::Program::Client newProgram(kj::Own<Connection> connection, uint32_t id);        // server-program.c++
-schema::Links::Client newLinks(kj::Own<Connection> connection);                         // server-links.c++
+schema::Program::Client newProgram(kj::Own<Connection> connection, uint32_t id);           // server-program.c++
+schema::Links::Client newLinks(kj::Own<Connection> connection);                            // server-links.c++
 schema::Link::Client newLink(kj::Own<Connection> connection, uint32_t id);
 schema::Map::Client newMap(kj::Own<Connection> connection, uint32_t load, uint32_t index);  // server-map.c++
 schema::Overview::Client newOverview(kj::Own<Connection> connection, SystemView& system);   // server-daemon.c++
@@ -19,7 +19,7 @@ schema::Overview::Client newOverview(kj::Own<Connection> connection, SystemView&
 kj::Promise<kj::AutoCloseFd> descriptorOf(schema::Descriptor::Client client, kj::StringPtr what);
 // A duplicate of the descriptor that it carries. Fails when it carries none.
 
-Pairs pairsFrom(capnp::List<schema::KeyValue>::Reader list);  // within the limits, or refused
+Pairs pairsFrom(capnp::List<schema::KeyValue>::Reader list);        // within the limits, or refused
 void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope);  // with its links
 void detachLink(Core& core, uint32_t id, kj::WaitScope& scope);
 

@@ -15,9 +15,12 @@ namespace bpfman {
 
 namespace {
 
-struct Iterator { kj::StringPtr pin, program, over; };
+struct Iterator {
+  kj::StringPtr pin, program, over;
+};
 constexpr const char* PURPOSE = "iterators";
-const Iterator ITERATORS[] = {{"programs", "dump_programs", "bpf_prog"}, {"maps", "dump_maps", "bpf_map"}, {"links", "dump_links", "bpf_link"}};
+const Iterator ITERATORS[] = {
+    {"programs", "dump_programs", "bpf_prog"}, {"maps", "dump_maps", "bpf_map"}, {"links", "dump_links", "bpf_link"}};
 
 kj::ArrayPtr<const kj::byte> object() { return kj::arrayPtr(bpfman_overview, bpfman_overview_end - bpfman_overview); }
 
@@ -36,7 +39,8 @@ bool SystemView::installed(kj::WaitScope& scope) {
   if (!known) return false;
   auto place = core.workers.host(scope);
   for (auto& iterator : ITERATORS)
-    if (place->worker.call(wire::Op::inspect, wire::Inspect{pinAt(wire::Dir::iterators, 0, 0, 0, iterator.pin)}).wait(scope).result < 0) return false;
+    if (place->worker.call(wire::Op::inspect, wire::Inspect{pinAt(wire::Dir::iterators, 0, 0, 0, iterator.pin)}).wait(scope).result < 0)
+      return false;
   return true;
 }
 
@@ -54,13 +58,15 @@ void SystemView::install(kj::WaitScope& scope) {
   wish.own = true;
   wish.purpose = purpose();
   wish.maxMapBytes = 16 << 20;
-  for (auto& iterator : ITERATORS) wish.programs.push_back({0, iterator.program.cStr(), iterator.over.cStr(), "iter", BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER});
+  for (auto& iterator : ITERATORS)
+    wish.programs.push_back({0, iterator.program.cStr(), iterator.over.cStr(), "iter", BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER});
   Upload upload(object().size());
   upload.write(object());
   SealedObject sealed = upload.finish();
   Cancellation never;
   LoadOutcome outcome = core.loads.load(wish, sealed.fd(), sealed.size(), never, scope);
-  KJ_IF_MAYBE(refused, outcome.refused) refuse("this kernel refuses the iterators of the overview: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
+  KJ_IF_MAYBE (refused, outcome.refused)
+    refuse("this kernel refuses the iterators of the overview: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
   for (uint32_t i = 0; i < std::size(ITERATORS); ++i) {
     wire::CreateLink link{};
     link.program = loadedProgram(outcome.load, i);
@@ -70,7 +76,8 @@ void SystemView::install(kj::WaitScope& scope) {
     requireOk(place->worker.call(wire::Op::createLink, link).wait(scope), "pin an iterator");
   }
   // Which layout the pins have, for a later version; the marker is a second name of the iterators' map.
-  auto marker = place->worker.call(wire::Op::publish, wire::Publish{loadedMap(outcome.load, 0), pinAt(wire::Dir::version, PIN_VERSION)}).wait(scope);
+  auto marker =
+      place->worker.call(wire::Op::publish, wire::Publish{loadedMap(outcome.load, 0), pinAt(wire::Dir::version, PIN_VERSION)}).wait(scope);
   if (marker.result != -EEXIST) requireOk(marker, "mark the version of the pins");
 }
 

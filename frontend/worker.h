@@ -14,7 +14,7 @@ struct WorkerReply {
   kj::Maybe<kj::AutoCloseFd> descriptor;
 };
 
-class WorkerChannel {                          // to a worker, or to one of its load sessions
+class WorkerChannel {  // to a worker, or to one of its load sessions
  public:
   WorkerChannel(kj::UnixEventPort& port, kj::AutoCloseFd socket, kj::StringPtr peer) : channel(port, kj::mv(socket), peer) {}
 

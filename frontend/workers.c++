@@ -7,19 +7,20 @@ namespace bpfman {
 namespace {
 constexpr size_t MAX_PLACES = 32;
 constexpr auto IDLE = 30 * kj::SECONDS;
-}
+}  // namespace
 
 kj::Own<Place> Workers::host(kj::WaitScope& scope) { return in(nullptr, scope); }
 
 kj::Own<Place> Workers::in(kj::Maybe<NamespaceTarget&> target, kj::WaitScope& scope) {
   uint64_t nsid = hostNsid;
   kj::Maybe<int> descriptor;
-  KJ_IF_MAYBE(t, target) {
+  KJ_IF_MAYBE (t, target) {
     nsid = t->nsid();
     if (nsid != hostNsid) descriptor = t->fd();
   }
   // Two that want the same place at once share its start.
-  for (auto pending = starting.find(nsid); pending != starting.end(); pending = starting.find(nsid)) pending->second.addBranch().wait(scope);
+  for (auto pending = starting.find(nsid); pending != starting.end(); pending = starting.find(nsid))
+    pending->second.addBranch().wait(scope);
   auto found = places.find(nsid);
   if (found != places.end()) {
     if (found->second->worker.alive()) return use(*found->second);

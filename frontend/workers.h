@@ -11,14 +11,14 @@
 
 namespace bpfman {
 
-struct Place : public kj::Refcounted {          // a network namespace, with what acts in it
+struct Place : public kj::Refcounted {  // a network namespace, with what acts in it
   Place(kj::UnixEventPort& port, uint64_t nsid, bool host, BrokerChannel::StartedWorker started)
       : nsid(nsid), host(host), worker(port, kj::mv(started.control), "the worker"), netlink(kj::mv(started.netlink)) {}
 
   const uint64_t nsid;
   const bool host;
   WorkerChannel worker;
-  kj::AutoCloseFd netlink;                      // rtnetlink, opened in it
+  kj::AutoCloseFd netlink;  // rtnetlink, opened in it
   kj::TimePoint lastUse = kj::origin<kj::TimePoint>();
 };
 
@@ -32,7 +32,7 @@ class Workers {
   bool isHost(uint64_t nsid) const { return nsid == hostNsid; }
   uint64_t hostNamespace() const { return hostNsid; }
 
-  kj::Promise<void> retireIdle();               // never ends
+  kj::Promise<void> retireIdle();  // never ends
 
  private:
   kj::UnixEventPort& port;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+// clang-format off: aligned by hand, as tables are
 namespace bpfman::wire {
 
 enum class BrokerOp : uint32_t {

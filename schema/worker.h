@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+// clang-format off: aligned by hand, as tables are
 namespace bpfman::wire {
 
 constexpr size_t MAX_MESSAGE = 64 << 10;      // bytes, header included, either direction

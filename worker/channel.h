@@ -13,13 +13,13 @@ namespace bpfman {
 
 struct Request {
   wire::Op op{};
-  std::vector<uint8_t> body;                   // behind the header
+  std::vector<uint8_t> body;  // behind the header
   Fd descriptors[wire::MAX_DESCRIPTORS];
   size_t descriptorCount = 0;
-  size_t fixedSize = 0;                        // of the operation's struct: where the tail begins; from the table
+  size_t fixedSize = 0;  // of the operation's struct: where the tail begins; from the table
 
   template <typename T>
-  T as() const {                               // the table has checked that there are sizeof(T) bytes
+  T as() const {  // the table has checked that there are sizeof(T) bytes
     T value;
     memcpy(&value, body.data(), sizeof value);
     return value;
@@ -29,14 +29,16 @@ struct Request {
 
 // What a handler returns. A descriptor in it is sent and then closed.
 struct Answer {
-  int64_t result = 0;                          // >= 0 or -errno
+  int64_t result = 0;  // >= 0 or -errno
   std::vector<uint8_t> tail;
   Fd descriptor;
 
   Answer(int64_t result) : result(result) {}
 
   template <typename T>
-  Answer& add(const T& value) { return add(&value, sizeof value); }
+  Answer& add(const T& value) {
+    return add(&value, sizeof value);
+  }
   Answer& add(const void* data, size_t size) {
     auto* bytes = static_cast<const uint8_t*>(data);
     tail.insert(tail.end(), bytes, bytes + size);
@@ -48,7 +50,7 @@ class Channel {
  public:
   explicit Channel(Fd socket) : socket(static_cast<Fd&&>(socket)), buffer(wire::MAX_MESSAGE) {}
 
-  bool receive(Request& request);              // false: the other side is gone
+  bool receive(Request& request);  // false: the other side is gone
   void send(const Answer& answer);
   int descriptor() const { return socket.get(); }
   void close() { socket = Fd(); }

@@ -23,8 +23,8 @@ OpenedMap openMap(Context& context, const wire::Pin& pin) {
   if (int error = context.bpf.info(map.fd, &info, sizeof info); error) return {Fd(error)};
   map.type = info.type;
   map.keySize = info.key_size;
-  bool perCpu = info.type == BPF_MAP_TYPE_PERCPU_ARRAY || info.type == BPF_MAP_TYPE_PERCPU_HASH || info.type == BPF_MAP_TYPE_LRU_PERCPU_HASH ||
-                info.type == BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE_DEPRECATED;
+  bool perCpu = info.type == BPF_MAP_TYPE_PERCPU_ARRAY || info.type == BPF_MAP_TYPE_PERCPU_HASH ||
+                info.type == BPF_MAP_TYPE_LRU_PERCPU_HASH || info.type == BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE_DEPRECATED;
   map.valueSize = perCpu ? ((info.value_size + 7) & ~7u) * context.ceiling.possibleCpus : info.value_size;
   return map;
 }

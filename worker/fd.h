@@ -15,7 +15,9 @@ class Fd {
     std::swap(value, other.value);
     return *this;
   }
-  ~Fd() { if (value >= 0) close(value); }
+  ~Fd() {
+    if (value >= 0) close(value);
+  }
 
   explicit operator bool() const { return value >= 0; }
   int get() const { return value; }

@@ -27,7 +27,7 @@ bool fill(const wire::CreateLink& wish, int event, bpf_attr& attr) {
       attr.link_create.tcx.relative_id = wish.relative;
       attr.link_create.tcx.expected_revision = wish.expectedRevision;
       return (wish.attachType == BPF_TCX_INGRESS || wish.attachType == BPF_TCX_EGRESS) && event < 0 && !(wish.flags & ~ANCHORS) &&
-             (wish.relative == 0 || (wish.flags & BPF_F_ID));   // without it the number would be a descriptor
+             (wish.relative == 0 || (wish.flags & BPF_F_ID));  // without it the number would be a descriptor
     case LinkKind::perfEvent:
       attr.link_create.target_fd = event;
       attr.link_create.perf_event.bpf_cookie = wish.cookie;
@@ -49,18 +49,21 @@ bool fill(const wire::CreateLink& wish, int event, bpf_attr& attr) {
 Answer answerCreateLink(Context& context, Request& request) {
   auto wish = request.as<wire::CreateLink>();
   bpf_attr attr{};
-  if (kindOf(wish.program) != Kind::program || kindOf(wish.to) != Kind::link || !fill(wish, request.descriptors[0].get(), attr)) die("malformed link");
+  if (kindOf(wish.program) != Kind::program || kindOf(wish.to) != Kind::link || !fill(wish, request.descriptors[0].get(), attr))
+    die("malformed link");
   if (wish.kind != LinkKind::rawTracepoint && !covers(context.ceiling.attachTypes, 2, wish.attachType)) return -EPERM;
 
   Path path = pathOf(wish.to);
   Fd program = context.bpf.open(pathOf(wish.program).text);
   if (!program) return program.error();
   bool raw = wish.kind == LinkKind::rawTracepoint;
-  if (raw) attr.raw_tracepoint.prog_fd = program.get();
-  else attr.link_create.prog_fd = program.get();
+  if (raw)
+    attr.raw_tracepoint.prog_fd = program.get();
+  else
+    attr.link_create.prog_fd = program.get();
   Fd link(context.bpf.call(raw ? BPF_RAW_TRACEPOINT_OPEN : BPF_LINK_CREATE, attr));
   if (!link) return link.error();
-  if (int error = context.bpf.pin(link, path.text); error) return error;   // closing the descriptor undoes the attachment
+  if (int error = context.bpf.pin(link, path.text); error) return error;  // closing the descriptor undoes the attachment
   bpf_link_info info{};
   if (int error = context.bpf.info(link, &info, sizeof info); error) return error;
   return info.id;
@@ -71,13 +74,15 @@ Answer answerQuery(Context& context, Request& request) {
   uint32_t programs[wire::MAX_PROGRAMS] = {}, links[wire::MAX_PROGRAMS] = {};
   bool cgroup = request.descriptorCount == 1;
   bpf_attr attr{};
-  if (cgroup) attr.query.target_fd = request.descriptors[0].get();
-  else attr.query.target_ifindex = wish.interface;
+  if (cgroup)
+    attr.query.target_fd = request.descriptors[0].get();
+  else
+    attr.query.target_ifindex = wish.interface;
   attr.query.attach_type = wish.attachType;
   attr.query.query_flags = wish.flags & BPF_F_QUERY_EFFECTIVE;
   attr.query.prog_cnt = wire::MAX_PROGRAMS;
   attr.query.prog_ids = toKernel(programs);
-  if (!cgroup) attr.query.link_ids = toKernel(links);   // cgroups refuse the field
+  if (!cgroup) attr.query.link_ids = toKernel(links);  // cgroups refuse the field
   if (long error = context.bpf.call(BPF_PROG_QUERY, attr); error && error != -ENOSPC) return error;
   uint32_t count = attr.query.prog_cnt < wire::MAX_PROGRAMS ? attr.query.prog_cnt : wire::MAX_PROGRAMS;
   Answer answer(count);

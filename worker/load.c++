@@ -15,9 +15,9 @@ using wire::NO_HANDLE;
 
 namespace {
 
-constexpr uint32_t MAP_FLAGS = BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_STACK_BUILD_ID |
-                               BPF_F_ZERO_SEED | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG | BPF_F_CLONE | BPF_F_MMAPABLE | BPF_F_PRESERVE_ELEMS |
-                               BPF_F_INNER_MAP;   // none that names a descriptor
+constexpr uint32_t MAP_FLAGS = BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY |
+                               BPF_F_STACK_BUILD_ID | BPF_F_ZERO_SEED | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG | BPF_F_CLONE |
+                               BPF_F_MMAPABLE | BPF_F_PRESERVE_ELEMS | BPF_F_INNER_MAP;  // none that names a descriptor
 constexpr uint32_t MAX_BTFS = 8, MAX_RECORD = 256;
 
 // The bytes of a request: behind its struct, or in a memfd that nobody can change any more.
@@ -92,7 +92,8 @@ Answer answerCreateMap(Context& context, Request& request) {
   wire::CreateMap wish = request.as<wire::CreateMap>();
   requireText(wish.name);
   uint64_t bytes = bytesOfMap(wish, context.ceiling.possibleCpus);
-  if (!covers(&load.grant.mapTypes, 1, wish.type) || (wish.flags & ~MAP_FLAGS)) die("map of type %u, flags %#x: outside the grant", wish.type, wish.flags);
+  if (!covers(&load.grant.mapTypes, 1, wish.type) || (wish.flags & ~MAP_FLAGS))
+    die("map of type %u, flags %#x: outside the grant", wish.type, wish.flags);
   if (load.maps == load.grant.maxMaps || bytes > load.grant.maxMapBytes - load.mapBytes) return -EPERM;
 
   bpf_attr attr{};
@@ -134,7 +135,8 @@ Answer answerLoadProgram(Context& context, Request& request) {
   wire::LoadProgram wish = request.as<wire::LoadProgram>();
   requireText(wish.name);
   requireText(wish.license);
-  if (wish.funcInfoRecord > MAX_RECORD || wish.lineInfoRecord > MAX_RECORD || wish.coreReloRecord > MAX_RECORD || wish.logSize > wire::MAX_LOG)
+  if (wish.funcInfoRecord > MAX_RECORD || wish.lineInfoRecord > MAX_RECORD || wish.coreReloRecord > MAX_RECORD ||
+      wish.logSize > wire::MAX_LOG)
     die("malformed program");
   uint32_t slot = 0;
   auto same = [&](const wire::GrantedProgram& granted) {
@@ -143,7 +145,8 @@ Answer answerLoadProgram(Context& context, Request& request) {
   };
   while (slot < load.grant.programCount && (load.used[slot] || !same(load.grant.programs[slot]))) ++slot;
   if (slot == load.grant.programCount)
-    die("program of type %u, attach type %u, target %u, flags %#x: outside the grant", wish.type, wish.expectedAttachType, wish.attachBtfId, wish.flags);
+    die("program of type %u, attach type %u, target %u, flags %#x: outside the grant", wish.type, wish.expectedAttachType, wish.attachBtfId,
+        wish.flags);
 
   uint64_t sizes[] = {wish.instructionCount * uint64_t{sizeof(bpf_insn)}, uint64_t{wish.funcInfoRecord} * wish.funcInfoCount,
                       uint64_t{wish.lineInfoRecord} * wish.lineInfoCount, uint64_t{wish.coreReloRecord} * wish.coreReloCount};

@@ -21,9 +21,9 @@ static wire::Ceiling readCeiling() {
 
 static void stayInBpffs() {
   Fd root(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  FileRule rule{root.get(), LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
-                                LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
-                                LANDLOCK_ACCESS_FS_REFER};
+  FileRule rule{root.get(), LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+                                LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+                                LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REFER};
   restrictFiles(&rule, 1);
 }
 
@@ -35,7 +35,7 @@ static int run() {
   Context context(bpf, ceiling);
   makeDirectories(bpf);
   stayInBpffs();
-  enterPolicy(seccomp::WORKER_POLICY);                       // last: from here on it only serves
+  enterPolicy(seccomp::WORKER_POLICY);  // last: from here on it only serves
   serveControl(context);
   return 0;
 }

@@ -52,7 +52,8 @@ Answer answerWipeStaging(Context& context, Request&) {
 
 Answer answerPublish(Context& context, Request& request) {
   auto wish = request.as<wire::Publish>();
-  if (wish.from.dir != wire::Dir::loads || kindOf(wish.from) != kindOf(wish.to) || kindOf(wish.to) == Kind::link) die("publish of what no load has");
+  if (wish.from.dir != wire::Dir::loads || kindOf(wish.from) != kindOf(wish.to) || kindOf(wish.to) == Kind::link)
+    die("publish of what no load has");
   if (int error = context.bpf.makeDirectory(directoryOf(wish.to).text); error && error != -EEXIST) return error;
   return context.bpf.link(pathOf(wish.from).text, pathOf(wish.to).text);
 }
@@ -83,7 +84,8 @@ Answer answerList(Context& context, Request& request) {
   std::vector<std::string> names;
   if (int error = context.bpf.list(directory.text, names); error) return error;
   Answer answer(names.size());
-  for (size_t i = wish.skip; i < names.size() && answer.tail.size() < wire::MAX_MESSAGE / 2; ++i) answer.add(names[i].c_str(), names[i].size() + 1);
+  for (size_t i = wish.skip; i < names.size() && answer.tail.size() < wire::MAX_MESSAGE / 2; ++i)
+    answer.add(names[i].c_str(), names[i].size() + 1);
   return answer;
 }
 

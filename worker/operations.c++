@@ -8,6 +8,7 @@ using wire::Op;
 
 // A request is performed only in the states of its row, with exactly its struct (and a tail only where one may follow), and with a
 // number of descriptors between the two. Anything else ends the process that received it.
+// clang-format off
 static constexpr Operation OPERATIONS[] = {
     //                  allowed in          struct                     tail   descriptors
     {Op::startSession,  Control,            0,                         false, 2, 2, answerStartSession},
@@ -38,6 +39,7 @@ static constexpr Operation OPERATIONS[] = {
     {Op::bindMap,       Loading,            sizeof(wire::BindMap),     false, 0, 0, answerBindMap},
     {Op::objectInfo,    Loading,            sizeof(wire::Handle),      false, 0, 0, answerObjectInfo},
 };
+// clang-format on
 static_assert(std::size(OPERATIONS) == static_cast<size_t>(Op::count));
 
 std::span<const Operation> operations() { return OPERATIONS; }

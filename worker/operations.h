@@ -11,10 +11,10 @@ namespace bpfman {
 
 // Who is asking, and how far it has come. An operation is allowed in the states that its row lists.
 enum State : uint32_t {
-  Control = 1,   // the frontend, to the worker itself
-  Waiting = 2,   // the frontend, to a load session that has no grant yet
-  Granted = 4,   // the frontend, to a load session that has one and did not commit
-  Loading = 8,   // the loader, to a load session that has a grant and did not commit
+  Control = 1,  // the frontend, to the worker itself
+  Waiting = 2,  // the frontend, to a load session that has no grant yet
+  Granted = 4,  // the frontend, to a load session that has one and did not commit
+  Loading = 8,  // the loader, to a load session that has a grant and did not commit
 };
 
 // One object of a load session. Its handle is its index.
@@ -22,14 +22,14 @@ struct Object {
   Fd fd;
   wire::Kind kind;
   uint32_t mapType = 0, keySize = 0, valueSize = 0;
-  bool reused = false;                          // taken from another load: its contents are not this loader's to set
+  bool reused = false;  // taken from another load: its contents are not this loader's to set
 };
 
 // A load session's own state; derived here, never told by anyone.
 struct LoadSession {
   wire::Grant grant{};
   bool granted = false, committed = false;
-  bool used[wire::MAX_PROGRAMS] = {};           // which granted programs were loaded
+  bool used[wire::MAX_PROGRAMS] = {};  // which granted programs were loaded
   uint32_t maps = 0, btfs = 0;
   uint64_t mapBytes = 0;
   std::vector<Object> objects;
@@ -43,17 +43,17 @@ struct Context {
 
   Bpf& bpf;
   const wire::Ceiling& ceiling;
-  LoadSession load;                             // in a session
-  std::map<uint32_t, pid_t> sessions;           // in the worker: those that were started and not reaped yet
+  LoadSession load;                    // in a session
+  std::map<uint32_t, pid_t> sessions;  // in the worker: those that were started and not reaped yet
   uint32_t lastSession = 0;
-  Channel* channel = nullptr;                   // in the worker: closed in the children
+  Channel* channel = nullptr;  // in the worker: closed in the children
 };
 
 struct Operation {
   wire::Op op;
   uint32_t states;
-  size_t fixedSize;                             // of its struct
-  bool tail;                                    // whether anything may follow the struct
+  size_t fixedSize;  // of its struct
+  bool tail;         // whether anything may follow the struct
   size_t minDescriptors, maxDescriptors;
   Answer (*answer)(Context&, Request&);
 };
@@ -61,12 +61,12 @@ struct Operation {
 std::span<const Operation> operations();
 Answer perform(Context& context, Request& request, State state);  // dies on anything unknown, unpermitted or malformed
 
-void serveControl(Context& context);            // until the frontend goes
+void serveControl(Context& context);  // until the frontend goes
 [[noreturn]] void serveSession(Context& context, Fd control, Fd loader);
 
-bool covers(const uint64_t* bits, size_t words, uint32_t bit);    // whether bit is set in a mask of the ceiling or grant
-bool holdsDescriptors(uint32_t mapType);        // whether the kernel reads descriptor numbers from this map's values
-Answer describe(Bpf& bpf, const Fd& object, wire::Kind kind);     // ObjectInfo and what belongs to it
+bool covers(const uint64_t* bits, size_t words, uint32_t bit);  // whether bit is set in a mask of the ceiling or grant
+bool holdsDescriptors(uint32_t mapType);                        // whether the kernel reads descriptor numbers from this map's values
+Answer describe(Bpf& bpf, const Fd& object, wire::Kind kind);   // ObjectInfo and what belongs to it
 
 // Handlers, by file.
 Answer answerStartSession(Context&, Request&);  // session.c++
@@ -74,14 +74,14 @@ Answer answerEndSession(Context&, Request&);
 Answer answerGrant(Context&, Request&);
 Answer answerInspectHandle(Context&, Request&);
 Answer answerCommit(Context&, Request&);
-Answer answerCreateMap(Context&, Request&);     // load.c++
+Answer answerCreateMap(Context&, Request&);  // load.c++
 Answer answerLoadBtf(Context&, Request&);
 Answer answerLoadProgram(Context&, Request&);
 Answer answerInitialise(Context&, Request&);
 Answer answerFreezeMap(Context&, Request&);
 Answer answerBindMap(Context&, Request&);
 Answer answerObjectInfo(Context&, Request&);
-Answer answerWipeStaging(Context&, Request&);   // objects.c++
+Answer answerWipeStaging(Context&, Request&);  // objects.c++
 Answer answerPublish(Context&, Request&);
 Answer answerRemove(Context&, Request&);
 Answer answerRemoveLoad(Context&, Request&);
@@ -89,12 +89,12 @@ Answer answerList(Context&, Request&);
 Answer answerInspect(Context&, Request&);
 Answer answerOpenMap(Context&, Request&);
 Answer answerOpenIterator(Context&, Request&);
-Answer answerLookup(Context&, Request&);        // elements.c++
+Answer answerLookup(Context&, Request&);  // elements.c++
 Answer answerReadMap(Context&, Request&);
 Answer answerUpdate(Context&, Request&);
 Answer answerErase(Context&, Request&);
 Answer answerSetSlot(Context&, Request&);
-Answer answerCreateLink(Context&, Request&);    // links.c++
+Answer answerCreateLink(Context&, Request&);  // links.c++
 Answer answerQuery(Context&, Request&);
 
 }  // namespace bpfman

@@ -83,7 +83,8 @@ Path loadPath(const char* root, uint32_t load) {
 
 void makeDirectories(Bpf& bpf) {
   for (const char* directory : DIRECTORIES)
-    if (int error = bpf.makeDirectory(directory); error && error != -EEXIST) die("cannot make %s in our bpffs: %s", directory, strerror(-error));
+    if (int error = bpf.makeDirectory(directory); error && error != -EEXIST)
+      die("cannot make %s in our bpffs: %s", directory, strerror(-error));
 }
 
 int removeTree(Bpf& bpf, const char* path) {

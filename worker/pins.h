@@ -6,15 +6,17 @@
 
 namespace bpfman {
 
-struct Path { char text[192]; };
+struct Path {
+  char text[192];
+};
 
-Path pathOf(const wire::Pin& pin);             // dies on a malformed pin
-Path directoryOf(const wire::Pin& pin);        // the directory that the pin is in
-wire::Kind kindOf(const wire::Pin& pin);       // what can be pinned there
+Path pathOf(const wire::Pin& pin);               // dies on a malformed pin
+Path directoryOf(const wire::Pin& pin);          // the directory that the pin is in
+wire::Kind kindOf(const wire::Pin& pin);         // what can be pinned there
 Path loadPath(const char* root, uint32_t load);  // root: "loads" or "staging"
 
-void makeDirectories(Bpf& bpf);                // the fixed ones; kept if they are there
-int removeTree(Bpf& bpf, const char* path);    // a directory and the pins in it
-void wipe(Bpf& bpf, const char* path);         // all directories beneath `path`, each with its pins
+void makeDirectories(Bpf& bpf);              // the fixed ones; kept if they are there
+int removeTree(Bpf& bpf, const char* path);  // a directory and the pins in it
+void wipe(Bpf& bpf, const char* path);       // all directories beneath `path`, each with its pins
 
 }  // namespace bpfman

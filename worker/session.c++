@@ -38,10 +38,12 @@ void serveSession(Context& context, Fd control, Fd loader) {
     if (ready[0].revents) {
       if (!frontend.receive(request)) _exit(0);
       frontend.send(perform(context, request, load.granted ? Granted : Waiting));
-      if (load.committed) _exit(0);             // one job: nothing is allowed any more
+      if (load.committed) _exit(0);  // one job: nothing is allowed any more
     } else if (ready[1].revents) {
-      if (libbpf.receive(request)) libbpf.send(perform(context, request, Loading));
-      else libbpf.close();                      // done, or dead: the frontend knows which
+      if (libbpf.receive(request))
+        libbpf.send(perform(context, request, Loading));
+      else
+        libbpf.close();  // done, or dead: the frontend knows which
     }
   }
 }
