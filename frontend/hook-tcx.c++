@@ -25,6 +25,7 @@ class TcxHook final : public Hook {
     link.direction = static_cast<uint8_t>(place.getDirection());
 
     auto turn = core.locks.take(lockOf(link), scope);
+    forgetGone(core, link, scope);
     for (const LinkRow* other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction))
       if (other->programId == link.programId)
         refuse("program ", link.programId, " is already attached to ", link.interface.c_str(), ' ', link.direction ? "egress" : "ingress", " as link ",
@@ -58,6 +59,14 @@ class TcxHook final : public Hook {
 
  private:
   static std::string lockOf(const LinkRow& link) { return kj::str("tcx:", link.nsid, ':', link.ifindex, ':', link.direction).cStr(); }
+
+  // Links that are no longer on this interface: it or its namespace went, and another has its numbers now.
+  void forgetGone(Core& core, const LinkRow& link, kj::WaitScope& scope) const {
+    std::vector<LinkRow> rows;
+    for (auto row : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction)) rows.push_back(*row);
+    for (auto& row : rows)
+      if (row.programId == link.programId && !isOn(core, pinOf(row), row.ifindex, scope)) takeOut(core, row, scope);
+  }
 
   // At its place in the order that the kernel has at that moment; if somebody was faster, again.
   uint32_t create(Core& core, const AttachWish& wish, Target& target, const LinkRow& link, kj::WaitScope& scope) const {

@@ -1,5 +1,6 @@
 // XDP: a member of its interface's chain. The chain itself is the engine's.
 #include <kj/debug.h>
+#include <spdlog/spdlog.h>
 
 #include "frontend/chain.h"
 #include "frontend/hook.h"
@@ -25,6 +26,7 @@ class XdpHook final : public Hook {
     link.proceedOnList = proceedOnList(mask);
 
     auto turn = core.locks.take(lockOf(link), scope);
+    forgetIfGone(core, link, scope);
     std::vector<Member> members = membersOf(core, link);
     members.push_back(memberFrom(link, wish.program));
     members = orderMembers(std::move(members));  // refuses one too many before anything is changed
@@ -35,8 +37,11 @@ class XdpHook final : public Hook {
       wire::Publish member{loadedProgram(wish.program.load, wish.program.index), pinOf(link)};
       requireOk(host->worker.call(wire::Op::publish, member).wait(scope), "pin a member of the chain");
       auto dispatcher = core.engine.apply(hookOf(link), chainOf(core, members), *target.place, scope);
+      core.catalog.put(KJ_ASSERT_NONNULL(dispatcher));
       requireSame(target);
-      store(core, link, dispatcher);
+      link.state = LinkRow::attached;
+      link.kernelLinkId = KJ_ASSERT_NONNULL(dispatcher).kernelLinkId;
+      core.catalog.put(link);
     });
     KJ_IF_MAYBE(exception, failure) {
       takeOut(core, link, scope);
@@ -85,14 +90,20 @@ class XdpHook final : public Hook {
     return chain;
   }
 
-  // Attached, with the dispatcher as it is now: one transaction.
-  static void store(Core& core, LinkRow& link, kj::Maybe<DispatcherRow>& dispatcher) {
-    link.state = LinkRow::attached;
-    link.kernelLinkId = KJ_ASSERT_NONNULL(dispatcher).kernelLinkId;
-    core.catalog.transaction([&]() {
-      core.catalog.put(link);
-      core.catalog.put(KJ_ASSERT_NONNULL(dispatcher));
-    });
+  // A dispatcher whose link is no longer on this interface (the interface or its namespace went, and another has its numbers now; or the
+  // pin was removed by hand) runs for nobody: it goes with its members before a new one is made.
+  void forgetIfGone(Core& core, const LinkRow& link, kj::WaitScope& scope) const {
+    if (core.catalog.dispatcher("xdp", link.nsid, link.ifindex) == nullptr) return;
+    if (isOn(core, pinAt(wire::Dir::dispatchers, static_cast<uint32_t>(link.nsid), link.ifindex, 0, "link"), link.ifindex, scope)) return;
+    std::vector<LinkRow> members;
+    for (auto member : core.catalog.linksOn(link.kind, link.nsid, link.ifindex)) members.push_back(*member);
+    spdlog::warn("the dispatcher on {} (index {}) is gone from the kernel: its {} links are forgotten", link.interface, link.ifindex, members.size());
+    for (auto& member : members) {
+      removePin(core, pinOf(member), scope);
+      core.catalog.eraseLink(member.id);
+    }
+    core.engine.apply(hookOf(link), {}, nullptr, scope);
+    core.catalog.eraseDispatcher("xdp", link.nsid, link.ifindex);
   }
 
   // The chain without this link. An interface that is gone takes its dispatcher along: then there is nothing to do but to forget.

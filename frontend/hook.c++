@@ -80,4 +80,12 @@ void removePin(Core& core, const wire::Pin& pin, kj::WaitScope& scope) {
   requireOk(place->worker.call(wire::Op::remove, wire::Remove{pin}).wait(scope), "remove a pin");
 }
 
+bool isOn(Core& core, const wire::Pin& link, uint32_t ifindex, kj::WaitScope& scope) {
+  auto place = core.workers.host(scope);
+  auto reply = place->worker.call(wire::Op::inspect, wire::Inspect{link}).wait(scope);
+  if (reply.result < 0) return false;
+  auto info = infoOf<bpf_link_info>(reply);
+  return (info.type == BPF_LINK_TYPE_TCX ? info.tcx.ifindex : info.xdp.ifindex) == ifindex;
+}
+
 }  // namespace bpfman

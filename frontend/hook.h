@@ -57,5 +57,6 @@ Target resolve(Core& core, AttachWish& wish, kj::StringPtr interface, int32_t pr
 void requireSame(const Target& target);         // after an attach: the interface still has that name and index
 void fillTarget(LinkRow& link, const Target& target, const AttachWish& wish, kj::StringPtr netnsPath);
 void removePin(Core& core, const wire::Pin& pin, kj::WaitScope& scope);
+bool isOn(Core& core, const wire::Pin& link, uint32_t ifindex, kj::WaitScope& scope);  // the kernel's link is there, on that interface
 
 }  // namespace bpfman

@@ -104,7 +104,11 @@ void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope) {
   rowOf(core, id);
   std::vector<LinkRow> links;
   for (auto link : core.catalog.linksOf(id)) links.push_back(*link);
-  for (auto& link : links) hookOf(link).hook.detach(core, link, scope);
+  for (auto& link : links) {
+    auto failure = kj::runCatchingExceptions([&]() { hookOf(link).hook.detach(core, link, scope); });
+    KJ_IF_MAYBE(exception, failure)             // unless somebody else detached it at the same time
+      if (core.catalog.link(link.id) != nullptr) kj::throwFatalException(kj::mv(*exception));
+  }
   for (auto& link : links)
     if (!hookOf(link).hook.kernelLinkIsOwn()) core.engine.settle({"xdp", link.nsid, link.ifindex, link.interface, link.netnsPath, link.hostNetns}, scope);
   core.loads.removeProgram(id, scope);
