@@ -1,4 +1,5 @@
 // The dispatcher on the running kernel, by BPF_PROG_TEST_RUN: needs root, no interface.
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>

@@ -118,7 +118,7 @@ TEST_F(AttachmentsOnKernel, ListsXdpByLinkAndByNetlinkOnceEach) {
     auto interface = std::find_if(interfaces.begin(), interfaces.end(), [&](auto& it) { return it.index == one["ifindex"]; });
     ASSERT_NE(interface, interfaces.end());
     EXPECT_EQ(interface->xdpProgram, one["id"]);
-    EXPECT_EQ(interface->name, one["devname"]);
+    EXPECT_EQ(interface->name, one["devname"].get<std::string>());
     EXPECT_EQ(interface->xdpMode, one["mode"] == "generic" ? XdpMode::generic : XdpMode::driver);
   }
   bpf_xdp_detach(space->second, 1u << 1, nullptr);
@@ -153,7 +153,8 @@ TEST_F(AttachmentsOnKernel, ListsClsactFiltersInTheirOrder) {
   auto said = bpftool("net show")[0]["tc"];
   ASSERT_EQ(said.size(), filters.size());
   for (auto& one : said)
-    EXPECT_TRUE(std::any_of(filters.begin(), filters.end(), [&](auto& it) { return it.name == one["name"] && it.programId == one["id"]; }));
+    EXPECT_TRUE(std::any_of(filters.begin(), filters.end(),
+                            [&](auto& it) { return it.name == one["name"].get<std::string>() && it.programId == one["id"]; }));
   run("tc qdisc del dev d0 clsact");
 }
 

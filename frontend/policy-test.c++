@@ -1,5 +1,6 @@
 #include "frontend/policy.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mman.h>

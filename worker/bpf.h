@@ -5,6 +5,7 @@
 #include "worker/fd.h"
 
 #include <linux/bpf.h>
+#include <cstdint>
 #include <string>
 #include <vector>
 
