@@ -1,0 +1,74 @@
+#include "bench/remote.h"
+
+#include <kj/debug.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace bpfman::bench {
+
+
+Object readObject(const std::string& directory, const char* name, schema::ProgramType type) {
+  auto path = directory + "/" + name + ".bpf.o";
+  auto size = std::filesystem::file_size(path);
+  auto bytes = kj::heapArray<kj::byte>(size);
+  std::ifstream(path, std::ios::binary).read(reinterpret_cast<char*>(bytes.begin()), size);
+  return {path, name, type, kj::mv(bytes)};
+}
+
+kj::Promise<Remote::Loaded> Remote::load(const Object& object) {
+  auto request = programs.loadRequest();
+  auto bytecode = request.initBytecode();
+  bytecode.setMemfd(carry(sealedMemfd(object.bytes)));
+  bytecode.setSourcePath(object.path.c_str());
+  auto wanted = request.initOptions().initPrograms(1);
+  wanted[0].setType(object.type);
+  wanted[0].setName(object.name.c_str());
+  return request.send().then([](capnp::Response<schema::LoadAnswer> answer) -> Loaded {
+    KJ_REQUIRE(answer.isLoaded(), "refused", answer.getRefused().getReason());
+    auto loaded = answer.getLoaded()[0];
+    return {loaded.getProgram(), loaded.getDetails().getRecord().getId()};
+  });
+}
+
+schema::Link::Client Remote::attachTcx(Loaded& loaded, kj::StringPtr interface) {
+  auto request = loaded.program.attachRequest();
+  auto place = request.initPlace().initTcx();
+  place.setInterface(interface);
+  place.setPriority(50);
+  return request.send().wait(io.waitScope).getLink();
+}
+
+schema::Link::Client Remote::attachXdp(Loaded& loaded, kj::StringPtr interface) {
+  auto request = loaded.program.attachRequest();
+  auto place = request.initPlace().initXdp();
+  place.setInterface(interface);
+  place.setPriority(50);
+  return request.send().wait(io.waitScope).getLink();
+}
+
+size_t Remote::list() {
+  auto request = programs.listRequest();
+  auto answer = request.send().wait(io.waitScope);
+  size_t seen = 0;
+  for (auto entry : answer.getPrograms()) seen += entry.getKernel().getMapIds().size() > 0;  // touched, as a client would
+  return seen;
+}
+
+size_t Remote::overview() { return connection.overview().programsRequest().send().wait(io.waitScope).getPrograms().size(); }
+
+void Remote::get(uint32_t id) {
+  auto request = programs.getRequest();
+  request.setId(id);
+  request.send().wait(io.waitScope);
+}
+
+uint32_t Remote::dispatcherOn(kj::StringPtr interface) {
+  auto answer = connection.links().dispatchersRequest().send().wait(io.waitScope);
+  for (auto dispatcher : answer.getDispatchers())
+    for (auto member : dispatcher.getMembers())
+      if (member.getInterface() == interface) return dispatcher.getProgramId();
+  KJ_FAIL_REQUIRE("no dispatcher", interface);
+}
+
+}  // namespace bpfman::bench

@@ -1,0 +1,45 @@
+// What a client of bpfman does, each step as one blocking call over the RPC.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "client/client.h"
+
+namespace bpfman::bench {
+
+struct Object {                                 // one ELF object with one program
+  std::string path, name;
+  schema::ProgramType type;
+  kj::Array<const kj::byte> bytes;
+};
+Object readObject(const std::string& directory, const char* name, schema::ProgramType type);
+
+class Remote {
+ public:
+  struct Loaded {
+    schema::Program::Client program;
+    uint32_t id;
+  };
+
+  explicit Remote(const std::string& runtimeDir) : io(kj::setupAsyncIo()), connection(io, runtimeDir.c_str()), programs(connection.programs()) {}
+
+  kj::Promise<Loaded> load(const Object& object);
+  Loaded loadNow(const Object& object) { return load(object).wait(io.waitScope); }
+  void unload(Loaded& loaded) { loaded.program.unloadRequest().send().wait(io.waitScope); }
+  schema::Link::Client attachTcx(Loaded& loaded, kj::StringPtr interface);
+  schema::Link::Client attachXdp(Loaded& loaded, kj::StringPtr interface);
+  void detach(schema::Link::Client& link) { link.detachRequest().send().wait(io.waitScope); }
+  size_t list();                                // how many; with map ids and links
+  size_t overview();                            // of every program on the machine
+  void get(uint32_t id);
+  uint32_t dispatcherOn(kj::StringPtr interface);  // kernel id of the dispatcher program
+
+  kj::AsyncIoContext io;
+
+ private:
+  Connection connection;
+  schema::Programs::Client programs;
+};
+
+}  // namespace bpfman::bench
