@@ -1,0 +1,133 @@
+"""XDP programs that share an interface: their order, their verdicts, and that no packet and no count is lost while they change. Written
+against an engine's name, so that another engine is one more class."""
+
+import random
+import unittest
+
+import harness
+import network
+
+PASS, DROP = "verdict=02000000", "verdict=01000000"
+
+
+class Chain(unittest.TestCase):
+    engine = "tailcall"
+
+    def setUp(self):
+        self.wire = network.Wire("lan0")
+        self.addCleanup(self.wire.remove)
+        self.daemon = self.enterContext(harness.Daemon())
+
+    def load(self, verdict=PASS):
+        return self.daemon.load("xdp_counter", "xdp", None, "-g", verdict)
+
+    def attach(self, program, priority, *more):
+        return self.daemon.attach("xdp", program, "lan0", "-p", priority, *more)["id"]
+
+    def detach(self, link):
+        self.assertEqual(self.daemon.cli("link", "detach", link).code, 0)
+
+    def count(self, program):
+        return harness.sums(self.daemon.mapId(program))[0]
+
+    def order(self):
+        chain, = self.daemon.dispatchers()
+        self.assertEqual(chain["engine"], self.engine)
+        return [each["program_id"] for each in chain["members"]]
+
+    def testTwoProgramsRunByPriorityAndTheFirstsVerdictEndsTheRun(self):
+        dropper, later = self.load(DROP), self.load()
+        self.attach(later, 20)
+        self.wire.send(10)
+        link = self.attach(dropper, 10)
+        self.assertEqual(self.order(), [dropper, later])
+        self.wire.send(30)
+        self.assertEqual([self.count(dropper), self.count(later)], [30, 10])
+        self.detach(link)
+        self.attach(dropper, 10, "--proceed-on", "drop")
+        self.wire.send(5)
+        self.assertEqual([self.count(dropper), self.count(later)], [35, 15])
+
+    def testTenProgramsAllRunAndTheEleventhIsRefused(self):
+        programs = [self.load() for _ in range(10)]
+        priorities = random.Random(1).sample(range(100), 10)
+        links = [self.attach(*each) for each in zip(programs, priorities)]
+        self.assertEqual(self.order(), [each for _, each in sorted(zip(priorities, programs))])
+        eleventh = self.load()
+        refused = self.daemon.cli("link", "attach", "xdp", eleventh, "lan0", "-p", 5)
+        self.assertEqual(refused.code, 1)
+        self.assertIn("no free dispatcher slots", refused.err)
+        self.wire.send(100)
+        self.assertEqual([self.count(each) for each in programs], [100] * 10)
+        for link in random.Random(2).sample(links, 10):
+            self.detach(link)
+        self.assertEqual(self.daemon.settled(), [])
+        self.assertNotIn("xdp", harness.run("ip", "link", "show", "lan0").stdout)
+
+    def testEqualPrioritiesRunByName(self):
+        second, first = self.daemon.load("xdp_mark", "xdp", "xdp_second"), self.load()
+        self.attach(second, 10)
+        self.attach(first, 10)
+        self.assertEqual(self.order(), [first, second])
+
+    def testNoPacketAndNoCountIsLostInTwoHundredChanges(self):
+        seed = random.randrange(1 << 32)
+        print("seed", seed)
+        dice = random.Random(seed)
+        head, tail = self.load(), self.load()
+        self.attach(head, 0)
+        self.attach(tail, 1000)
+        others = [self.load() for _ in range(8)]
+        links = {}
+        with network.Flow(self.wire) as flow:
+            for _ in range(220):
+                program = dice.choice(others)
+                if program in links:
+                    self.detach(links.pop(program))
+                else:
+                    links[program] = self.attach(program, dice.randrange(1, 999))
+            flow.stop()
+            print("packets", flow.sent)
+            self.assertEqual((flow.lost, flow.twice), ([], 0))
+            self.assertEqual([self.count(head), self.count(tail)], [flow.sent] * 2)
+        self.assertEqual(self.daemon.settled(), [])
+
+    def testWorksInAnotherNetworkNamespace(self):
+        space = network.Namespace("blue")
+        self.addCleanup(space.remove)
+        wire = network.Wire("blue0", space)
+        self.addCleanup(wire.remove)
+        program, second = self.load(), self.load()
+        links = [self.daemon.attach("xdp", each, "blue0", "-p", 10, "-n", space.path)["id"] for each in (program, second)]
+        wire.send(40)
+        self.assertEqual([self.count(program), self.count(second)], [40, 40])
+        for link in links:
+            self.detach(link)
+        self.assertEqual(self.daemon.settled(), [])
+
+    def testForeignXdpIsLeftInPlaceAndNamed(self):
+        program = self.load()
+        harness.run("ip", "link", "set", "lan0", "xdp", "obj", harness.example("two_programs"), "sec", "xdp")
+        before = harness.bpftool("net", "show", "dev", "lan0")
+        refused = self.daemon.cli("link", "attach", "xdp", program, "lan0", "-p", 1)
+        self.assertEqual(refused.code, 1)
+        self.assertIn("lan0", refused.err)
+        self.assertEqual(harness.bpftool("net", "show", "dev", "lan0"), before)
+        self.assertEqual(self.daemon.settled(), [])
+        harness.run("ip", "link", "set", "lan0", "xdp", "off")
+        self.attach(program, 1)
+
+    def testAnInterfaceDeletedWhileAttachedLeavesNothingStuck(self):
+        program = self.load()
+        link = self.attach(program, 1)
+        self.wire.unplug()
+        self.detach(link)
+        self.wire.plug()
+        self.attach(program, 1)
+        self.wire.send(20)
+        self.assertEqual(self.count(program), 20)
+        self.assertEqual(self.daemon.settled(), [])
+
+
+if __name__ == "__main__":
+    harness.main()
