@@ -30,7 +30,8 @@ std::vector<uint8_t> bytesOf(Request& request, uint64_t size) {
   }
   int memfd = request.descriptors[0].get();
   constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-  if ((fcntl(memfd, F_GET_SEALS) & seals) != seals) die("blob is not a sealed memfd");
+  int has = fcntl(memfd, F_GET_SEALS);
+  if (has < 0 || (has & seals) != seals) die("blob is not a sealed memfd");
   std::vector<uint8_t> bytes(size);
   if (!request.tail().empty() || pread(memfd, bytes.data(), size, 0) != static_cast<ssize_t>(size)) die("blob is shorter than it says");
   return bytes;
@@ -47,6 +48,7 @@ bool isPerCpu(uint32_t type) {
 }
 
 uint64_t bytesOfMap(const wire::CreateMap& map, uint32_t cpus) {
+  if (map.type == BPF_MAP_TYPE_ARENA) return map.maxEntries * uint64_t{4096};   // its entries are pages
   auto round = [](uint64_t size) { return (size + 7) & ~uint64_t{7}; };
   unsigned __int128 value = static_cast<unsigned __int128>(round(map.valueSize)) * (isPerCpu(map.type) ? cpus : 1);
   unsigned __int128 bytes = map.maxEntries * (value + round(map.keySize)) + (map.keySize ? 0 : map.maxEntries);

@@ -1,0 +1,201 @@
+// A pin is typed words; the path is made here and nowhere else. Whatever could lead out of our bpffs ends the process. Needs no root.
+#include "worker/pins.h"
+#include "worker/recording-bpf.h"
+
+namespace bpfman {
+namespace {
+
+using wire::Dir;
+using wire::Op;
+using wire::Pin;
+
+TEST(WorkerPins, AreWhereTheContractSaysThatTheyAre) {
+  struct {
+    Pin pin;
+    const char* path;
+    wire::Kind kind;
+  } rows[] = {
+      {pinOf(Dir::loads, "p"), "loads/1/p2", wire::Kind::program},
+      {pinOf(Dir::loads, "m"), "loads/1/m2", wire::Kind::map},
+      {pinOf(Dir::programs), "./prog_1", wire::Kind::program},
+      {pinOf(Dir::maps, "counters_Of_3"), "maps/1/counters_Of_3", wire::Kind::map},
+      {pinOf(Dir::links), "links/1", wire::Kind::link},
+      {pinOf(Dir::dispatchers, "link"), "xdp/dispatcher_1_2_link", wire::Kind::link},
+      {pinOf(Dir::members), "xdp/dispatcher_1_2/link_3", wire::Kind::program},
+      {pinOf(Dir::tcxIngress), "tcx-ingress/link_1_2_3", wire::Kind::link},
+      {pinOf(Dir::tcxEgress), "tcx-egress/link_1_2_3", wire::Kind::link},
+      {pinOf(Dir::iterators, "programs"), "iterators/programs", wire::Kind::link},
+      {pinOf(Dir::version), "./version_1", wire::Kind::map},
+  };
+  ASSERT_EQ(std::size(rows), size_t(Dir::count) + 1);
+  for (auto& row : rows) {
+    EXPECT_STREQ(pathOf(row.pin).text, row.path);
+    EXPECT_EQ(kindOf(row.pin), row.kind) << row.path;
+  }
+}
+
+TEST(WorkerPins, LargestNumbersAndTheLongestNameFit) {
+  std::string longest(wire::NAME - 1, 'x');
+  Pin pin = pinOf(Dir::dispatchers, longest.c_str(), ~0u, ~0u, ~0u);
+  EXPECT_EQ(std::string(pathOf(pin).text), "xdp/dispatcher_4294967295_4294967295_" + longest);
+}
+
+TEST(WorkerPins, ANameWithAnythingButLettersDigitsAndUnderscoresEndsTheProcess) {
+  for (Dir dir : {Dir::maps, Dir::iterators, Dir::dispatchers})
+    for (const char* name : {"..", ".", "a.b", "../links", "a/b", "/", "a b", "a-b", "a%s", "a%4$n", "\xc3\xa4", "a\n", "\x7f"})
+      EXPECT_DEATH_BY_LINE(pathOf(pinOf(dir, name)), "pin with a bad name") << name;
+}
+
+TEST(WorkerPins, ANameThatDoesNotEndOrIsNotPaddedEndsTheProcess) {
+  Pin endless = pinOf(Dir::maps, std::string(wire::NAME, 'x').c_str());
+  EXPECT_DEATH_BY_LINE(pathOf(endless), "pin with a bad name");
+  for (size_t at : {size_t(2), wire::NAME / 2, wire::NAME - 1}) {
+    Pin behind = pinOf(Dir::maps, "a");
+    behind.name[at] = 'b';
+    EXPECT_DEATH_BY_LINE(pathOf(behind), "pin with a bad name") << at;
+  }
+}
+
+TEST(WorkerPins, ANameWhereNoneBelongsOrNoneWhereOneDoesEndsTheProcess) {
+  for (Dir dir : {Dir::programs, Dir::links, Dir::members, Dir::tcxIngress, Dir::tcxEgress, Dir::version})
+    EXPECT_DEATH_BY_LINE(pathOf(pinOf(dir, "a")), "pin with a bad name");
+  for (Dir dir : {Dir::maps, Dir::iterators, Dir::dispatchers, Dir::loads}) EXPECT_DEATH_BY_LINE(pathOf(pinOf(dir)), "pin with a bad name");
+  for (const char* name : {"x", "pp", "mp", "p0"}) EXPECT_DEATH_BY_LINE(pathOf(pinOf(Dir::loads, name)), "a load has only p and m") << name;
+}
+
+TEST(WorkerPins, AnUnknownDirectoryEndsTheProcess) {
+  for (uint32_t dir : {uint32_t(Dir::count), 1000u, ~0u}) {
+    EXPECT_DEATH_BY_LINE(pathOf(pinOf(Dir(dir))), "unknown directory");
+    EXPECT_DEATH_BY_LINE(directoryOf(pinOf(Dir(dir))), "unknown directory");
+    EXPECT_DEATH_BY_LINE(kindOf(pinOf(Dir(dir))), "unknown directory");
+  }
+}
+
+// ---- what the frontend may do with pins ----
+
+class WorkerControl : public testing::Test {
+ protected:
+  RecordingBpf bpf;
+  wire::Ceiling ceiling = ceilingForTests();
+  Context context{bpf, ceiling};
+
+  template <typename T>
+  int64_t control(Op op, const T& fixed, const std::vector<uint8_t>& tail = {}, int descriptors = 0) {
+    Request request = requestOf(op, fixed, tail);
+    for (int i = 0; i < descriptors; ++i) request.descriptors[request.descriptorCount++] = Fd(open("/dev/null", O_RDWR | O_CLOEXEC));
+    return perform(context, request, Control).result;
+  }
+  wire::CreateLink tcx() {
+    wire::CreateLink wish{};
+    wish.program = pinOf(Dir::loads, "p");
+    wish.to = pinOf(Dir::tcxIngress);
+    wish.kind = wire::LinkKind::tcx;
+    wish.attachType = BPF_TCX_INGRESS;
+    return wish;
+  }
+};
+
+TEST_F(WorkerControl, EachOperationOnAPinDiesOfABadOne) {
+  Pin bad = pinOf(Dir::maps, "..");
+  EXPECT_DEATH_BY_LINE(control(Op::remove, wire::Remove{bad}), "bad name");
+  EXPECT_DEATH_BY_LINE(control(Op::inspect, wire::Inspect{bad}), "bad name");
+  EXPECT_DEATH_BY_LINE(control(Op::openMap, wire::OpenMap{bad, 0, 0}), "bad name");
+  EXPECT_DEATH_BY_LINE(control(Op::lookup, wire::Element{bad, 0, 0, 0, 0}), "bad name");
+  EXPECT_DEATH_BY_LINE(control(Op::readMap, wire::ReadMap{bad, 0, 0, 0, 0}), "bad name");
+  EXPECT_DEATH_BY_LINE(control(Op::setSlot, wire::SetSlot{bad, {}, 0, 0}), "bad name");
+  EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{pinOf(Dir::loads, "m"), bad}), "bad name");
+  EXPECT_DEATH_BY_LINE(control(Op::list, wire::List{pinOf(Dir::count), 0, 0}), "unknown directory");
+  EXPECT_EQ(bpf.calls.size(), 0u);
+}
+
+TEST_F(WorkerControl, OnlyMapsAreOpenedForHandOverAndOnlyWithKnownFlags) {
+  for (Pin pin : {pinOf(Dir::programs), pinOf(Dir::links), pinOf(Dir::loads, "p"), pinOf(Dir::iterators, "a")})
+    EXPECT_DEATH_BY_LINE(control(Op::openMap, wire::OpenMap{pin, 0, 0}), "not a map to open");
+  EXPECT_DEATH_BY_LINE(control(Op::openMap, wire::OpenMap{pinOf(Dir::maps, "a"), BPF_F_MMAPABLE, 0}), "not a map to open");
+  EXPECT_DEATH_BY_LINE(control(Op::openIterator, wire::OpenIterator{pinOf(Dir::links)}), "not an iterator");
+  EXPECT_EQ(control(Op::openMap, wire::OpenMap{pinOf(Dir::maps, "a"), BPF_F_RDONLY, 0}), 0);
+  EXPECT_EQ(bpf.last(BPF_OBJ_GET).attr.file_flags, uint32_t(BPF_F_RDONLY));
+}
+
+TEST_F(WorkerControl, OnlyWhatALoadHasIsPublishedAndOnlyAsWhatItIs) {
+  EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{pinOf(Dir::programs), pinOf(Dir::programs)}), "publish");
+  EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{pinOf(Dir::loads, "p"), pinOf(Dir::maps, "a")}), "publish");
+  EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{pinOf(Dir::loads, "p"), pinOf(Dir::links)}), "publish");
+  EXPECT_EQ(control(Op::publish, wire::Publish{pinOf(Dir::loads, "p"), pinOf(Dir::programs)}), 0);
+  EXPECT_EQ(bpf.files.back(), "link loads/1/p2 ./prog_1");
+}
+
+TEST_F(WorkerControl, NumbersThatTheKernelTakesForDescriptorsNeverComeFromTheFrontend) {
+  for (uint32_t type : {BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_SOCKMAP, BPF_MAP_TYPE_CPUMAP, BPF_MAP_TYPE_ARRAY_OF_MAPS}) {
+    bpf.mapInfo.type = type;
+    bpf.mapInfo.key_size = bpf.mapInfo.value_size = 4;
+    EXPECT_DEATH_BY_LINE(control(Op::update, wire::Element{pinOf(Dir::maps, "a"), 4, 4, 0, 0}, std::vector<uint8_t>(8)), "are descriptors") << type;
+  }
+  EXPECT_DEATH_BY_LINE(control(Op::setSlot, wire::SetSlot{pinOf(Dir::maps, "a"), pinOf(Dir::loads, "p"), 0, 1}), "a slot of map type");
+  bpf.mapInfo.type = BPF_MAP_TYPE_PROG_ARRAY;
+  EXPECT_DEATH_BY_LINE(control(Op::setSlot, wire::SetSlot{pinOf(Dir::maps, "a"), pinOf(Dir::links), 0, 1}), "not a program");
+  EXPECT_EQ(bpf.count(BPF_MAP_UPDATE_ELEM), 0u);
+}
+
+TEST_F(WorkerControl, AnElementHasTheSizesThatTheKernelSays) {
+  bpf.mapInfo.type = BPF_MAP_TYPE_PERCPU_ARRAY;
+  bpf.mapInfo.key_size = bpf.mapInfo.value_size = 4;   // 4 CPUs: 32 bytes for the system call
+  EXPECT_DEATH_BY_LINE(control(Op::lookup, wire::Element{pinOf(Dir::maps, "a"), 4, 0, 0, 0}, std::vector<uint8_t>(3)), "element of");
+  EXPECT_DEATH_BY_LINE(control(Op::update, wire::Element{pinOf(Dir::maps, "a"), 4, ~0u, 0, 0}, std::vector<uint8_t>(3)), "element of");
+  EXPECT_EQ(control(Op::lookup, wire::Element{pinOf(Dir::maps, "a"), 5, 0, 0, 0}, std::vector<uint8_t>(5)), -EINVAL);
+  EXPECT_EQ(control(Op::update, wire::Element{pinOf(Dir::maps, "a"), 4, 4, 0, 0}, std::vector<uint8_t>(8)), -EINVAL);
+  EXPECT_EQ(control(Op::update, wire::Element{pinOf(Dir::maps, "a"), 4, 32, 0, 0}, std::vector<uint8_t>(36)), 0);
+  bpf.mapInfo.value_size = 16 << 10;                   // 64 KiB for 4 CPUs: more than an answer holds
+  EXPECT_EQ(control(Op::lookup, wire::Element{pinOf(Dir::maps, "a"), 4, 0, 0, 0}, std::vector<uint8_t>(4)), -EINVAL);
+  EXPECT_EQ(control(Op::readMap, wire::ReadMap{pinOf(Dir::maps, "a"), 4, 0, 0, 0}), -EINVAL);
+  EXPECT_DEATH_BY_LINE(control(Op::readMap, wire::ReadMap{pinOf(Dir::maps, "a"), 4, 0, 1, 0}), "start key");
+}
+
+TEST_F(WorkerControl, ALinkTakesOnlyWhatItsKindTakes) {
+  auto dies = [&](auto change, int descriptors = 0) {
+    wire::CreateLink wish = tcx();
+    change(wish);
+    EXPECT_DEATH_BY_LINE(control(Op::createLink, wish, {}, descriptors), "malformed link");
+  };
+  dies([](auto& wish) { wish.program = pinOf(Dir::maps, "a"); });
+  dies([](auto& wish) { wish.to = pinOf(Dir::programs); });
+  dies([](auto& wish) { wish.kind = wire::LinkKind::count; });
+  dies([](auto& wish) { wish.kind = wire::LinkKind(~0u); });
+  dies([](auto& wish) { wish.attachType = BPF_XDP; });
+  dies([](auto& wish) { wish.relative = 3; });                        // without BPF_F_ID the kernel would take it for a descriptor
+  dies([](auto& wish) { wish.flags = BPF_F_REPLACE; });
+  dies([](auto&) {}, 1);
+  dies([](auto& wish) { wish.kind = wire::LinkKind::xdp, wish.attachType = BPF_XDP, wish.flags = 16; });   // XDP_FLAGS_REPLACE
+  dies([](auto& wish) { wish.kind = wire::LinkKind::perfEvent, wish.attachType = BPF_PERF_EVENT; });       // no event
+  dies([](auto& wish) { wish.kind = wire::LinkKind::rawTracepoint, memset(wish.name, 'x', sizeof wish.name); });
+  EXPECT_EQ(control(Op::createLink, tcx()), 0);
+  wire::CreateLink egress = tcx();
+  egress.attachType = BPF_TCX_EGRESS;                                 // the ceiling has ingress only
+  EXPECT_EQ(control(Op::createLink, egress), -EPERM);
+  EXPECT_EQ(bpf.count(BPF_LINK_CREATE), 1u);
+}
+
+TEST_F(WorkerControl, ALinkThatCanNotBePinnedIsNotKept) {
+  bpf.failing["pin tcx-ingress/link_1_2_3"] = -EEXIST;
+  EXPECT_EQ(control(Op::createLink, tcx()), -EEXIST);
+}
+
+TEST_F(WorkerControl, ALinkIsOpenedBeforeItsPinGoes) {
+  EXPECT_EQ(control(Op::remove, wire::Remove{pinOf(Dir::links)}), 1);
+  EXPECT_EQ(bpf.count(BPF_OBJ_GET), 1u);
+  bpf.failing["unlink links/1"] = -ENOENT;
+  EXPECT_EQ(control(Op::remove, wire::Remove{pinOf(Dir::links)}), 0);
+}
+
+TEST_F(WorkerControl, ALongListComesInPiecesThatFitAMessage) {
+  for (int i = 0; i < 10000; ++i) bpf.names.push_back("name_" + std::to_string(i));
+  Request request = requestOf(Op::list, wire::List{pinOf(Dir::links), 0, 0});
+  Answer answer = perform(context, request, Control);
+  EXPECT_EQ(answer.result, 10000);
+  EXPECT_LE(answer.tail.size() + sizeof(wire::Reply), wire::MAX_MESSAGE);
+  request = requestOf(Op::list, wire::List{pinOf(Dir::links), ~0u, 0});
+  EXPECT_EQ(perform(context, request, Control).tail.size(), 0u);
+}
+
+}  // namespace
+}  // namespace bpfman
