@@ -28,14 +28,17 @@ static kj::AutoCloseFd unixSocket(int type) {
   return kj::AutoCloseFd(descriptor);
 }
 
+// The lock is the runtime directory's: with --socket-path somebody else may still listen there, and keeps it.
 kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group) {
-  struct stat about;
-  if (lstat(path.cStr(), &about) == 0) {  // we hold the lock: nobody listens there
-    if (!S_ISSOCK(about.st_mode)) KJ_FAIL_REQUIRE(kj::str(path, " is there and is not a socket"));
-    KJ_SYSCALL(unlink(path.cStr()), path);
-  }
   sockaddr_un address;
   socklen_t size = fill(address, path);
+  struct stat about;
+  if (lstat(path.cStr(), &about) == 0) {
+    if (!S_ISSOCK(about.st_mode)) KJ_FAIL_REQUIRE(kj::str(path, " is there and is not a socket"));
+    if (connect(unixSocket(SOCK_STREAM).get(), reinterpret_cast<sockaddr*>(&address), size) == 0 || errno == EAGAIN)
+      KJ_FAIL_REQUIRE(kj::str(path, " is in use: end the process that listens there, or choose another --socket-path"));
+    KJ_SYSCALL(unlink(path.cStr()), path);
+  }
   auto listener = unixSocket(SOCK_STREAM);
   mode_t before = umask(0117);
   KJ_DEFER(umask(before));
