@@ -322,6 +322,7 @@ LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancell
   row.purpose = wish.purpose;
   catalog.put(row);  // the journal: before the first step
 
+  KJ_DEFER(pool.refill());  // not before: starting a loader would take the processor from this load
   LoadOutcome outcome;
   Run run(*this, wish, object, size, cancellation, scope, row);
   auto failure = kj::runCatchingExceptions([&]() { outcome = run.carryOut(); });

@@ -25,10 +25,8 @@ LoadPair LoaderPool::take(kj::WaitScope& scope) {
     LoadPair pair = kj::mv(ready.front());
     ready.pop_front();
     if (!pair.job->alive() || !pair.session->alive()) continue;  // died waiting: with its worker, or by hand
-    refill();
     return pair;
   }
-  refill();
   return start(scope);
 }
 

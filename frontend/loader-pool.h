@@ -1,5 +1,5 @@
-// Loader and session pairs that wait for their one job: started, confined, connected with each other. A load takes one; another is
-// started in its place.
+// Loader and session pairs that wait for their one job: started, confined, connected with each other. A load takes one; when it
+// has ended another is started in its place.
 #pragma once
 
 #include <deque>
