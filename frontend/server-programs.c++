@@ -1,7 +1,6 @@
 // Loading, and the list of programs.
 #include <algorithm>
 #include <fcntl.h>
-#include <map>
 
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
@@ -220,20 +219,22 @@ class ProgramsServer final : public schema::Programs::Server {
   void fillList(ListContext& context, kj::WaitScope& scope) {
     auto filter = context.getParams().getFilter();
     auto seen = system.programs(scope);
-    std::map<uint32_t, const KernelProgram*> kernel;
-    for (auto& program : seen) kernel[program.id] = &program;
+    Moment moment = system.moment();
+    auto inKernel = [&](uint32_t id) -> const KernelProgram* {  // ascending, as the kernel walks them
+      auto found = std::lower_bound(seen.begin(), seen.end(), id, [](const KernelProgram& program, uint32_t id) { return program.id < id; });
+      return found != seen.end() && found->id == id ? &*found : nullptr;
+    };
 
     std::vector<Entry> entries;
     for (auto& [id, row] : core.catalog.programs()) {
       if (isOwn(row)) continue;
-      auto found = kernel.find(id);
-      entries.push_back({&row, found == kernel.end() ? nullptr : found->second, id, nameOf(static_cast<ProgramType>(row.type))});
+      entries.push_back({&row, inKernel(id), id, nameOf(static_cast<ProgramType>(row.type))});
     }
     if (filter.getAll())
-      for (auto& [id, program] : kernel) {
+      for (auto& program : seen) {
         bool listed = false;
-        KJ_IF_MAYBE (row, core.catalog.program(id)) listed = !isOwn(*row);
-        if (!listed) entries.push_back({nullptr, program, id, programTypeName(program->type)});
+        KJ_IF_MAYBE (row, core.catalog.program(program.id)) listed = !isOwn(*row);
+        if (!listed) entries.push_back({nullptr, &program, program.id, programTypeName(program.type)});
       }
     std::erase_if(entries, [&](const Entry& entry) { return !wanted(entry, filter); });
     std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.id < b.id; });
@@ -245,7 +246,7 @@ class ProgramsServer final : public schema::Programs::Server {
       item.setId(entry.id);
       item.setManaged(entry.row != nullptr);
       item.setType(entry.type);
-      if (entry.kernel != nullptr) describe(*entry.kernel, system.moment(), item.initKernel());
+      if (entry.kernel != nullptr) describe(*entry.kernel, moment, item.initKernel());
       if (entry.row == nullptr) {
         item.setFunctionName(item.getKernel().getName());
         continue;
