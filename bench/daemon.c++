@@ -22,7 +22,7 @@ namespace bpfman::bench {
 
 namespace {
 
-constexpr timeval PATIENCE = {30, 0};           // until it says that it is ready
+constexpr timeval PATIENCE = {30, 0};  // until it says that it is ready
 
 // systemd's protocol: the only word about readiness that needs no reading of logs.
 kj::AutoCloseFd listenFor(const std::string& path) {
@@ -71,8 +71,8 @@ Daemon::Daemon(const std::string& binary, const std::string& directory) : direct
     dup2(fd, STDERR_FILENO);
     setenv("NOTIFY_SOCKET", notify.c_str(), 1);
     auto state = directory + "/state", policy = directory + "/policy.toml", config = directory + "/bpfman.toml";
-    execl(binary.c_str(), binary.c_str(), "--runtime-dir", runtimeDir().c_str(), "--state-dir", state.c_str(), "--policy", policy.c_str(), "--config",
-          config.c_str(), nullptr);
+    execl(binary.c_str(), binary.c_str(), "--runtime-dir", runtimeDir().c_str(), "--state-dir", state.c_str(), "--policy", policy.c_str(),
+          "--config", config.c_str(), nullptr);
     _exit(127);
   }
   char word[64];

@@ -16,7 +16,7 @@ class Daemon {
   Daemon& operator=(const Daemon&) = delete;
 
   std::string runtimeDir() const { return directory + "/run"; }
-  std::vector<std::pair<std::string, double>> memory() const;       // of each of its processes: name, KiB (proportional)
+  std::vector<std::pair<std::string, double>> memory() const;  // of each of its processes: name, KiB (proportional)
 
  private:
   std::string directory;

@@ -8,7 +8,7 @@ namespace bpfman::bench {
 
 namespace {
 
-constexpr uint32_t MOST_MAPS = 256;             // of one program; the kernel's limit is 64
+constexpr uint32_t MOST_MAPS = 256;  // of one program; the kernel's limit is 64
 
 bpf_prog_info infoOf(int program, uint32_t (&maps)[MOST_MAPS]) {
   bpf_prog_info info{};

@@ -19,11 +19,11 @@ namespace bpfman::bench {
 
 namespace {
 
-constexpr size_t LEVELS[] = {1, 100, 1000};     // programs loaded
-constexpr size_t PER_INTERFACE = 50;            // of them; the kernel allows 64 on one hook
+constexpr size_t LEVELS[] = {1, 100, 1000};  // programs loaded
+constexpr size_t PER_INTERFACE = 50;         // of them; the kernel allows 64 on one hook
 constexpr size_t ROUNDS = 30, START_ROUNDS = 5, TOGETHER = 4;
-constexpr useconds_t REFILL = 60000;            // us in which the pool of loaders fills again
-constexpr useconds_t REST = 1000000;            // us until nothing is under way any more
+constexpr useconds_t REFILL = 60000;  // us in which the pool of loaders fills again
+constexpr useconds_t REST = 1000000;  // us until nothing is under way any more
 constexpr double LOAD_AIM = 4, BTF_AIM = 1.2, LIST_AIM = 1, REST_AIM = 15, SLOWER_AIM = 1.2;
 
 std::string interfaceFor(size_t program) { return "bench" + std::to_string(program / PER_INTERFACE); }
@@ -31,8 +31,11 @@ std::string interfaceFor(size_t program) { return "bench" + std::to_string(progr
 class Bench {
  public:
   Bench(const std::string& binaries, const std::string& objects, const std::string& directory, size_t most)
-      : binary(binaries + "/bpfmand"), directory(directory), most(most),
-        xdp(readObject(objects, "xdp_counter", schema::ProgramType::XDP)), tcx(readObject(objects, "tcx_counter", schema::ProgramType::TCX)),
+      : binary(binaries + "/bpfmand"),
+        directory(directory),
+        most(most),
+        xdp(readObject(objects, "xdp_counter", schema::ProgramType::XDP)),
+        tcx(readObject(objects, "tcx_counter", schema::ProgramType::TCX)),
         tpBtf(readObject(objects, "tp_btf_counter", schema::ProgramType::TP_BTF)) {}
 
   void run() {
@@ -81,8 +84,10 @@ class Bench {
       printf("  %-34s %10.0f\n", name.c_str(), size);
       all += size;
     }
-    if (aim > 0) printf("  %-34s %10.0f   %s\n", "all", all, verdict(all / 1024, aim, " MiB").c_str());
-    else printf("  %-34s %10.0f   %.2f MiB\n", "all", all, all / 1024);
+    if (aim > 0)
+      printf("  %-34s %10.0f   %s\n", "all", all, verdict(all / 1024, aim, " MiB").c_str());
+    else
+      printf("  %-34s %10.0f   %.2f MiB\n", "all", all, all / 1024);
     fflush(stdout);
   }
 
@@ -120,7 +125,7 @@ class Bench {
   Times viaLibbpf(const Object& object, size_t rounds, useconds_t pause) {
     Times times;
     for (size_t i = 0; i < rounds; ++i) {
-      usleep(pause);                            // as the others have it: an idle processor is slower at first
+      usleep(pause);  // as the others have it: an idle processor is slower at first
       std::optional<Direct> program;
       times.load.add(microsecondsOf([&] { program.emplace(object); }));
       if (object.type == schema::ProgramType::TCX) {
@@ -140,10 +145,11 @@ class Bench {
       usleep(REFILL);
       std::vector<Remote::Loaded> programs;
       samples.add(microsecondsOf([&] {
-        std::vector<kj::Promise<Remote::Loaded>> all;
-        for (size_t j = 0; j < 2 * TOGETHER; ++j) all.push_back(remote.load(tcx));
-        for (auto& each : all) programs.push_back(each.wait(remote.io.waitScope));
-      }) / (2 * TOGETHER));
+                    std::vector<kj::Promise<Remote::Loaded>> all;
+                    for (size_t j = 0; j < 2 * TOGETHER; ++j) all.push_back(remote.load(tcx));
+                    for (auto& each : all) programs.push_back(each.wait(remote.io.waitScope));
+                  }) /
+                  (2 * TOGETHER));
       for (auto& each : programs) remote.unload(each);
     }
     return samples;
@@ -196,13 +202,16 @@ class Bench {
 
   void printSlopes() {
     printHeading("What more programs cost (medians, microseconds)");
-    for (const char* what : {"load", "attach TCX", "detach TCX", "unload", "get (program and its maps)", "list / id walk of programs alone"}) {
+    for (const char* what :
+         {"load", "attach TCX", "detach TCX", "unload", "get (program and its maps)", "list / id walk of programs alone"}) {
       auto& at = medians[what];
       printf("  %-34s", what);
       for (auto& [level, median] : at) printf(" %8.1f at %zu", median, level);
       bool lists = what[0] == 'l' && what[1] == 'i';
-      if (lists) printf("   %.2f us a program\n", at.rbegin()->second / at.rbegin()->first);
-      else printf("   %s\n", verdict(at.rbegin()->second / at.begin()->second, SLOWER_AIM, "x").c_str());
+      if (lists)
+        printf("   %.2f us a program\n", at.rbegin()->second / at.rbegin()->first);
+      else
+        printf("   %s\n", verdict(at.rbegin()->second / at.begin()->second, SLOWER_AIM, "x").c_str());
     }
     fflush(stdout);
   }
@@ -216,7 +225,8 @@ int main(int argc, char* argv[]) {
   if (argc != 5) return fprintf(stderr, "usage: bpfman-bench BINARIES OBJECTS DIRECTORY MOST_PROGRAMS; see tools/bench\n"), 2;
   libbpf_set_print(nullptr);
   setvbuf(stdout, nullptr, _IOLBF, 0);
-  KJ_IF_MAYBE(exception, kj::runCatchingExceptions([&] { bpfman::bench::Bench(argv[1], argv[2], argv[3], strtoul(argv[4], nullptr, 10)).run(); })) {
+  KJ_IF_MAYBE (exception,
+               kj::runCatchingExceptions([&] { bpfman::bench::Bench(argv[1], argv[2], argv[3], strtoul(argv[4], nullptr, 10)).run(); })) {
     fprintf(stderr, "bpfman-bench: %s\n", bpfman::whatWentWrong(*exception).cStr());
     return 1;
   }

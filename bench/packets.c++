@@ -17,11 +17,11 @@ namespace {
 
 constexpr uint32_t RUNS = 1000000, ROUNDS = 9;
 constexpr size_t CHAINS[] = {1, 2, 5, 10};
-constexpr double AIM = 10;                      // ns a program
+constexpr double AIM = 10;  // ns a program
 
 template <typename Once>
 Samples nanoseconds(Once&& once) {
-  once();                                       // the first is for the caches
+  once();  // the first is for the caches
   Samples samples;
   for (uint32_t i = 0; i < ROUNDS; ++i) samples.add(once());
   return samples;
@@ -51,8 +51,8 @@ void measurePackets(Remote& remote, const Object& xdp, kj::StringPtr interface) 
     auto id = remote.dispatcherOn(interface);
     auto chain = nanoseconds([&] { return nanosecondsPerRunOf(id, RUNS); });
     double each = (chain.median() - none.median()) / count - (single.median() - nothing.median());
-    printf("  dispatcher with %2zu program%-10s  %8.1f  p95 %8.1f   a program beside its own time: %s\n", count, count == 1 ? "" : "s", chain.median(),
-           chain.p95(), verdict(each, AIM, " ns").c_str());
+    printf("  dispatcher with %2zu program%-10s  %8.1f  p95 %8.1f   a program beside its own time: %s\n", count, count == 1 ? "" : "s",
+           chain.median(), chain.p95(), verdict(each, AIM, " ns").c_str());
   }
   Samples detaching;
   while (!links.empty()) {

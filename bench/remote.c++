@@ -7,7 +7,6 @@
 
 namespace bpfman::bench {
 
-
 Object readObject(const std::string& directory, const char* name, schema::ProgramType type) {
   auto path = directory + "/" + name + ".bpf.o";
   auto size = std::filesystem::file_size(path);

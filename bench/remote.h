@@ -8,7 +8,7 @@
 
 namespace bpfman::bench {
 
-struct Object {                                 // one ELF object with one program
+struct Object {  // one ELF object with one program
   std::string path, name;
   schema::ProgramType type;
   kj::Array<const kj::byte> bytes;
@@ -22,7 +22,8 @@ class Remote {
     uint32_t id;
   };
 
-  explicit Remote(const std::string& runtimeDir) : io(kj::setupAsyncIo()), connection(io, runtimeDir.c_str()), programs(connection.programs()) {}
+  explicit Remote(const std::string& runtimeDir)
+      : io(kj::setupAsyncIo()), connection(io, runtimeDir.c_str()), programs(connection.programs()) {}
 
   kj::Promise<Loaded> load(const Object& object);
   Loaded loadNow(const Object& object) { return load(object).wait(io.waitScope); }
@@ -30,8 +31,8 @@ class Remote {
   schema::Link::Client attachTcx(Loaded& loaded, kj::StringPtr interface);
   schema::Link::Client attachXdp(Loaded& loaded, kj::StringPtr interface);
   void detach(schema::Link::Client& link) { link.detachRequest().send().wait(io.waitScope); }
-  size_t list();                                // how many; with map ids and links
-  size_t overview();                            // of every program on the machine
+  size_t list();      // how many; with map ids and links
+  size_t overview();  // of every program on the machine
   void get(uint32_t id);
   uint32_t dispatcherOn(kj::StringPtr interface);  // kernel id of the dispatcher program
 

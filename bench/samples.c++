@@ -21,9 +21,7 @@ std::string verdict(double measured, double aim, const char* unit) {
 
 void printHeading(const std::string& title) { printf("\n%s\n", title.c_str()); }
 
-void printColumns() {
-  printf("  %-34s %10s %10s   %10s %10s   %s\n", "microseconds", "bpfman", "p95", "libbpf", "p95", "ratio");
-}
+void printColumns() { printf("  %-34s %10s %10s   %10s %10s   %s\n", "microseconds", "bpfman", "p95", "libbpf", "p95", "ratio"); }
 
 void printRow(const Row& row) {
   printf("  %-34s %10.1f %10.1f", row.what.c_str(), row.ours.median(), row.ours.p95());
@@ -33,8 +31,10 @@ void printRow(const Row& row) {
   }
   double ratio = row.ours.median() / row.direct.median();
   printf("   %10.1f %10.1f   ", row.direct.median(), row.direct.p95());
-  if (row.aim > 0) printf("%s\n", verdict(ratio, row.aim, "x").c_str());
-  else printf("%.2fx\n", ratio);
+  if (row.aim > 0)
+    printf("%s\n", verdict(ratio, row.aim, "x").c_str());
+  else
+    printf("%.2fx\n", ratio);
   fflush(stdout);
 }
 

@@ -17,7 +17,7 @@ class Samples {
  private:
   std::vector<double> times;
 
-  double at(double part) const;                 // nearest rank; 0 without samples
+  double at(double part) const;  // nearest rank; 0 without samples
 };
 
 template <typename Work>
@@ -33,11 +33,11 @@ std::string verdict(double measured, double aim, const char* unit);
 struct Row {
   std::string what;
   Samples ours, direct;
-  double aim = 0;                               // ours / direct at most; 0: none
+  double aim = 0;  // ours / direct at most; 0: none
 };
 
 void printHeading(const std::string& title);
-void printColumns();                            // of printRow
+void printColumns();  // of printRow
 void printRow(const Row& row);
 
 }  // namespace bpfman::bench
