@@ -4,10 +4,14 @@
 #include <map>
 #include <set>
 
+#include <kj/debug.h>
+
 #include "frontend/core.h"
 #include "frontend/rights.h"
 
 namespace bpfman {
+
+constexpr int READ_TRIES = 5;
 
 class Connection : public kj::Refcounted {
  public:
@@ -31,7 +35,21 @@ class Connection : public kj::Refcounted {
     ++calls;
     return core.fibers.startFiber([self = kj::addRef(*this), body = kj::fwd<Body>(body)](kj::WaitScope& scope) mutable {
       KJ_DEFER(--self->calls);
-      body(scope);
+      KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { body(scope); })) explain(kj::mv(*exception));
+    });
+  }
+
+  // The same for what changes nothing: when the worker dies meanwhile it is asked again.
+  template <typename Body>
+  kj::Promise<void> read(Body&& body) {
+    return run([body = kj::fwd<Body>(body)](kj::WaitScope& scope) mutable {
+      for (int tries = 1;; ++tries) {
+        KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { body(scope); })) {
+          if (exception->getType() != kj::Exception::Type::DISCONNECTED || tries == READ_TRIES) kj::throwFatalException(kj::mv(*exception));
+          continue;
+        }
+        return;
+      }
     });
   }
 
@@ -41,6 +59,7 @@ class Connection : public kj::Refcounted {
   uint32_t calls = 0;
 
   kj::Promise<void> overloaded();
+  [[noreturn]] static void explain(kj::Exception&& exception);  // rethrows it, in words for the client
 };
 
 }  // namespace bpfman

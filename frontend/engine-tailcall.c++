@@ -18,6 +18,8 @@ namespace bpfman {
 
 namespace {
 
+constexpr int CLEANING_TRIES = 20;  // each with another worker
+
 class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandler {
  public:
   TailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers)
@@ -42,6 +44,10 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     }
     if (members.empty()) return nullptr;
     return create(hook, members, KJ_REQUIRE_NONNULL(place, "a new dispatcher needs its namespace"), scope);
+  }
+
+  void tidy(const ChainHook& hook) override {
+    KJ_IF_MAYBE (row, catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) clean(hook, row->load);
   }
 
   void settle(const ChainHook& hook, kj::WaitScope& scope) override {
@@ -125,33 +131,44 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   }
 
   void change(const ChainHook& hook, const DispatcherRow& row, const std::vector<ChainMember>& members, kj::WaitScope& scope) {
-    if (cleaning.find(keyOf(hook)) == cleaning.end()) grace.pass().wait(scope);  // of a change before we were started
     settle(hook, scope);
     auto place = workers.host(scope);
     uint32_t active = activeBank(*place, row.load, scope), next = active == 0;
+    KJ_ON_SCOPE_FAILURE(clean(hook, row.load));  // switched or not, nobody knows: a bank is filled again only after a grace period
     fill(row.load, next, members, scope);
     requireOk(update(*place, mapOf(row.load, "active"), 0, next).wait(scope), "switch the dispatcher's chain");
 
+    clean(hook, row.load);
+  }
+
+  // Empties the bank that is not in use, when nobody can be in it any more. Survives the worker's death: a slot that was left would keep
+  // its program in the kernel.
+  void clean(const ChainHook& hook, uint32_t load) {
     auto key = keyOf(hook);
     cleaning.erase(key);
-    cleaning.emplace(key, fibers
-                              .startFiber([this, load = row.load, active](kj::WaitScope& scope) {
-                                grace.pass().wait(scope);
-                                empty(load, active, scope);
-                              })
-                              .catch_([](kj::Exception&& exception) {
-                                spdlog::warn("emptying a dispatcher's old bank: {}", exception.getDescription().cStr());
-                              })
-                              .fork());
+    auto work = [this, load](kj::WaitScope& scope) {
+      grace.pass().wait(scope);
+      for (int tries = 1;; ++tries) {
+        auto failure = kj::runCatchingExceptions([&]() {
+          auto place = workers.host(scope);
+          empty(*place, load, activeBank(*place, load, scope) == 0, scope);
+        });
+        KJ_IF_MAYBE (exception, failure) {
+          if (exception->getType() == kj::Exception::Type::DISCONNECTED && tries < CLEANING_TRIES) continue;
+          spdlog::warn("emptying a dispatcher's old bank: {}", exception->getDescription().cStr());
+        }
+        return;
+      }
+    };
+    cleaning.emplace(key, fibers.startFiber(kj::mv(work)).fork());
     tasks.add(cleaning.at(key).addBranch());
   }
 
-  void empty(uint32_t load, uint32_t bank, kj::WaitScope& scope) {
-    auto place = workers.host(scope);
+  void empty(Place& place, uint32_t load, uint32_t bank, kj::WaitScope& scope) {
     std::vector<kj::Promise<WorkerReply>> replies;
     for (uint32_t i = 0; i < XDP_POSITIONS; ++i) {
       wire::SetSlot slot{mapOf(load, "slots"), pinAt(wire::Dir::programs), bank * XDP_POSITIONS + i, 0};
-      replies.push_back(place->worker.call(wire::Op::setSlot, slot));
+      replies.push_back(place.worker.call(wire::Op::setSlot, slot));
     }
     for (auto& reply : replies) {
       auto answer = reply.wait(scope);

@@ -36,6 +36,9 @@ class ChainEngine {
   // Whatever the hook has now, it has this chain afterwards. No members: what the engine had there is gone, and so is the row. The row
   // is the caller's to store. `place` is needed for a hook that has no dispatcher yet. Calls for one hook don't overlap.
 
+  virtual void tidy(const ChainHook& hook) = 0;
+  // At start, for each hook that has a dispatcher: what a change that was cut short left over begins to be taken away.
+
   virtual void settle(const ChainHook& hook, kj::WaitScope& scope) = 0;
   // Returns when nothing of earlier chains is held any more, so that programs that left can be freed.
 };

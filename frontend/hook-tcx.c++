@@ -12,7 +12,7 @@ namespace bpfman {
 
 namespace {
 
-constexpr int TRIES = 16;                       // when others change the hook at the same time
+constexpr int TRIES = 16;  // when others change the hook at the same time
 
 class TcxHook final : public Hook {
  public:
@@ -28,16 +28,16 @@ class TcxHook final : public Hook {
     forgetGone(core, link, scope);
     for (const LinkRow* other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction))
       if (other->programId == link.programId)
-        refuse("program ", link.programId, " is already attached to ", link.interface.c_str(), ' ', link.direction ? "egress" : "ingress", " as link ",
-               other->id, "; detach it first");
-    core.catalog.put(link);                     // the journal: state attaching
+        refuse("program ", link.programId, " is already attached to ", link.interface.c_str(), ' ', link.direction ? "egress" : "ingress",
+               " as link ", other->id, "; detach it first");
+    core.catalog.put(link);  // the journal: state attaching
     auto failure = kj::runCatchingExceptions([&]() {
       link.kernelLinkId = create(core, wish, target, link, scope);
       requireSame(target);
       link.state = LinkRow::attached;
       core.catalog.put(link);
     });
-    KJ_IF_MAYBE(exception, failure) {
+    KJ_IF_MAYBE (exception, failure) {
       takeOut(core, link, scope);
       kj::throwFatalException(kj::mv(*exception));
     }
@@ -54,7 +54,8 @@ class TcxHook final : public Hook {
   }
 
   wire::Pin pinOf(const LinkRow& link) const override {
-    return pinAt(link.direction ? wire::Dir::tcxEgress : wire::Dir::tcxIngress, static_cast<uint32_t>(link.nsid), link.ifindex, link.programId);
+    return pinAt(link.direction ? wire::Dir::tcxEgress : wire::Dir::tcxIngress, static_cast<uint32_t>(link.nsid), link.ifindex,
+                 link.programId);
   }
 
  private:
@@ -101,7 +102,7 @@ class TcxHook final : public Hook {
     memcpy(&state, answer.tail.begin(), sizeof state);
     auto ids = answer.tail.slice(sizeof state, answer.tail.size());
     KJ_REQUIRE(ids.size() == 2 * state.count * sizeof(uint32_t));
-    std::map<uint32_t, int32_t> ours;           // kernel link id -> priority
+    std::map<uint32_t, int32_t> ours;  // kernel link id -> priority
     for (const LinkRow* other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction))
       if (other->state == LinkRow::attached) ours[other->kernelLinkId] = other->priority;
     std::vector<TcxMember> members(state.count);

@@ -30,7 +30,7 @@ class XdpHook final : public Hook {
     std::vector<Member> members = membersOf(core, link);
     members.push_back(memberFrom(link, wish.program));
     members = orderMembers(std::move(members));  // refuses one too many before anything is changed
-    core.catalog.put(link);                     // the journal: state attaching
+    core.catalog.put(link);                      // the journal: state attaching
 
     auto failure = kj::runCatchingExceptions([&]() {
       auto host = core.workers.host(scope);
@@ -43,7 +43,7 @@ class XdpHook final : public Hook {
       link.kernelLinkId = KJ_ASSERT_NONNULL(dispatcher).kernelLinkId;
       core.catalog.put(link);
     });
-    KJ_IF_MAYBE(exception, failure) {
+    KJ_IF_MAYBE (exception, failure) {
       takeOut(core, link, scope);
       kj::throwFatalException(kj::mv(*exception));
     }
@@ -79,14 +79,14 @@ class XdpHook final : public Hook {
     std::vector<Member> members;
     for (const LinkRow* other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex))
       if (other->state == LinkRow::attached && other->id != link.id)
-        KJ_IF_MAYBE(program, core.catalog.program(other->programId)) members.push_back(memberFrom(*other, *program));
+        KJ_IF_MAYBE (program, core.catalog.program(other->programId)) members.push_back(memberFrom(*other, *program));
     return members;
   }
 
   static std::vector<ChainMember> chainOf(Core& core, const std::vector<Member>& members) {
     std::vector<ChainMember> chain;
     for (const Member& member : members)
-      KJ_IF_MAYBE(program, core.catalog.program(member.program)) chain.push_back({program->load, program->index, member.proceedOn});
+      KJ_IF_MAYBE (program, core.catalog.program(member.program)) chain.push_back({program->load, program->index, member.proceedOn});
     return chain;
   }
 
@@ -97,7 +97,8 @@ class XdpHook final : public Hook {
     if (isOn(core, pinAt(wire::Dir::dispatchers, static_cast<uint32_t>(link.nsid), link.ifindex, 0, "link"), link.ifindex, scope)) return;
     std::vector<LinkRow> members;
     for (auto member : core.catalog.linksOn(link.kind, link.nsid, link.ifindex)) members.push_back(*member);
-    spdlog::warn("the dispatcher on {} (index {}) is gone from the kernel: its {} links are forgotten", link.interface, link.ifindex, members.size());
+    spdlog::warn("the dispatcher on {} (index {}) is gone from the kernel: its {} links are forgotten", link.interface, link.ifindex,
+                 members.size());
     for (auto& member : members) {
       removePin(core, pinOf(member), scope);
       core.catalog.eraseLink(member.id);
@@ -113,8 +114,10 @@ class XdpHook final : public Hook {
     removePin(core, pinOf(link), scope);
     core.catalog.transaction([&]() {
       core.catalog.eraseLink(link.id);
-      KJ_IF_MAYBE(row, dispatcher) core.catalog.put(*row);
-      else core.catalog.eraseDispatcher("xdp", link.nsid, link.ifindex);
+      KJ_IF_MAYBE (row, dispatcher)
+        core.catalog.put(*row);
+      else
+        core.catalog.eraseDispatcher("xdp", link.nsid, link.ifindex);
     });
   }
 };

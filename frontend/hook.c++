@@ -47,7 +47,7 @@ Target resolve(Core& core, AttachWish& wish, kj::StringPtr interface, int32_t pr
   AttachTarget target{static_cast<ProgramType>(wish.program.type), interface};
   target.priority = priority;
   target.nsid = core.workers.hostNamespace();
-  KJ_IF_MAYBE(netns, wish.netns) {
+  KJ_IF_MAYBE (netns, wish.netns) {
     target.nsid = netns->nsid();
     target.ownNetns = netns->ownedBy(wish.uid);
   }
@@ -56,13 +56,13 @@ Target resolve(Core& core, AttachWish& wish, kj::StringPtr interface, int32_t pr
   if (priority < 0) refuse("priority ", priority, ": it must be 0 or more");
 
   auto place = core.workers.in(wish.netns, scope);
-  KJ_IF_MAYBE(found, Netlink(place->netlink).interfaceNamed(interface)) return {kj::mv(place), found->name, found->index};
+  KJ_IF_MAYBE (found, Netlink(place->netlink).interfaceNamed(interface)) return {kj::mv(place), found->name, found->index};
   refuse("interface ", interface, " does not exist in ", target.hostNetns ? "the host's network namespace" : "that network namespace",
          "; 'ip link' lists those that do");
 }
 
 void requireSame(const Target& target) {
-  KJ_IF_MAYBE(now, Netlink(target.place->netlink).interfaceAt(target.ifindex))
+  KJ_IF_MAYBE (now, Netlink(target.place->netlink).interfaceAt(target.ifindex))
     if (now->name == target.interface) return;
   refuse("interface ", target.interface.c_str(), " went away while a program was being attached to it");
 }

@@ -11,7 +11,7 @@ namespace bpfman {
 struct AttachWish {
   ProgramRow program;
   schema::Place::Reader place;
-  kj::Maybe<NamespaceTarget> netns;             // none: the host's
+  kj::Maybe<NamespaceTarget> netns;  // none: the host's
   Pairs metadata;
   const Rights& rights;
   uint32_t uid;
@@ -33,8 +33,8 @@ class Hook {
 
 struct HookType {
   schema::ProgramType type;
-  uint32_t kernelType, expectedAttachType;      // BPF_PROG_TYPE_*, BPF_*
-  schema::Place::Which place;                   // the one kind of place that it attaches to
+  uint32_t kernelType, expectedAttachType;  // BPF_PROG_TYPE_*, BPF_*
+  schema::Place::Which place;               // the one kind of place that it attaches to
   const Hook& hook;
 };
 
@@ -42,19 +42,23 @@ kj::Maybe<const HookType&> hookOf(schema::ProgramType type);
 inline const HookType& hookOf(const LinkRow& link) { return KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(link.kind))); }
 kj::StringPtr nameOf(schema::Place::Which place);
 
-extern const Hook& xdpHook;                     // hook-xdp.c++
-extern const Hook& tcxHook;                     // hook-tcx.c++
-extern const Hook& tracepointHook;              // hook-tracing.c++
+extern const Hook& xdpHook;         // hook-xdp.c++
+extern const Hook& tcxHook;         // hook-tcx.c++
+extern const Hook& tracepointHook;  // hook-tracing.c++
 extern const Hook& rawTracepointHook;
 extern const Hook& tpBtfHook;
 
 // ---- what hooks share ----
 
-LinkRow newLink(Core& core, const AttachWish& wish);           // id, program, kind, times; state attaching
-struct Target { kj::Own<Place> place; std::string interface; uint32_t ifindex; };
+LinkRow newLink(Core& core, const AttachWish& wish);  // id, program, kind, times; state attaching
+struct Target {
+  kj::Own<Place> place;
+  std::string interface;
+  uint32_t ifindex;
+};
 Target resolve(Core& core, AttachWish& wish, kj::StringPtr interface, int32_t priority, kj::WaitScope& scope);
 // The interface in the wish's namespace, when the caller may attach there. Refuses with what is wrong.
-void requireSame(const Target& target);         // after an attach: the interface still has that name and index
+void requireSame(const Target& target);  // after an attach: the interface still has that name and index
 void fillTarget(LinkRow& link, const Target& target, const AttachWish& wish, kj::StringPtr netnsPath);
 void removePin(Core& core, const wire::Pin& pin, kj::WaitScope& scope);
 bool isOn(Core& core, const wire::Pin& link, uint32_t ifindex, kj::WaitScope& scope);  // the kernel's link is there, on that interface

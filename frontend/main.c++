@@ -69,12 +69,12 @@ int run() {
   LoaderPool pool(io.unixEventPort, broker, workers, fibers, options.poolSize);
   KernelBtf btf(fd::kernelBtf);
   Loads loads(timer, catalog, workers, pool, btf, fd::runtimeDir, options.verifierSeconds * kj::SECONDS);
+  closeIn();  // from here on only what the policy lists; before the first thread, as Landlock covers those that begin later
+
   auto engine = newTailcallEngine(io.unixEventPort, catalog, workers, loads, fibers);
   Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, *engine, {}};
   SystemView system(core);
   Listener listener(core, system, fd::listener);
-  closeIn();  // last: from here on only what the policy lists
-
   reconcile(core, io.waitScope);
   system.install(io.waitScope);
   pool.refill();

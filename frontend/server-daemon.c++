@@ -23,7 +23,7 @@ class OverviewServer final : public schema::Overview::Server {
 
   kj::Promise<void> programs(ProgramsContext context) override {
     connection->rights.requireView();
-    return connection->run([this, context](kj::WaitScope& scope) mutable {
+    return connection->read([this, context](kj::WaitScope& scope) mutable {
       auto all = system.programs(scope);
       auto out = context.getResults().initPrograms(all.size());
       for (size_t i = 0; i < all.size(); ++i) describe(all[i], system.moment(), out[i]);
@@ -32,7 +32,7 @@ class OverviewServer final : public schema::Overview::Server {
 
   kj::Promise<void> maps(MapsContext context) override {
     connection->rights.requireView();
-    return connection->run([this, context](kj::WaitScope& scope) mutable {
+    return connection->read([this, context](kj::WaitScope& scope) mutable {
       auto all = system.maps(scope);
       auto out = context.getResults().initMaps(all.size());
       for (size_t i = 0; i < all.size(); ++i) describe(all[i], out[i]);
@@ -41,7 +41,7 @@ class OverviewServer final : public schema::Overview::Server {
 
   kj::Promise<void> links(LinksContext context) override {
     connection->rights.requireView();
-    return connection->run([this, context](kj::WaitScope& scope) mutable {
+    return connection->read([this, context](kj::WaitScope& scope) mutable {
       auto all = system.links(scope);
       auto out = context.getResults().initLinks(all.size());
       for (size_t i = 0; i < all.size(); ++i) describe(all[i], out[i]);
@@ -50,7 +50,7 @@ class OverviewServer final : public schema::Overview::Server {
 
   kj::Promise<void> attachments(AttachmentsContext context) override {
     connection->rights.requireView();
-    return connection->run([this, context](kj::WaitScope& scope) mutable {
+    return connection->read([this, context](kj::WaitScope& scope) mutable {
       Gathered all = gatherAttachments(core, system, scope);
       auto out = context.getResults().initAttachments(all.attachments.size());
       for (size_t i = 0; i < all.attachments.size(); ++i)

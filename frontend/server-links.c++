@@ -54,7 +54,7 @@ class LinksServer final : public schema::Links::Server {
 
   kj::Promise<void> get(GetContext context) override {
     connection->rights.requireView();
-    return connection->run([this, context](kj::WaitScope& scope) mutable {
+    return connection->read([this, context](kj::WaitScope& scope) mutable {
       uint32_t id = context.getParams().getId();
       describeLink(core, id, context.getResults().initDetails(), scope);
       context.getResults().setLink(newLink(kj::addRef(*connection), id));

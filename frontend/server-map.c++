@@ -28,7 +28,7 @@ class MapServer final : public schema::Map::Server {
 
   kj::Promise<void> info(InfoContext context) override {
     connection->rights.requireView();
-    return connection->run([this, context](kj::WaitScope& scope) mutable {
+    return connection->read([this, context](kj::WaitScope& scope) mutable {
       auto reply = inspect(scope);
       describe(infoOf<bpf_map_info>(reply), context.getResults().initKernel());
       context.getResults().setName(rowOf().name.c_str());
@@ -37,7 +37,7 @@ class MapServer final : public schema::Map::Server {
 
   kj::Promise<void> lookup(LookupContext context) override {
     require(MapRight::read);
-    return connection->run([this, context](kj::WaitScope& scope) mutable {
+    return connection->read([this, context](kj::WaitScope& scope) mutable {
       auto key = context.getParams().getKey();
       requireKey(key.size());
       auto place = core.workers.host(scope);
@@ -52,7 +52,7 @@ class MapServer final : public schema::Map::Server {
 
   kj::Promise<void> read(ReadContext context) override {
     require(MapRight::read);
-    return connection->run([this, context](kj::WaitScope& scope) mutable { readElements(context, scope); });
+    return connection->read([this, context](kj::WaitScope& scope) mutable { readElements(context, scope); });
   }
 
   kj::Promise<void> descriptor(DescriptorContext context) override {

@@ -16,12 +16,12 @@ namespace {
 std::string lockOf(uint32_t program) { return kj::str("program:", program).cStr(); }
 
 ProgramRow rowOf(Core& core, uint32_t id) {
-  KJ_IF_MAYBE(row, core.catalog.program(id)) return *row;
+  KJ_IF_MAYBE (row, core.catalog.program(id)) return *row;
   refuse("program ", id, " does not exist");
 }
 
 uint32_t ownerOf(Core& core, const ProgramRow& program) {
-  KJ_IF_MAYBE(load, core.catalog.load(program.load)) return load->uid;
+  KJ_IF_MAYBE (load, core.catalog.load(program.load)) return load->uid;
   return 0;
 }
 
@@ -30,7 +30,7 @@ kj::Promise<kj::Maybe<NamespaceTarget>> namespaceFrom(Core& core, schema::Place:
   kj::Maybe<schema::Descriptor::Client> client;
   if (place.isXdp() && place.getXdp().hasNetns()) client = place.getXdp().getNetns();
   if (place.isTcx() && place.getTcx().hasNetns()) client = place.getTcx().getNetns();
-  KJ_IF_MAYBE(c, client)
+  KJ_IF_MAYBE (c, client)
     return descriptorOf(kj::mv(*c), "the network namespace").then([&core](kj::AutoCloseFd fd) -> kj::Maybe<NamespaceTarget> {
       return core.intake.networkNamespace(kj::mv(fd));
     });
@@ -43,22 +43,25 @@ class ProgramServer final : public schema::Program::Server {
 
   kj::Promise<void> get(GetContext context) override {
     connection->rights.requireView();
-    return connection->run([this, context](kj::WaitScope& scope) mutable { describeProgram(core, id, context.getResults().initDetails(), scope); });
+    return connection->read(
+        [this, context](kj::WaitScope& scope) mutable { describeProgram(core, id, context.getResults().initDetails(), scope); });
   }
 
   kj::Promise<void> attach(AttachContext context) override {
     auto params = context.getParams();
     ProgramRow program = rowOf(core, id);
-    connection->rights.requireUnload(ownerOf(core, program));   // his own, or an administrator's: attaching changes what it does
+    connection->rights.requireUnload(ownerOf(core, program));  // his own, or an administrator's: attaching changes what it does
     auto place = params.getPlace();
     const HookType& type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(program.type)));
     if (type.place != place.which())
-      refuse("program ", id, " is a ", nameOf(type.type), " program; the ", nameOf(place.which()), " attach accepts ", nameOf(place.which()));
+      refuse("program ", id, " is a ", nameOf(type.type), " program; the ", nameOf(place.which()), " attach accepts ",
+             nameOf(place.which()));
     Pairs metadata = pairsFrom(params.getMetadata());
     return namespaceFrom(core, place).then([this, context, metadata = kj::mv(metadata), &type](kj::Maybe<NamespaceTarget> netns) mutable {
       return connection->run([this, context, metadata = kj::mv(metadata), netns = kj::mv(netns), &type](kj::WaitScope& scope) mutable {
         auto turn = core.locks.take(lockOf(id), scope);
-        AttachWish wish{rowOf(core, id), context.getParams().getPlace(), kj::mv(netns), kj::mv(metadata), connection->rights, connection->uid()};
+        AttachWish wish{rowOf(core, id),  context.getParams().getPlace(), kj::mv(netns), kj::mv(metadata), connection->rights,
+                        connection->uid()};
         LinkRow link = type.hook.attach(core, wish, scope);
         spdlog::info("uid {} attached program {} as link {}", connection->uid(), id, link.id);
         auto results = context.getResults();
@@ -106,16 +109,17 @@ void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope) {
   for (auto link : core.catalog.linksOf(id)) links.push_back(*link);
   for (auto& link : links) {
     auto failure = kj::runCatchingExceptions([&]() { hookOf(link).hook.detach(core, link, scope); });
-    KJ_IF_MAYBE(exception, failure)             // unless somebody else detached it at the same time
+    KJ_IF_MAYBE (exception, failure)  // unless somebody else detached it at the same time
       if (core.catalog.link(link.id) != nullptr) kj::throwFatalException(kj::mv(*exception));
   }
   for (auto& link : links)
-    if (!hookOf(link).hook.kernelLinkIsOwn()) core.engine.settle({"xdp", link.nsid, link.ifindex, link.interface, link.netnsPath, link.hostNetns}, scope);
+    if (!hookOf(link).hook.kernelLinkIsOwn())
+      core.engine.settle({"xdp", link.nsid, link.ifindex, link.interface, link.netnsPath, link.hostNetns}, scope);
   core.loads.removeProgram(id, scope);
 }
 
 void detachLink(Core& core, uint32_t id, kj::WaitScope& scope) {
-  KJ_IF_MAYBE(row, core.catalog.link(id)) {
+  KJ_IF_MAYBE (row, core.catalog.link(id)) {
     LinkRow link = *row;
     hookOf(link).hook.detach(core, link, scope);
   } else {

@@ -137,12 +137,12 @@ class ProgramsServer final : public schema::Programs::Server {
 
   kj::Promise<void> list(ListContext context) override {
     connection->rights.requireView();
-    return connection->run([this, context](kj::WaitScope& scope) mutable { fillList(context, scope); });
+    return connection->read([this, context](kj::WaitScope& scope) mutable { fillList(context, scope); });
   }
 
   kj::Promise<void> get(GetContext context) override {
     connection->rights.requireView();
-    return connection->run([this, context](kj::WaitScope& scope) mutable {
+    return connection->read([this, context](kj::WaitScope& scope) mutable {
       uint32_t id = context.getParams().getId();
       auto results = context.getResults();
       describeProgram(core, id, results.initDetails(), scope);
@@ -221,7 +221,8 @@ class ProgramsServer final : public schema::Programs::Server {
     auto seen = system.programs(scope);
     Moment moment = system.moment();
     auto inKernel = [&](uint32_t id) -> const KernelProgram* {  // ascending, as the kernel walks them
-      auto found = std::lower_bound(seen.begin(), seen.end(), id, [](const KernelProgram& program, uint32_t id) { return program.id < id; });
+      auto found =
+          std::lower_bound(seen.begin(), seen.end(), id, [](const KernelProgram& program, uint32_t id) { return program.id < id; });
       return found != seen.end() && found->id == id ? &*found : nullptr;
     };
 

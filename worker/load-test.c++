@@ -52,7 +52,8 @@ class WorkerLoad : public testing::Test {
     program.instructionCount = count;
     return program;
   }
-  int64_t load(const std::vector<bpf_insn>& instructions, void (*change)(wire::LoadProgram&) = [](auto&) {}) {
+  int64_t load(
+      const std::vector<bpf_insn>& instructions, void (*change)(wire::LoadProgram&) = [](auto&) {}) {
     wire::LoadProgram wish = program(instructions.size());
     change(wish);
     auto* bytes = reinterpret_cast<const uint8_t*>(instructions.data());
@@ -76,7 +77,7 @@ TEST_F(WorkerLoad, AGrantAboveTheCeilingIsRefusedAndGivesNothing) {
   refused([](auto& wish) { wish.maxMaps = 9; });
   refused([](auto& wish) { wish.programCount = 5; });
   refused([](auto& wish) { wish.programs[1].type = BPF_PROG_TYPE_KPROBE; });
-  refused([](auto& wish) { wish.programs[1].type = 64; });          // beyond the mask
+  refused([](auto& wish) { wish.programs[1].type = 64; });  // beyond the mask
   refused([](auto& wish) { wish.programs[1].type = ~0u; });
   refused([](auto& wish) { wish.programs[1].expectedAttachType = BPF_TRACE_FENTRY; });
   refused([](auto& wish) { wish.programs[1].expectedAttachType = 128; });
@@ -101,7 +102,8 @@ TEST_F(WorkerLoad, AMapTypeThatTheCeilingLacksIsNotInTheGrantEither) {
 TEST_F(WorkerLoad, AMapOutsideTheGrantEndsTheSession) {
   begin();
   context.load.grant.mapTypes = 1ull << BPF_MAP_TYPE_ARRAY;
-  for (uint32_t type : {0u, uint32_t(BPF_MAP_TYPE_HASH), 63u, 64u, 1000u, ~0u}) EXPECT_DEATH_BY_LINE(create(map(type)), "outside the grant") << type;
+  for (uint32_t type : {0u, uint32_t(BPF_MAP_TYPE_HASH), 63u, 64u, 1000u, ~0u})
+    EXPECT_DEATH_BY_LINE(create(map(type)), "outside the grant") << type;
   for (uint32_t flag : {uint32_t(BPF_F_TOKEN_FD), uint32_t(BPF_F_VTYPE_BTF_OBJ_FD), uint32_t(BPF_F_LINK), 1u << 31}) {
     wire::CreateMap wish = map();
     wish.flags = flag;
@@ -117,7 +119,7 @@ TEST_F(WorkerLoad, AMapMayNotNameWhatTheSessionDoesNotHave) {
   int64_t other = create(map());
   for (uint32_t handle : {uint32_t(other), uint32_t(other) + 1, 0x7fffffffu, NO_HANDLE - 1}) {
     wire::CreateMap wish = map();
-    wish.btf = handle;                                       // the first of them is a map
+    wish.btf = handle;  // the first of them is a map
     EXPECT_DEATH_BY_LINE(create(wish), "not one of this session's") << handle;
   }
   wire::CreateMap outer = map(BPF_MAP_TYPE_ARRAY_OF_MAPS);
@@ -141,7 +143,7 @@ TEST_F(WorkerLoad, MapMemoryDoesNotOverflow) {
   wish.keySize = wish.valueSize = wish.maxEntries = ~0u;
   EXPECT_EQ(create(wish), -EPERM);
   wish = map();
-  wish.maxEntries = (1 << 20) / 16;                          // 8 + 8 bytes each: exactly what is granted
+  wish.maxEntries = (1 << 20) / 16;  // 8 + 8 bytes each: exactly what is granted
   EXPECT_GE(create(wish), 0);
   wish.maxEntries = 1;
   EXPECT_EQ(create(wish), -EPERM);
@@ -237,8 +239,9 @@ TEST_F(WorkerLoad, EachWayOfNamingAnObjectThatWeDoNotTranslateEndsTheSession) {
   begin();
   create(map());
   for (uint8_t source = 0; source < 16; ++source) {
-    bool known = source == 0 || source == BPF_PSEUDO_FUNC || source == BPF_PSEUDO_MAP_FD || source == BPF_PSEUDO_MAP_VALUE || source == BPF_PSEUDO_BTF_ID;
-    if (known) continue;                                     // what is left: BPF_PSEUDO_MAP_IDX, _IDX_VALUE, and what nobody knows yet
+    bool known = source == 0 || source == BPF_PSEUDO_FUNC || source == BPF_PSEUDO_MAP_FD || source == BPF_PSEUDO_MAP_VALUE ||
+                 source == BPF_PSEUDO_BTF_ID;
+    if (known) continue;  // what is left: BPF_PSEUDO_MAP_IDX, _IDX_VALUE, and what nobody knows yet
     EXPECT_DEATH_BY_LINE(load(wide(source, 0)), "in a way that is not permitted") << int(source);
   }
   EXPECT_DEATH_BY_LINE(load(wide(BPF_PSEUDO_BTF_ID, 5, 3)), "module's BTF");
@@ -250,8 +253,9 @@ TEST_F(WorkerLoad, HalfAWideInstructionEndsTheSession) {
   EXPECT_DEATH_BY_LINE(load({RETURN[0], {BPF_LD | BPF_IMM | BPF_DW, 1, 0, 0, 0}}), "half of a pair");
   EXPECT_DEATH_BY_LINE(load({{BPF_LD | BPF_IMM | BPF_DW, 1, 0, 0, 0}, RETURN[0], RETURN[1]}), "half of a pair");
   // The second half of one pair is not the first of the next: a scan that is off by one would miss the third instruction.
-  EXPECT_DEATH_BY_LINE(load({{BPF_LD | BPF_IMM | BPF_DW, 1, 0, 0, 0}, {}, {BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, 9}, {}, RETURN[1]}),
-                       "not one of this session's");
+  EXPECT_DEATH_BY_LINE(
+      load({{BPF_LD | BPF_IMM | BPF_DW, 1, 0, 0, 0}, {}, {BPF_LD | BPF_IMM | BPF_DW, 1, BPF_PSEUDO_MAP_FD, 0, 9}, {}, RETURN[1]}),
+      "not one of this session's");
 }
 
 TEST_F(WorkerLoad, ARefusedHelperOrAModulesFunctionEndsTheSession) {
@@ -321,7 +325,9 @@ TEST_F(WorkerLoad, ValuesThatAreDescriptorsComeFromHandlesOrEndTheSession) {
   for (uint32_t type : {BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_DEVMAP_HASH, BPF_MAP_TYPE_CPUMAP, BPF_MAP_TYPE_XSKMAP, BPF_MAP_TYPE_SOCKMAP,
                         BPF_MAP_TYPE_SOCKHASH, BPF_MAP_TYPE_PERF_EVENT_ARRAY, BPF_MAP_TYPE_CGROUP_ARRAY, BPF_MAP_TYPE_SK_STORAGE}) {
     int64_t handle = create(map(type));
-    EXPECT_DEATH_BY_LINE(ask(Op::initialise, Loading, wire::Initialise{uint32_t(handle), 4, 4, 0}, std::vector<uint8_t>(8)), "are descriptors") << type;
+    EXPECT_DEATH_BY_LINE(ask(Op::initialise, Loading, wire::Initialise{uint32_t(handle), 4, 4, 0}, std::vector<uint8_t>(8)),
+                         "are descriptors")
+        << type;
     context.load.objects.pop_back();
     context.load.maps = 1;
   }
@@ -394,7 +400,7 @@ TEST_F(WorkerLoad, ACommitOfMoreThanFitsOrOfNobodysHandleEndsTheSession) {
   create(map());
   EXPECT_DEATH_BY_LINE(ask(Op::commit, Granted, wire::Commit{5, wire::MAX_PROGRAMS + 1, 0, 0, {}}), "malformed commit");
   EXPECT_DEATH_BY_LINE(ask(Op::commit, Granted, wire::Commit{5, 0, wire::MAX_MAPS + 1, 0, {}}), "malformed commit");
-  EXPECT_DEATH_BY_LINE(ask(Op::commit, Granted, wire::Commit{5, 1, 0, 0, {0}}), "not one of this session's");   // a map, as a program
+  EXPECT_DEATH_BY_LINE(ask(Op::commit, Granted, wire::Commit{5, 1, 0, 0, {0}}), "not one of this session's");  // a map, as a program
   EXPECT_DEATH_BY_LINE(ask(Op::commit, Granted, wire::Commit{5, 0, 1, 0, {9}}), "not one of this session's");
 }
 

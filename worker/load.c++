@@ -48,7 +48,7 @@ bool isPerCpu(uint32_t type) {
 }
 
 uint64_t bytesOfMap(const wire::CreateMap& map, uint32_t cpus) {
-  if (map.type == BPF_MAP_TYPE_ARENA) return map.maxEntries * uint64_t{4096};   // its entries are pages
+  if (map.type == BPF_MAP_TYPE_ARENA) return map.maxEntries * uint64_t{4096};  // its entries are pages
   auto round = [](uint64_t size) { return (size + 7) & ~uint64_t{7}; };
   unsigned __int128 value = static_cast<unsigned __int128>(round(map.valueSize)) * (isPerCpu(map.type) ? cpus : 1);
   unsigned __int128 bytes = map.maxEntries * (value + round(map.keySize)) + (map.keySize ? 0 : map.maxEntries);

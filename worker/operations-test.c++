@@ -46,11 +46,13 @@ TEST_F(WorkerTable, EveryOperationWantsExactlyItsStruct) {
   for (const Operation& operation : operations()) {
     State state = State(operation.states);
     if (operation.fixedSize) {
-      EXPECT_DEATH_BY_LINE(perform(requestOf(operation.op, operation.fixedSize - 1, operation.minDescriptors), state), "operation [0-9]+ with [0-9]+ bytes");
+      EXPECT_DEATH_BY_LINE(perform(requestOf(operation.op, operation.fixedSize - 1, operation.minDescriptors), state),
+                           "operation [0-9]+ with [0-9]+ bytes");
       EXPECT_DEATH_BY_LINE(perform(requestOf(operation.op, 0, operation.minDescriptors), state), "operation [0-9]+ with 0 bytes");
     }
     if (!operation.tail) {
-      EXPECT_DEATH_BY_LINE(perform(requestOf(operation.op, operation.fixedSize + 1, operation.minDescriptors), state), "operation [0-9]+ with [0-9]+ bytes");
+      EXPECT_DEATH_BY_LINE(perform(requestOf(operation.op, operation.fixedSize + 1, operation.minDescriptors), state),
+                           "operation [0-9]+ with [0-9]+ bytes");
     }
   }
 }
@@ -60,7 +62,8 @@ TEST_F(WorkerTable, EveryOperationTakesOnlyItsNumberOfDescriptors) {
     State state = State(operation.states);
     for (size_t count = 0; count <= wire::MAX_DESCRIPTORS; ++count)
       if (count < operation.minDescriptors || count > operation.maxDescriptors) {
-        EXPECT_DEATH_BY_LINE(perform(requestOf(operation.op, operation.fixedSize, count), state), "operation [0-9]+ with [0-9]+ descriptors");
+        EXPECT_DEATH_BY_LINE(perform(requestOf(operation.op, operation.fixedSize, count), state),
+                             "operation [0-9]+ with [0-9]+ descriptors");
       }
   }
 }
@@ -72,7 +75,8 @@ TEST_F(WorkerTable, AnOperationThatDoesNotExistEndsTheProcess) {
 }
 
 TEST_F(WorkerTable, KnowsEachMapTypeWhoseValuesTheKernelTakesForDescriptors) {
-  for (uint32_t type : {BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_LPM_TRIE, BPF_MAP_TYPE_ARENA})
+  for (uint32_t type :
+       {BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_LPM_TRIE, BPF_MAP_TYPE_ARENA})
     EXPECT_FALSE(holdsDescriptors(type)) << type;
   for (uint32_t type : {BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_PERF_EVENT_ARRAY, BPF_MAP_TYPE_CGROUP_ARRAY, BPF_MAP_TYPE_ARRAY_OF_MAPS,
                         BPF_MAP_TYPE_HASH_OF_MAPS, BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_DEVMAP_HASH, BPF_MAP_TYPE_CPUMAP, BPF_MAP_TYPE_XSKMAP,

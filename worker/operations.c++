@@ -62,7 +62,10 @@ Answer perform(Context& context, Request& request, State state) {
 void serveControl(Context& context) {
   Channel frontend{Fd(wire::fd::control)};
   context.channel = &frontend;
-  for (Request request; frontend.receive(request); request = Request()) frontend.send(perform(context, request, Control));
+  for (Request request; frontend.receive(request); request = Request()) {
+    reapSessions(context);
+    frontend.send(perform(context, request, Control));
+  }
 }
 
 bool covers(const uint64_t* bits, size_t words, uint32_t bit) { return bit / 64 < words && (bits[bit / 64] >> (bit % 64) & 1); }

@@ -62,6 +62,7 @@ std::span<const Operation> operations();
 Answer perform(Context& context, Request& request, State state);  // dies on anything unknown, unpermitted or malformed
 
 void serveControl(Context& context);  // until the frontend goes
+void reapSessions(Context& context);  // those that ended by themselves
 [[noreturn]] void serveSession(Context& context, Fd control, Fd loader);
 
 bool covers(const uint64_t* bits, size_t words, uint32_t bit);  // whether bit is set in a mask of the ceiling or grant

@@ -126,10 +126,12 @@ TEST_F(WorkerControl, OnlyWhatALoadHasIsPublishedAndOnlyAsWhatItIs) {
 }
 
 TEST_F(WorkerControl, NumbersThatTheKernelTakesForDescriptorsNeverComeFromTheFrontend) {
-  for (uint32_t type : {BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_SOCKMAP, BPF_MAP_TYPE_CPUMAP, BPF_MAP_TYPE_ARRAY_OF_MAPS}) {
+  for (uint32_t type :
+       {BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_SOCKMAP, BPF_MAP_TYPE_CPUMAP, BPF_MAP_TYPE_ARRAY_OF_MAPS}) {
     bpf.mapInfo.type = type;
     bpf.mapInfo.key_size = bpf.mapInfo.value_size = 4;
-    EXPECT_DEATH_BY_LINE(control(Op::update, wire::Element{pinOf(Dir::maps, "a"), 4, 4, 0, 0}, std::vector<uint8_t>(8)), "are descriptors") << type;
+    EXPECT_DEATH_BY_LINE(control(Op::update, wire::Element{pinOf(Dir::maps, "a"), 4, 4, 0, 0}, std::vector<uint8_t>(8)), "are descriptors")
+        << type;
   }
   EXPECT_DEATH_BY_LINE(control(Op::setSlot, wire::SetSlot{pinOf(Dir::maps, "a"), pinOf(Dir::loads, "p"), 0, 1}), "a slot of map type");
   bpf.mapInfo.type = BPF_MAP_TYPE_PROG_ARRAY;
@@ -139,13 +141,13 @@ TEST_F(WorkerControl, NumbersThatTheKernelTakesForDescriptorsNeverComeFromTheFro
 
 TEST_F(WorkerControl, AnElementHasTheSizesThatTheKernelSays) {
   bpf.mapInfo.type = BPF_MAP_TYPE_PERCPU_ARRAY;
-  bpf.mapInfo.key_size = bpf.mapInfo.value_size = 4;   // 4 CPUs: 32 bytes for the system call
+  bpf.mapInfo.key_size = bpf.mapInfo.value_size = 4;  // 4 CPUs: 32 bytes for the system call
   EXPECT_DEATH_BY_LINE(control(Op::lookup, wire::Element{pinOf(Dir::maps, "a"), 4, 0, 0, 0}, std::vector<uint8_t>(3)), "element of");
   EXPECT_DEATH_BY_LINE(control(Op::update, wire::Element{pinOf(Dir::maps, "a"), 4, ~0u, 0, 0}, std::vector<uint8_t>(3)), "element of");
   EXPECT_EQ(control(Op::lookup, wire::Element{pinOf(Dir::maps, "a"), 5, 0, 0, 0}, std::vector<uint8_t>(5)), -EINVAL);
   EXPECT_EQ(control(Op::update, wire::Element{pinOf(Dir::maps, "a"), 4, 4, 0, 0}, std::vector<uint8_t>(8)), -EINVAL);
   EXPECT_EQ(control(Op::update, wire::Element{pinOf(Dir::maps, "a"), 4, 32, 0, 0}, std::vector<uint8_t>(36)), 0);
-  bpf.mapInfo.value_size = 16 << 10;                   // 64 KiB for 4 CPUs: more than an answer holds
+  bpf.mapInfo.value_size = 16 << 10;  // 64 KiB for 4 CPUs: more than an answer holds
   EXPECT_EQ(control(Op::lookup, wire::Element{pinOf(Dir::maps, "a"), 4, 0, 0, 0}, std::vector<uint8_t>(4)), -EINVAL);
   EXPECT_EQ(control(Op::readMap, wire::ReadMap{pinOf(Dir::maps, "a"), 4, 0, 0, 0}), -EINVAL);
   EXPECT_DEATH_BY_LINE(control(Op::readMap, wire::ReadMap{pinOf(Dir::maps, "a"), 4, 0, 1, 0}), "start key");
@@ -162,15 +164,15 @@ TEST_F(WorkerControl, ALinkTakesOnlyWhatItsKindTakes) {
   dies([](auto& wish) { wish.kind = wire::LinkKind::count; });
   dies([](auto& wish) { wish.kind = wire::LinkKind(~0u); });
   dies([](auto& wish) { wish.attachType = BPF_XDP; });
-  dies([](auto& wish) { wish.relative = 3; });                        // without BPF_F_ID the kernel would take it for a descriptor
+  dies([](auto& wish) { wish.relative = 3; });  // without BPF_F_ID the kernel would take it for a descriptor
   dies([](auto& wish) { wish.flags = BPF_F_REPLACE; });
   dies([](auto&) {}, 1);
-  dies([](auto& wish) { wish.kind = wire::LinkKind::xdp, wish.attachType = BPF_XDP, wish.flags = 16; });   // XDP_FLAGS_REPLACE
-  dies([](auto& wish) { wish.kind = wire::LinkKind::perfEvent, wish.attachType = BPF_PERF_EVENT; });       // no event
+  dies([](auto& wish) { wish.kind = wire::LinkKind::xdp, wish.attachType = BPF_XDP, wish.flags = 16; });  // XDP_FLAGS_REPLACE
+  dies([](auto& wish) { wish.kind = wire::LinkKind::perfEvent, wish.attachType = BPF_PERF_EVENT; });      // no event
   dies([](auto& wish) { wish.kind = wire::LinkKind::rawTracepoint, memset(wish.name, 'x', sizeof wish.name); });
   EXPECT_EQ(control(Op::createLink, tcx()), 0);
   wire::CreateLink egress = tcx();
-  egress.attachType = BPF_TCX_EGRESS;                                 // the ceiling has ingress only
+  egress.attachType = BPF_TCX_EGRESS;  // the ceiling has ingress only
   EXPECT_EQ(control(Op::createLink, egress), -EPERM);
   EXPECT_EQ(bpf.count(BPF_LINK_CREATE), 1u);
 }

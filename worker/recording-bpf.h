@@ -22,12 +22,12 @@ class RecordingBpf final : public Bpf {
   };
 
   std::vector<Call> calls;
-  std::vector<std::string> files;             // "mkdir staging/1", "pin loads/1/p0", …
-  std::vector<std::string> names;             // what a directory is said to have
-  std::map<std::string, int> failing;         // an entry of files -> -errno
-  std::map<int, long> answers;                // a command -> what it answers instead
-  bpf_map_info mapInfo{};                     // what every map says of itself
-  std::string log;                            // what the verifier writes
+  std::vector<std::string> files;      // "mkdir staging/1", "pin loads/1/p0", …
+  std::vector<std::string> names;      // what a directory is said to have
+  std::map<std::string, int> failing;  // an entry of files -> -errno
+  std::map<int, long> answers;         // a command -> what it answers instead
+  bpf_map_info mapInfo{};              // what every map says of itself
+  std::string log;                     // what the verifier writes
 
   long call(int command, bpf_attr& attr) override {
     Call call{command, attr, {}};

@@ -48,10 +48,12 @@ void serveSession(Context& context, Fd control, Fd loader) {
   }
 }
 
+void reapSessions(Context& context) {
+  for (pid_t ended; (ended = waitpid(-1, nullptr, WNOHANG)) > 0;)
+    std::erase_if(context.sessions, [&](const auto& session) { return session.second == ended; });
+}
+
 Answer answerStartSession(Context& context, Request& request) {
-  int status;
-  for (auto it = context.sessions.begin(); it != context.sessions.end();)
-    it = waitpid(it->second, &status, WNOHANG) != 0 ? context.sessions.erase(it) : ++it;
   if (context.sessions.size() >= context.ceiling.maxSessions) return -EAGAIN;
 
   pid_t parent = getpid(), child = fork();
