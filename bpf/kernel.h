@@ -5,7 +5,7 @@
 #include <linux/bpf.h>
 #include <stdbool.h>
 
-// clang-format off: one struct, one line
+// clang-format off
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct seq_file;

@@ -4,7 +4,7 @@
 #include <kj/string.h>
 
 #include "schema/broker.h"
-#include "schema/worker.h"
+#include "schema/ceiling.h"
 
 namespace bpfman {
 

@@ -4,59 +4,55 @@
 
 #include <cstdint>
 
-// clang-format off: aligned by hand, as tables are
+// clang-format off
 namespace bpfman::wire {
 
 enum class BrokerOp : uint32_t {
-  startWorker,     // descriptors: none (the host's network namespace) or one nsfs descriptor of a network namespace
-                   //   -> 2 descriptors: the worker's control socket, an rtnetlink socket opened in that namespace
-  startLoader,     // -> 2 descriptors: the loader's job socket, and the socket that is to be given to a load session
-  openTracepoint,  // words "group" and "name", [A-Za-z0-9_-]{1,63} -> 1 descriptor: a perf event (kernel-wide: pid -1, cpu 0)
-  ready,           // the frontend serves; once
+  startWorker,      // descriptors: none (the host's network namespace) or one nsfs descriptor of a network namespace
+                    //   -> 2 descriptors: the worker's control socket, an rtnetlink socket opened in that namespace
+  startLoader,      // -> 2 descriptors: the loader's job socket, and the socket that is to be given to a load session
+  openTracepoint,   // words "group" and "name", [A-Za-z0-9_-]{1,63} -> 1 descriptor: a perf event (kernel-wide: pid -1, cpu 0)
+  ready,            // the frontend serves; once
   count
 };
 
 struct BrokerRequest {
   BrokerOp op;
   uint32_t reserved;
-  char group[64], name[64];  // NUL-padded; empty where the operation has none
+  char group[64], name[64];   // NUL-padded; empty where the operation has none
 };
 
 struct BrokerReply {
-  int32_t result;  // 0 or -errno; -EAGAIN: a child of this kind died too often, ask again after delay
+  int32_t result;             // 0 or -errno; -EAGAIN: a child of this kind died too often, ask again after delay
   uint32_t delayMilliseconds;
 };
 
 // ---- descriptors at exec: 0 is /dev/null, 1 and 2 are the broker's log pipe, 3 .. are these; everything else is closed ----
 
 namespace fd {
-constexpr int control = 3;  // worker: to the frontend; frontend: to the broker; loader: its job socket
-namespace worker {
-constexpr int ceiling = 4;
-}  // namespace worker
-namespace loader {
-constexpr int session = 4, kernelBtf = 5;
-}  // namespace loader
+constexpr int control = 3;                    // worker: to the frontend; frontend: to the broker; loader: its job socket
+namespace worker { constexpr int ceiling = 4; }                       // sealed memfd: wire::Ceiling. The root directory is the bpffs
+namespace loader { constexpr int session = 4, kernelBtf = 5; }        // the load session's socket; /sys/kernel/btf/vmlinux, if there
 namespace frontend {
-constexpr int listener = 4;                    // the RPC's listening socket
-constexpr int options = 5;                     // sealed memfd: wire::FrontendOptions
-constexpr int policy = 6;                      // the policy file, or /dev/null: none
-constexpr int kernelBtf = 7;                   // /sys/kernel/btf/vmlinux, or /dev/null
-constexpr int statsEnabled = 8;                // /proc/sys/kernel/bpf_stats_enabled
-constexpr int cgroups = 9;                     // the root of the cgroup2 hierarchy, or /dev/null
-constexpr int stateDir = 10, runtimeDir = 11;  // the only directories that it may change: STATE_DIR and RUNTIME_DIR/programs
-}  // namespace frontend
-}  // namespace fd
+constexpr int listener = 4;                   // the RPC's listening socket
+constexpr int options = 5;                    // sealed memfd: wire::FrontendOptions
+constexpr int policy = 6;                     // the policy file, or /dev/null: none
+constexpr int kernelBtf = 7;                  // /sys/kernel/btf/vmlinux, or /dev/null
+constexpr int statsEnabled = 8;               // /proc/sys/kernel/bpf_stats_enabled
+constexpr int cgroups = 9;                    // the root of the cgroup2 hierarchy, or /dev/null
+constexpr int stateDir = 10, runtimeDir = 11; // the only directories that it may change: STATE_DIR and RUNTIME_DIR/programs
+}
+}
 
 struct FrontendOptions {
-  char runtimeDir[1024];     // absolute; for the paths that clients are told
-  char stateDir[1024];       // absolute
-  char policyPath[1024];     // for messages only
-  uint32_t poolSize;         // loader and session pairs kept waiting, 1 .. 8
-  uint32_t maxConnections;   // per uid
-  uint32_t maxCalls;         // in flight, per connection
-  uint32_t verifierSeconds;  // a load that takes longer is cancelled
-  uint64_t maxMapBytes;      // of one load: as in the worker's ceiling
+  char runtimeDir[1024];                      // absolute; for the paths that clients are told
+  char stateDir[1024];                        // absolute
+  char policyPath[1024];                      // for messages only
+  uint32_t poolSize;                          // loader and session pairs kept waiting, 1 .. 8
+  uint32_t maxConnections;                    // per uid
+  uint32_t maxCalls;                          // in flight, per connection
+  uint32_t verifierSeconds;                   // a load that takes longer is cancelled
+  uint64_t maxMapBytes;                       // of one load: as in the worker's ceiling
 };
 
 }  // namespace bpfman::wire

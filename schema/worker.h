@@ -10,126 +10,85 @@
 #include <cstddef>
 #include <cstdint>
 
-// clang-format off: aligned by hand, as tables are
+#include "schema/ceiling.h"
+
+// clang-format off
 namespace bpfman::wire {
 
-constexpr size_t MAX_MESSAGE = 64 << 10;  // bytes, header included, either direction
-constexpr size_t MAX_DESCRIPTORS = 3;     // in one message
-constexpr size_t MAX_BLOB = 32 << 20;     // bytes of a sealed memfd (instructions with their debug information; map values)
-constexpr uint32_t MAX_PROGRAMS = 64;     // in one load
-constexpr uint32_t MAX_MAPS = 256;        // in one load
-constexpr uint32_t MAX_LOG = 16 << 20;    // bytes of verifier log
-constexpr size_t NAME = 64;               // [A-Za-z0-9_]{1,63} and its NUL: bpffs refuses dots
+constexpr size_t MAX_MESSAGE = 64 << 10;      // bytes, header included, either direction
+constexpr size_t MAX_DESCRIPTORS = 3;         // in one message
+constexpr size_t MAX_BLOB = 32 << 20;         // bytes of a sealed memfd (instructions with their debug information; map values)
+constexpr uint32_t MAX_LOG = 16 << 20;        // bytes of verifier log
+constexpr size_t NAME = 64;                   // [A-Za-z0-9_]{1,63} and its NUL: bpffs refuses dots
 
 // Who may say what, and when. The bits are the states of operations[] in worker/operations.c++.
 enum class Op : uint32_t {
   // frontend -> worker
-  startSession,
-  endSession,
-  wipeStaging,
-  publish,
-  remove,
-  removeLoad,
-  list,
-  inspect,
-  openMap,
-  openIterator,
-  lookup,
-  readMap,
-  update,
-  erase,
-  setSlot,
-  createLink,
-  query,
+  startSession, endSession, wipeStaging, publish, remove, removeLoad, list, inspect, openMap, openIterator,
+  lookup, readMap, update, erase, setSlot, createLink, query,
   // frontend -> load session
-  grant,
-  inspectHandle,
-  commit,
+  grant, inspectHandle, commit,
   // loader -> load session
-  createMap,
-  loadBtf,
-  loadProgram,
-  initialise,
-  freezeMap,
-  bindMap,
-  objectInfo,
+  createMap, loadBtf, loadProgram, initialise, freezeMap, bindMap, objectInfo,
   count
 };
 
 struct Header {
   Op op;
-  uint32_t size;  // of the whole message
+  uint32_t size;                              // of the whole message
 };
 
 struct Reply {
   int64_t result;
-  uint32_t size;         // of the whole message
-  uint32_t descriptors;  // how many came with it
+  uint32_t size;                              // of the whole message
+  uint32_t descriptors;                       // how many came with it
 };
 
 // A place in our own bpffs. Paths are never sent: the worker makes them from these words.
 enum class Dir : uint32_t {
-  loads,        // loads/A/pB (programs), loads/A/mB (maps): what a load committed; NAME is "p" or "m"
-  programs,     // prog_A: public, A is the kernel's program id
-  maps,         // maps/A/NAME: public, A is the kernel's program id
-  links,        // links/A: A is our link id
-  dispatchers,  // xdp/dispatcher_A_B_NAME: A namespace inode, B interface index; NAME is "link"
-  members,      // xdp/dispatcher_A_B/link_C: C is our link id
-  tcxIngress,   // tcx-ingress/link_A_B_C: C is the kernel's program id
-  tcxEgress,    // tcx-egress/link_A_B_C
-  iterators,    // iterators/NAME
-  version,      // version_A: which layout these pins have
+  loads,         // loads/A/pB (programs), loads/A/mB (maps): what a load committed; NAME is "p" or "m"
+  programs,      // prog_A: public, A is the kernel's program id
+  maps,          // maps/A/NAME: public, A is the kernel's program id
+  links,         // links/A: A is our link id
+  dispatchers,   // xdp/dispatcher_A_B_NAME: A namespace inode, B interface index; NAME is "link"
+  members,       // xdp/dispatcher_A_B/link_C: C is our link id
+  tcxIngress,    // tcx-ingress/link_A_B_C: C is the kernel's program id
+  tcxEgress,     // tcx-egress/link_A_B_C
+  iterators,     // iterators/NAME
+  version,       // version_A: which layout these pins have
   count
 };
 
 struct Pin {
   Dir dir;
   uint32_t a, b, c;
-  char name[NAME];  // NUL-padded
+  char name[NAME];                            // NUL-padded
 };
 
 enum class Kind : uint32_t { program, map, link, btf };
 
-// ---- the ceiling: from root's configuration through the broker to the worker, once, in a sealed memfd ----
-
-struct Ceiling {
-  uint64_t programTypes;       // bit = BPF_PROG_TYPE_*
-  uint64_t attachTypes[2];     // bit = BPF_* attach type
-  uint64_t mapTypes;           // bit = BPF_MAP_TYPE_*
-  uint64_t refusedHelpers[8];  // bit = BPF_FUNC_* that no program may call
-  uint64_t maxMapBytes;        // of one load, per-CPU values counted once per possible CPU
-  uint32_t maxMaps;            // of one load
-  uint32_t maxPrograms;        // of one load
-  uint32_t maxSessions;        // at once
-  uint32_t possibleCpus;       // as the kernel counts them, for maxMapBytes
-};
-
 // ---- the grant: what one load session may do ----
 
 struct GrantedProgram {
-  uint32_t type;  // BPF_PROG_TYPE_*
+  uint32_t type;                              // BPF_PROG_TYPE_*
   uint32_t expectedAttachType;
-  uint32_t attachBtfId;  // in the kernel's own BTF; 0: none
-  uint32_t flags;        // BPF_F_* of BPF_PROG_LOAD, exactly
+  uint32_t attachBtfId;                       // in the kernel's own BTF; 0: none
+  uint32_t flags;                             // BPF_F_* of BPF_PROG_LOAD, exactly
 };
 
-struct MapSource {
-  uint32_t load, index;
-};  // loads/<load>/m<index>
+struct MapSource { uint32_t load, index; };   // loads/<load>/m<index>
 
-struct Grant {  // Op::grant; once. Tail: none
+struct Grant {                                // Op::grant; once. Tail: none
   uint64_t mapTypes, maxMapBytes;
   uint32_t maxMaps;
   uint32_t programCount, reuseCount, reserved;
-  GrantedProgram programs[MAX_PROGRAMS];  // each may be loaded once
-  MapSource reuse[MAX_MAPS];              // become handles 0 .. reuseCount-1, in this order
+  GrantedProgram programs[MAX_PROGRAMS];      // each may be loaded once
+  MapSource reuse[MAX_MAPS];                  // become handles 0 .. reuseCount-1, in this order
 };
 
-struct Handle {
-  uint32_t handle;
-};  // Op::inspectHandle -> ObjectInfo, Op::freezeMap, Op::objectInfo -> ObjectInfo
+struct Handle { uint32_t handle; };           // Op::inspectHandle -> ObjectInfo, Op::freezeMap, Op::objectInfo -> ObjectInfo
 
-struct Commit {  // Op::commit; once. handles -> loads/<load>/p0.. and m0.., in this order
+struct Commit {                               // Op::commit; once. handles -> loads/<load>/p0.. and m0.., in this order
   uint32_t load, programCount, mapCount, reserved;
   uint32_t handles[MAX_PROGRAMS + MAX_MAPS];  // programs first
 };
@@ -138,97 +97,59 @@ struct Commit {  // Op::commit; once. handles -> loads/<load>/p0.. and m0.., in 
 
 constexpr uint32_t NO_HANDLE = ~0u;
 
-struct CreateMap {  // -> handle
+struct CreateMap {                            // -> handle
   uint32_t type, keySize, valueSize, maxEntries, flags, numaNode, btfKeyType, btfValueType;
   uint64_t extra;
-  uint32_t btf, innerMap;  // handles or NO_HANDLE
+  uint32_t btf, innerMap;                     // handles or NO_HANDLE
   char name[16];
 };
 
-struct LoadBtf {
-  uint32_t size, reserved;
-};  // -> handle. The bytes: the tail, or a sealed memfd
+struct LoadBtf { uint32_t size, reserved; };  // -> handle. The bytes: the tail, or a sealed memfd
 
-struct LoadProgram {  // -> handle. A kernel error comes with the log in a memfd, if one was asked for
+struct LoadProgram {                          // -> handle. A kernel error comes with the log in a memfd, if one was asked for
   uint32_t type, expectedAttachType, attachBtfId, flags, kernelVersion;
-  uint32_t btf;                // handle or NO_HANDLE
-  uint32_t logLevel, logSize;  // bytes, <= MAX_LOG
-  uint32_t instructionCount;   // 8 bytes each; map references carry handles where the kernel wants descriptors
+  uint32_t btf;                               // handle or NO_HANDLE
+  uint32_t logLevel, logSize;                 // bytes, <= MAX_LOG
+  uint32_t instructionCount;                  // 8 bytes each; map references carry handles where the kernel wants descriptors
   uint32_t funcInfoRecord, funcInfoCount, lineInfoRecord, lineInfoCount, coreReloRecord, coreReloCount;
   char name[16];
   char license[64];
-};  // then, in the tail or a sealed memfd: instructions, func, line, core records
+};                                            // then, in the tail or a sealed memfd: instructions, func, line, core records
 
-struct Initialise {
-  uint32_t map, keySize, valueSize, flags;
-};  // key, value: the tail, or a sealed memfd. Handles as values
-struct BindMap {
-  uint32_t program, map;
-};
+struct Initialise { uint32_t map, keySize, valueSize, flags; };   // key, value: the tail, or a sealed memfd. Handles as values
+struct BindMap { uint32_t program, map; };
 
 // ---- a frontend's requests ----
 
-struct Session {
-  uint32_t session, reserved;
-};  // Op::endSession: kills it, also in the middle of a verifier run
-struct Publish {
-  Pin from, to;
-};  // a second name for the same object; an existing one is kept (EEXIST)
-struct Remove {
-  Pin pin;
-};  // 1: removed, 0: was not there. A link is gone when this returns
-struct RemoveLoad {
-  uint32_t load, reserved;
-};
-struct List {
-  Pin directory;
-  uint32_t skip, reserved;
-};  // -> NUL-terminated names behind the first `skip`, as many as fit. a 0: loads/,
-    // maps/ themselves
-struct Inspect {
-  Pin pin;
-};  // -> ObjectInfo
-struct OpenMap {
-  Pin pin;
-  uint32_t flags, reserved;
-};  // flags 0, BPF_F_RDONLY, BPF_F_WRONLY -> one descriptor
-struct OpenIterator {
-  Pin pin;
-};  // -> one descriptor to read
-struct Element {
-  Pin pin;
-  uint32_t keySize, valueSize, flags, reserved;
-};  // Op::lookup -> value, Op::update, Op::erase. Tail: key, value
-struct ReadMap {
-  Pin pin;
-  uint32_t keySize, valueSize, hasStart, reserved;
-};  // tail: the key after which to start -> keys and values in turn
-struct SetSlot {
-  Pin array, program;
-  uint32_t index, present;
-};  // present 0: empties the slot
+struct Session { uint32_t session, reserved; };                   // Op::endSession: kills it, also in the middle of a verifier run
+struct Publish { Pin from, to; };                                 // a second name for the same object; an existing one is kept (EEXIST)
+struct Remove { Pin pin; };                                       // 1: removed, 0: was not there. A link is gone when this returns
+struct RemoveLoad { uint32_t load, reserved; };
+struct List { Pin directory; uint32_t skip, reserved; };          // -> NUL-terminated names behind the first `skip`, as many as fit. a 0: loads/,
+                                                                  // maps/ themselves
+struct Inspect { Pin pin; };                                      // -> ObjectInfo
+struct OpenMap { Pin pin; uint32_t flags, reserved; };            // flags 0, BPF_F_RDONLY, BPF_F_WRONLY -> one descriptor
+struct OpenIterator { Pin pin; };                                 // -> one descriptor to read
+struct Element { Pin pin; uint32_t keySize, valueSize, flags, reserved; };   // Op::lookup -> value, Op::update, Op::erase. Tail: key, value
+struct ReadMap { Pin pin; uint32_t keySize, valueSize, hasStart, reserved; };// tail: the key after which to start -> keys and values in turn
+struct SetSlot { Pin array, program; uint32_t index, present; };  // present 0: empties the slot
 
 enum class LinkKind : uint32_t { xdp, tcx, perfEvent, rawTracepoint, tracing, iterator, count };
 
-struct CreateLink {  // -> kernel link id, pinned at `to`
+struct CreateLink {                           // -> kernel link id, pinned at `to`
   Pin program, to;
   LinkKind kind;
-  uint32_t attachType, interface, flags;  // flags: XDP_FLAGS_* or BPF_F_BEFORE, BPF_F_AFTER, BPF_F_ID, BPF_F_LINK
-  uint32_t relative, reserved;            // id of a program or, with BPF_F_LINK, of a link
-  uint64_t expectedRevision;              // TCX: 0 for any; ESTALE when another came first
+  uint32_t attachType, interface, flags;      // flags: XDP_FLAGS_* or BPF_F_BEFORE, BPF_F_AFTER, BPF_F_ID, BPF_F_LINK
+  uint32_t relative, reserved;                // id of a program or, with BPF_F_LINK, of a link
+  uint64_t expectedRevision;                  // TCX: 0 for any; ESTALE when another came first
   uint64_t cookie;
-  char name[NAME * 2];  // rawTracepoint: which
-};                      // perfEvent: one descriptor of the event
+  char name[NAME * 2];                        // rawTracepoint: which
+};                                            // perfEvent: one descriptor of the event
 
-struct Query {
-  uint32_t interface, attachType, flags, reserved;
-};  // -> QueryAnswer, program ids, link ids (interface) ; one descriptor: a cgroup
-struct QueryAnswer {
-  uint64_t revision;
-  uint32_t count, attachFlags;
-};
+struct Query { uint32_t interface, attachType, flags, reserved; };// -> QueryAnswer, program ids, link ids (interface) ; one descriptor: a cgroup
+struct QueryAnswer { uint64_t revision; uint32_t count, attachFlags; };
 
-struct ObjectInfo {  // as the kernel says; then the kernel's own bpf_*_info, and for a program its map ids
+struct ObjectInfo {                           // as the kernel says; then the kernel's own bpf_*_info, and for a program its map ids
   Kind kind;
   uint32_t infoSize, mapCount, reserved;
 };

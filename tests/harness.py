@@ -108,6 +108,12 @@ def status(pid):
         return None
 
 
+def alive(pid):
+    """There, and no zombie: in the test's own process namespace nobody buries the orphans."""
+    one = status(pid)
+    return bool(one) and not one["State"].startswith("Z")
+
+
 def children(pid):
     """Living children, ascending; no zombies."""
     found = []

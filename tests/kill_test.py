@@ -33,7 +33,7 @@ class Kills(unittest.TestCase):
             return 0
         if kind == "broker":
             daemon.process.wait()
-            gone = harness.eventually(lambda: not any(harness.status(each) for each in family if each != pid), 1, 0.01)
+            gone = harness.eventually(lambda: not any(harness.alive(each) for each in family if each != pid), 1, 0.01)
             self.late += not gone
             daemon.start()
         return 1
