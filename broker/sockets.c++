@@ -28,15 +28,20 @@ static kj::AutoCloseFd unixSocket(int type) {
   return kj::AutoCloseFd(descriptor);
 }
 
-// The lock is the runtime directory's: with --socket-path somebody else may still listen there, and keeps it.
+// The lock is the runtime directory's: with --socket-path somebody else may listen there, and keeps it. The children of a broker that was
+// killed end within a second, and are waited for.
 kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group) {
   sockaddr_un address;
   socklen_t size = fill(address, path);
   struct stat about;
   if (lstat(path.cStr(), &about) == 0) {
     if (!S_ISSOCK(about.st_mode)) KJ_FAIL_REQUIRE(kj::str(path, " is there and is not a socket"));
-    if (connect(unixSocket(SOCK_STREAM).get(), reinterpret_cast<sockaddr*>(&address), size) == 0 || errno == EAGAIN)
-      KJ_FAIL_REQUIRE(kj::str(path, " is in use: end the process that listens there, or choose another --socket-path"));
+    auto taken = [&]() {
+      return connect(unixSocket(SOCK_STREAM).get(), reinterpret_cast<sockaddr*>(&address), size) == 0 || errno == EAGAIN;
+    };
+    int tries = 30;
+    while (taken() && --tries) usleep(50'000);
+    if (tries == 0) KJ_FAIL_REQUIRE(kj::str(path, " is in use: end the process that listens there, or choose another --socket-path"));
     KJ_SYSCALL(unlink(path.cStr()), path);
   }
   auto listener = unixSocket(SOCK_STREAM);
