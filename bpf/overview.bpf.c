@@ -11,10 +11,12 @@ char LICENSE[] SEC("license") = "GPL";
 #define MAX_CPUS 512
 #define MAX_FUNCTIONS 256
 #define PAGE 4096UL
+// clang-format off
 #define HEAD(kind_, size_) \
   { .size = (size_), .kind = (kind_), .version = OVERVIEW_VERSION }
 // The struct that the link is a member of.
 #define OUTER(pointer, outer) ((struct outer*)((unsigned long)(pointer)-bpf_core_field_offset(struct outer, link)))
+// clang-format on
 #define WRITE(ctx, data, size) bpf_seq_write((ctx)->meta->seq, (data), (size))
 
 // Each CPU's distance from a per-CPU address to its own copy, kept once found. The verifier refuses to address a program's statistics,

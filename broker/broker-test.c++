@@ -506,12 +506,6 @@ TEST_F(Broker, TakesSystemdsSocketAndTellsItWhenReady) {
   close(manager);
 }
 
-TEST(Options, ListOfCpusIsCounted) {
-  EXPECT_EQ(countCpus("0\n"), 1u);
-  EXPECT_EQ(countCpus("0-1\n"), 2u);
-  EXPECT_EQ(countCpus("0-3,8,10-11"), 7u);
-}
-
 TEST(Options, DefaultCeilingOffersWhatThisVersionHas) {
   wire::Ceiling ceiling = defaultCeiling();
   EXPECT_TRUE(ceiling.programTypes & 1ull << BPF_PROG_TYPE_XDP);

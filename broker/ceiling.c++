@@ -11,51 +11,20 @@ namespace bpfman {
 
 namespace {
 
+// clang-format off
 // By number: BPF_PROG_TYPE_*.
-const char* const PROGRAM_TYPES[] = {"",
-                                     "socket_filter",
-                                     "kprobe",
-                                     "sched_cls",
-                                     "sched_act",
-                                     "tracepoint",
-                                     "xdp",
-                                     "perf_event",
-                                     "cgroup_skb",
-                                     "cgroup_sock",
-                                     "lwt_in",
-                                     "lwt_out",
-                                     "lwt_xmit",
-                                     "sock_ops",
-                                     "sk_skb",
-                                     "cgroup_device",
-                                     "sk_msg",
-                                     "raw_tracepoint",
-                                     "cgroup_sock_addr",
-                                     "lwt_seg6local",
-                                     "lirc_mode2",
-                                     "sk_reuseport",
-                                     "flow_dissector",
-                                     "cgroup_sysctl",
-                                     "raw_tracepoint_writable",
-                                     "cgroup_sockopt",
-                                     "tracing",
-                                     "struct_ops",
-                                     "ext",
-                                     "lsm",
-                                     "sk_lookup",
-                                     "syscall",
-                                     "netfilter"};
+const char* const PROGRAM_TYPES[] = {
+    "", "socket_filter", "kprobe", "sched_cls", "sched_act", "tracepoint", "xdp", "perf_event", "cgroup_skb", "cgroup_sock", "lwt_in",
+    "lwt_out", "lwt_xmit", "sock_ops", "sk_skb", "cgroup_device", "sk_msg", "raw_tracepoint", "cgroup_sock_addr", "lwt_seg6local",
+    "lirc_mode2", "sk_reuseport", "flow_dissector", "cgroup_sysctl", "raw_tracepoint_writable", "cgroup_sockopt", "tracing",
+    "struct_ops", "ext", "lsm", "sk_lookup", "syscall", "netfilter"};
 static_assert(kj::size(PROGRAM_TYPES) == BPF_PROG_TYPE_NETFILTER + 1);
 
 // One type with powers that differ much: "tracing" is tp_btf and iterators, the others have words of their own.
-constexpr struct {
-  const char* name;
-  uint32_t attachType;
-} TRACING[] = {{"tracing", BPF_TRACE_RAW_TP},
-               {"tracing", BPF_TRACE_ITER},
-               {"fentry", BPF_TRACE_FENTRY},
-               {"fexit", BPF_TRACE_FEXIT},
-               {"fmod_ret", BPF_MODIFY_RETURN}};
+constexpr struct { const char* name; uint32_t attachType; } TRACING[] = {
+    {"tracing", BPF_TRACE_RAW_TP}, {"tracing", BPF_TRACE_ITER}, {"fentry", BPF_TRACE_FENTRY}, {"fexit", BPF_TRACE_FEXIT},
+    {"fmod_ret", BPF_MODIFY_RETURN}};
+// clang-format on
 
 #define HELPER_NAME(name, number, ...) #name,
 const char* const HELPERS[] = {___BPF_FUNC_MAPPER(HELPER_NAME)};  // by number
@@ -106,18 +75,6 @@ wire::Ceiling defaultCeiling() {
   ceiling.maxPrograms = 64;
   ceiling.maxSessions = 64;
   return ceiling;
-}
-
-uint32_t countCpus(kj::StringPtr list) {
-  uint32_t count = 0;
-  for (const char* at = list.cStr(); *at >= '0' && *at <= '9';) {
-    char* end;
-    uint32_t first = strtoul(at, &end, 10), last = *end == '-' ? strtoul(end + 1, &end, 10) : first;
-    count += last - first + 1;
-    at = *end == ',' ? end + 1 : end;
-  }
-  KJ_REQUIRE(count > 0 && count < 1 << 16, "the kernel's list of possible CPUs", list);
-  return count;
 }
 
 }  // namespace bpfman

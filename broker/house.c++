@@ -73,13 +73,6 @@ kj::String directoryOfThisProgram() {
   return kj::str(static_cast<const char*>(path));
 }
 
-uint32_t possibleCpus() {
-  auto file = openFile("/sys/devices/system/cpu/possible", O_RDONLY);
-  char list[4096] = {};
-  KJ_SYSCALL(read(file.get(), list, sizeof list - 1));
-  return countCpus(static_cast<const char*>(list));
-}
-
 // Later we may not raise it any more.
 void raiseDescriptorLimit() {
   rlimit limit;
@@ -129,7 +122,7 @@ House furnish(Options options) {
   house.tracefs = openTracefs();
   house.cgroups = openCgroups();
   house.hostNetwork = openFile("/proc/self/ns/net", O_RDONLY);
-  options.ceiling.possibleCpus = possibleCpus();
+  options.ceiling.possibleCpus = sysconf(_SC_NPROCESSORS_CONF);  // glibc reads the kernel's list of possible ones
   house.ceiling = sealed("ceiling", &options.ceiling, sizeof options.ceiling);
   put(options.frontend.runtimeDir, options.runtimeDir);
   put(options.frontend.stateDir, options.stateDir);

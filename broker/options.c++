@@ -1,13 +1,12 @@
 #include "broker/options.h"
 
-#include <getopt.h>
+#include <CLI/CLI.hpp>
 #include <kj/debug.h>
 #include <kj/vector.h>
 #include <limits.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #define TOML_HEADER_ONLY 1
 #include <toml++/toml.h>
@@ -16,17 +15,19 @@ namespace bpfman {
 
 namespace {
 
-constexpr const char HELP[] =
-    "Usage: bpfmand [OPTIONS]\n\n"
-    "The bpfman daemon: loads, attaches and shows eBPF programs for others.\n\n"
-    "  --runtime-dir DIR      socket, pins and lock [/run/bpfman]\n"
-    "  --state-dir DIR        the catalogue [/var/lib/bpfman]\n"
-    "  --policy FILE          who may do what [/etc/bpfman/policy.toml]\n"
-    "  --config FILE          this daemon's configuration [/etc/bpfman/bpfman.toml]\n"
-    "  --socket-path PATH     where clients connect [RUNTIME_DIR/bpfman.sock]\n"
-    "  --csi-support          accepted; the Kubernetes agent has the CSI driver\n"
-    "  --image-cache-dir DIR  accepted; images are not kept by this daemon\n"
-    "  --help, --version\n";
+// One row for each path on the command line. The last one is for tests, and for unusual installations.
+constexpr struct {
+  const char* flag;
+  kj::String Options::*field;
+  const char* help;
+} PATHS[] = {
+    {"--runtime-dir", &Options::runtimeDir, "socket, pins and lock [/run/bpfman]"},
+    {"--state-dir", &Options::stateDir, "the catalogue [/var/lib/bpfman]"},
+    {"--policy", &Options::policyPath, "who may do what [/etc/bpfman/policy.toml]"},
+    {"--config", &Options::configPath, "this daemon's configuration [/etc/bpfman/bpfman.toml]"},
+    {"--socket-path", &Options::socketPath, "where clients connect [RUNTIME_DIR/bpfman.sock]"},
+    {"--libexec-dir", &Options::childrenDir, "where the other binaries are [beside bpfmand]"},
+};
 
 // One row for each number that the configuration may set.
 struct Number {
@@ -116,36 +117,19 @@ kj::String absolute(const char* path) {
 Options Options::parse(int argc, char* argv[]) {
   Options options;
   options.ceiling = defaultCeiling();
-  enum { RUNTIME = 256, STATE, POLICY, CONFIG, SOCKET, CSI, IMAGES, CHILDREN, ABOUT, VERSION };
-  const option known[] = {{"runtime-dir", 1, nullptr, RUNTIME},
-                          {"state-dir", 1, nullptr, STATE},
-                          {"policy", 1, nullptr, POLICY},
-                          {"config", 1, nullptr, CONFIG},
-                          {"socket-path", 1, nullptr, SOCKET},
-                          {"csi-support", 0, nullptr, CSI},
-                          {"image-cache-dir", 1, nullptr, IMAGES},
-                          {"libexec-dir", 1, nullptr, CHILDREN},
-                          {"help", 0, nullptr, ABOUT},
-                          {"version", 0, nullptr, VERSION},
-                          {}};
-  for (int one; (one = getopt_long(argc, argv, "hV", known, nullptr)) != -1;) {
-    switch (one) {
-      case RUNTIME: options.runtimeDir = absolute(optarg); break;
-      case STATE: options.stateDir = absolute(optarg); break;
-      case POLICY: options.policyPath = absolute(optarg); break;
-      case CONFIG: options.configPath = absolute(optarg); break;
-      case SOCKET: options.socketPath = absolute(optarg); break;
-      case CHILDREN: options.childrenDir = absolute(optarg); break;  // not in --help: for tests, and for unusual installations
-      case CSI:
-      case IMAGES: break;
-      case ABOUT:
-      case 'h': fputs(HELP, stdout); exit(0);
-      case VERSION:
-      case 'V': puts("bpfmand " BPFMAN_VERSION); exit(0);
-      default: KJ_FAIL_REQUIRE("see bpfmand --help");
-    }
+  CLI::App app("The bpfman daemon: loads, attaches and shows eBPF programs for others.", "bpfmand");
+  app.set_version_flag("-V,--version", "bpfmand " BPFMAN_VERSION);
+  for (auto& row : PATHS) {
+    auto take = [&options, field = row.field](const std::string& path) { options.*field = absolute(path.c_str()); };
+    app.add_option_function<std::string>(row.flag, take, row.help);
   }
-  if (optind < argc) KJ_FAIL_REQUIRE(kj::str("unexpected \"", argv[optind], "\"; see bpfmand --help"));
+  bool csi;
+  std::string images;
+  app.add_flag("--csi-support", csi, "accepted; the Kubernetes agent has the CSI driver");
+  app.add_option("--image-cache-dir", images, "accepted; images are not kept by this daemon");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& end) { exit(app.exit(end) != 0); }
   if (options.socketPath.size() == 0) options.socketPath = kj::str(options.runtimeDir, "/bpfman.sock");
   readConfiguration(options);
   return options;

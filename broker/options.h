@@ -24,6 +24,5 @@ struct Options {
 wire::Ceiling defaultCeiling();
 void allowProgramTypes(wire::Ceiling& ceiling, kj::ArrayPtr<const kj::StringPtr> names);  // instead of the default ones
 void refuseHelpers(wire::Ceiling& ceiling, kj::ArrayPtr<const kj::StringPtr> names);      // names or numbers, instead of the default ones
-uint32_t countCpus(kj::StringPtr list);                                                   // "0-3,8" as in /sys/devices/system/cpu/possible
 
 }  // namespace bpfman

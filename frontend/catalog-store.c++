@@ -4,8 +4,8 @@ namespace bpfman {
 namespace {
 
 // Child rows are read in the order of their parents, so one pass over both joins them.
-template <typename Row, typename Id, typename Take>
-void join(Statement& children, std::vector<Row>& parents, Id Row::*id, Take take) {
+template <typename Row, typename Member, typename Take>
+void join(Statement& children, std::vector<Row>& parents, Member id, Take take) {
   auto parent = parents.begin();
   while (children.step()) {
     uint64_t owner = children.number(0);

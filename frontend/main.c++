@@ -12,6 +12,7 @@
 #include "frontend/listener.h"
 #include "frontend/reconcile.h"
 #include "seccomp/confine.h"
+#include "seccomp/landlock.h"
 
 namespace bpfman {
 

@@ -81,7 +81,9 @@ std::optional<Interface> decodeLinkBody(Bytes body) {
   Bytes attributes;
   auto fixed = begin<ifinfomsg>(body, attributes);
   if (!fixed || fixed->ifi_index <= 0) return std::nullopt;
-  Interface interface { .index = uint32_t(fixed->ifi_index), .up = (fixed->ifi_flags & IFF_UP) != 0 };
+  Interface interface;
+  interface.index = uint32_t(fixed->ifi_index);
+  interface.up = (fixed->ifi_flags & IFF_UP) != 0;
   forEachAttribute(attributes, [&](int type, Bytes value) {
     if (type == IFLA_IFNAME) interface.name = textIn(value);
     if (type == IFLA_XDP) decodeXdp(value, interface);

@@ -35,8 +35,8 @@ kj::String listed(std::initializer_list<std::string_view> names) {
 }
 
 // getpwnam_r and getgrnam_r alike: a buffer that grows until the entry fits.
-template <typename Entry, typename Get, typename Id>
-kj::Maybe<Id> lookUp(const std::string& name, Get get, Id Entry::*id) {
+template <typename Entry, typename Get, typename Member>
+kj::Maybe<uint32_t> lookUp(const std::string& name, Get get, Member id) {
   std::vector<char> buffer(4096);
   for (;;) {
     Entry entry, *found = nullptr;
@@ -64,8 +64,8 @@ Role roleOf(std::string name, Role::Base base) {
 
 }  // namespace
 
-kj::Maybe<gid_t> groupNamed(const std::string& name) { return lookUp(name, getgrnam_r, &group::gr_gid); }
-kj::Maybe<uid_t> userNamed(const std::string& name) { return lookUp(name, getpwnam_r, &passwd::pw_uid); }
+kj::Maybe<gid_t> groupNamed(const std::string& name) { return lookUp<group>(name, getgrnam_r, &group::gr_gid); }
+kj::Maybe<uid_t> userNamed(const std::string& name) { return lookUp<passwd>(name, getpwnam_r, &passwd::pw_uid); }
 
 std::shared_ptr<const Role> builtInRole(std::string_view name) {
   static const std::map<std::string_view, std::shared_ptr<const Role>> ROLES = {

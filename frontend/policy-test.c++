@@ -88,9 +88,8 @@ roles = ["lan"]
   alice.requireAttach(place(T::XDP, "eth17"));
   alice.requireAttach(place(T::XDP, "veth0"));
   for (auto interface : {"veth1", "lo", "", "xeth0"}) EXPECT_NE(refusalOf([&] { alice.requireAttach(place(T::XDP, interface)); }), "");
-  EXPECT_EQ(refusalOf([&] {
-              alice.requireAttach({T::XDP, "eth0", true, false, 1, 50});
-            }),
+  AttachTarget onHost{T::XDP, "eth0", true, false, 1, 50};
+  EXPECT_EQ(refusalOf([&] { alice.requireAttach(onHost); }),
             "permission denied: user 1000 has no role that may attach type xdp (class network) to interface eth0 in the host's network "
             "namespace with priority 50; ask the administrator to add it in policy.toml");
   EXPECT_NE(refusalOf([&] { alice.requireAttach({T::XDP, "eth0", true, true, 1, 50}); }), "");  // owning is not enough for the host's

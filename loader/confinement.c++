@@ -6,6 +6,7 @@
 
 #include "schema/worker.h"
 #include "seccomp/confine.h"
+#include "seccomp/landlock.h"
 
 namespace bpfman {
 

@@ -1,5 +1,6 @@
 // What a process is like once it has closed itself in; each test in a child.
 #include "seccomp/confine.h"
+#include "seccomp/landlock.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

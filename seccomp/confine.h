@@ -16,13 +16,8 @@ struct Policy {
 extern const Policy BROKER_POLICY, FRONTEND_POLICY, WORKER_POLICY, SESSION_POLICY, LOADER_POLICY;  // one library each: seccomp_worker, …
 }  // namespace seccomp
 
-struct FileRule {
-  int directoryFd;  // O_PATH is enough
-  uint64_t access;  // LANDLOCK_ACCESS_FS_*; what this kernel does not know is left out
-};
-
-void noCoreDumps();                                       // nor ptrace by the same user. Call it last: /proc/self then belongs to root
-void restrictFiles(const FileRule* rules, size_t count);  // Landlock: all other files, TCP, foreign signals. Nothing on a kernel without
-void enterPolicy(const seccomp::Policy& policy);          // all threads. Needs no_new_privs, which the broker sets
+void noCoreDumps();                                      // nor ptrace by the same user. Call it last: /proc/self then belongs to root
+void enterPolicy(const seccomp::Policy& policy);         // all threads. Needs no_new_privs, which the broker sets
+void requireConfined(bool succeeded, const char* what);  // or the process ends, saying what and errno
 
 }  // namespace bpfman

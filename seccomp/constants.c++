@@ -20,8 +20,10 @@
 
 namespace bpfman::seccomp {
 
+// clang-format off
 #define NAMED(constant) \
-  { #constant, static_cast < uint64_t>(constant) }
+  { #constant, static_cast<uint64_t>(constant) }
+// clang-format on
 
 const std::map<std::string, uint64_t>& constants() {
   static const std::map<std::string, uint64_t> all = {

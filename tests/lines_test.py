@@ -10,7 +10,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("BPFMAN_BUILD", os.path.join(ROOT, "build"))
 WORKER_LINES = 1500
-BROKER_LINES = 1280   # a ratchet on the way to 1000: lower it with each line that goes, never raise it
+BROKER_LINES = 1187   # a ratchet on the way to 1000: lower it with each line that goes, never raise it
 
 
 def codeLines(path):

@@ -52,10 +52,9 @@ class WorkerLoad : public testing::Test {
     program.instructionCount = count;
     return program;
   }
-  int64_t load(
-      const std::vector<bpf_insn>& instructions, void (*change)(wire::LoadProgram&) = [](auto&) {}) {
+  int64_t load(const std::vector<bpf_insn>& instructions, void (*change)(wire::LoadProgram&) = nullptr) {
     wire::LoadProgram wish = program(instructions.size());
-    change(wish);
+    if (change != nullptr) change(wish);
     auto* bytes = reinterpret_cast<const uint8_t*>(instructions.data());
     return ask(Op::loadProgram, Loading, wish, {bytes, bytes + instructions.size() * sizeof(bpf_insn)});
   }

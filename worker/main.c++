@@ -4,6 +4,7 @@
 
 #include "schema/broker.h"
 #include "seccomp/confine.h"
+#include "seccomp/landlock.h"
 
 #include <fcntl.h>
 #include <linux/landlock.h>
