@@ -4,7 +4,7 @@
 #include <kj/debug.h>
 #include <linux/bpf.h>
 
-#include <cstdlib>
+#include <algorithm>
 #include <cstring>
 
 namespace bpfman {
@@ -27,10 +27,7 @@ constexpr struct { const char* name; uint32_t attachType; } TRACING[] = {
 // clang-format on
 
 #define HELPER_NAME(name, number, ...) #name,
-const char* const HELPERS[] = {___BPF_FUNC_MAPPER(HELPER_NAME)};  // by number
-#undef HELPER_NAME
-
-void set(kj::ArrayPtr<uint64_t> bits, uint32_t bit) { bits[bit / 64] |= 1ull << (bit % 64); }
+const kj::StringPtr HELPERS[] = {___BPF_FUNC_MAPPER(HELPER_NAME)};  // by number
 
 }  // namespace
 
@@ -53,13 +50,10 @@ void allowProgramTypes(wire::Ceiling& ceiling, kj::ArrayPtr<const kj::StringPtr>
 void refuseHelpers(wire::Ceiling& ceiling, kj::ArrayPtr<const kj::StringPtr> names) {
   memset(ceiling.refusedHelpers, 0, sizeof ceiling.refusedHelpers);
   for (kj::StringPtr name : names) {
-    char* end;
-    uint64_t number = strtoull(name.cStr(), &end, 10);
-    if (end == name.cStr() || *end)
-      for (number = 0; number < kj::size(HELPERS) && name != HELPERS[number];) ++number;
-    if (number == 0 || number >= 512 || (*end && number == kj::size(HELPERS)))
+    auto found = std::find(HELPERS, HELPERS + kj::size(HELPERS), name);
+    if (found == HELPERS || found == HELPERS + kj::size(HELPERS))
       KJ_FAIL_REQUIRE(kj::str("there is no helper \"", name, "\"; names are as in bpf-helpers(7), without \"bpf_\""));
-    set(ceiling.refusedHelpers, number);
+    ceiling.refusedHelpers[(found - HELPERS) / 64] |= 1ull << (found - HELPERS) % 64;
   }
 }
 

@@ -6,20 +6,17 @@
 #include <pwd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 namespace bpfman {
 
 namespace {
-
-constexpr rlim_t FRONTEND_DESCRIPTORS = 65536;
 
 Identity identityOf(const char* name, uid_t otherwise) {
   if (passwd* user = getpwnam(name)) {
@@ -66,22 +63,6 @@ void put(char (&field)[N], kj::StringPtr text) {
   memcpy(field, text.begin(), text.size());
 }
 
-kj::String directoryOfThisProgram() {
-  char path[PATH_MAX] = {};
-  KJ_SYSCALL(readlink("/proc/self/exe", path, sizeof path - 1));
-  *strrchr(path, '/') = 0;
-  return kj::str(static_cast<const char*>(path));
-}
-
-// Later we may not raise it any more.
-void raiseDescriptorLimit() {
-  rlimit limit;
-  KJ_SYSCALL(getrlimit(RLIMIT_NOFILE, &limit));
-  if (limit.rlim_max >= FRONTEND_DESCRIPTORS) return;
-  limit.rlim_max = FRONTEND_DESCRIPTORS;
-  (void)!setrlimit(RLIMIT_NOFILE, &limit);  // a container may forbid it: then the frontend has fewer
-}
-
 }  // namespace
 
 void House::readPolicy() {
@@ -102,18 +83,15 @@ House furnish(Options options) {
   house.worker = identityOf("bpfman-worker", options.baseUid + 1);
   house.loader = identityOf("bpfman-loader", options.baseUid + 2);
   gid_t group = socketGroup(options.socketGroup);
-  raiseDescriptorLimit();
 
-  if (options.childrenDir.size() == 0) options.childrenDir = directoryOfThisProgram();
+  if (options.childrenDir.size() == 0) options.childrenDir = kj::str(std::filesystem::read_symlink("/proc/self/exe").parent_path().c_str());
   house.frontendBinary = openFile(kj::str(options.childrenDir, "/bpfman-frontend"), O_PATH);
   house.workerBinary = openFile(kj::str(options.childrenDir, "/bpfman-worker"), O_PATH);
   house.loaderBinary = openFile(kj::str(options.childrenDir, "/bpfman-loader"), O_PATH);
 
   ownDirectory(options.runtimeDir, {0, 0}, 0755);
-  char real[PATH_MAX];  // as mountinfo has it
-  KJ_REQUIRE(realpath(options.runtimeDir.cStr(), real) != nullptr, options.runtimeDir, strerror(errno));
-  options.runtimeDir = kj::str(static_cast<const char*>(real));
-  if (strpbrk(real, " \t\n\\")) KJ_FAIL_REQUIRE("the runtime directory's path may have no blanks and no backslash");
+  options.runtimeDir = kj::str(std::filesystem::canonical(options.runtimeDir.cStr()).c_str());  // as mountinfo has it
+  if (strpbrk(options.runtimeDir.cStr(), " \t\n\\")) KJ_FAIL_REQUIRE("the runtime directory's path may have no blanks and no backslash");
   house.lock = lockAgainstOthers(options.runtimeDir);
   house.bpffs = mountBpffs(kj::str(options.runtimeDir, "/fs"), house.worker);
   house.programsDir = ownDirectory(kj::str(options.runtimeDir, "/programs"), house.frontend, 0755);

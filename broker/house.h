@@ -2,10 +2,8 @@
 // except the policy file.
 #pragma once
 
-#include <kj/io.h>
-
 #include "broker/options.h"
-#include "broker/privileges.h"
+#include "broker/child.h"
 
 namespace bpfman {
 

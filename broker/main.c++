@@ -5,10 +5,8 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <exception>
 
 #include "broker/house.h"
-#include "broker/privileges.h"
 #include "broker/supervise.h"
 #include "seccomp/confine.h"
 
@@ -18,7 +16,6 @@ namespace bpfman {
 static void tidyDescriptors() {
   int descriptor = 0;
   while (descriptor < 3) KJ_SYSCALL(descriptor = open("/dev/null", O_RDWR));
-  close(descriptor);
   KJ_SYSCALL(close_range(getenv("LISTEN_PID") ? 4 : 3, ~0u, 0));
 }
 
@@ -37,10 +34,9 @@ static int run(int argc, char* argv[]) {
 
 }  // namespace bpfman
 
-int main(int argc, char* argv[]) try { return bpfman::run(argc, argv); } catch (const kj::Exception& problem) {
-  fprintf(stderr, "bpfmand: %s\n", problem.getDescription().cStr());
-  return 1;
-} catch (const std::exception& problem) {
-  fprintf(stderr, "bpfmand: %s\n", problem.what());
-  return 1;
+int main(int argc, char* argv[]) {
+  int status = 1;
+  KJ_IF_MAYBE (problem, kj::runCatchingExceptions([&]() { status = bpfman::run(argc, argv); }))
+    fprintf(stderr, "bpfmand: %s\n", problem->getDescription().cStr());
+  return status;
 }

@@ -16,14 +16,12 @@
 
 namespace bpfman {
 
-using wire::BrokerOp;
-
 // In the order of BrokerOp.
 const Supervisor::Operation Supervisor::OPERATIONS[] = {
-    {BrokerOp::startWorker, true, &Supervisor::startWorker},
-    {BrokerOp::startLoader, false, &Supervisor::startLoader},
-    {BrokerOp::openTracepoint, false, &Supervisor::openTracepoint},
-    {BrokerOp::ready, false, &Supervisor::noteReady},
+    {wire::BrokerOp::startWorker, true, &Supervisor::startWorker},
+    {wire::BrokerOp::startLoader, false, &Supervisor::startLoader},
+    {wire::BrokerOp::openTracepoint, false, &Supervisor::openTracepoint},
+    {wire::BrokerOp::ready, false, &Supervisor::noteReady},
 };
 
 namespace {
@@ -81,8 +79,6 @@ Supervisor::Answer Supervisor::openTracepoint(const wire::BrokerRequest& request
   event.type = PERF_TYPE_TRACEPOINT;
   event.size = sizeof event;
   event.config = strtoull(text, nullptr, 10);
-  event.sample_period = 1;
-  event.wakeup_events = 1;
   kj::AutoCloseFd descriptor(syscall(SYS_perf_event_open, &event, -1L, 0L, -1L, PERF_FLAG_FD_CLOEXEC));
   if (descriptor.get() < 0) return {{-errno, 0}, {}};
   Answer answer{{0, 0}, {}};
@@ -95,8 +91,7 @@ Supervisor::Answer Supervisor::noteReady(const wire::BrokerRequest&, kj::Maybe<k
   ready = true;
   auto line = kj::str("bpfmand: ready, socket ", house.socketPath, '\n');
   (void)!write(STDERR_FILENO, line.begin(), line.size());
-  if (!everReady) tellSystemd(house.notifySocket, "READY=1\n");
-  everReady = true;
+  tellSystemd(house.notifySocket, "READY=1\n");
   return {{0, 0}, {}};
 }
 

@@ -3,11 +3,11 @@
 #include <CLI/CLI.hpp>
 #include <kj/debug.h>
 #include <kj/vector.h>
-#include <limits.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #define TOML_HEADER_ONLY 1
 #include <toml++/toml.h>
 
@@ -33,47 +33,40 @@ constexpr struct {
 struct Number {
   const char *section, *key;
   uint64_t least, most;
-  uint32_t& (*field)(Options&);
+  void (*set)(Options&, uint64_t);
 };
 
 constexpr Number NUMBERS[] = {
-    {"users", "base_uid", 1000, 2147483640, [](Options& o) -> uint32_t& { return o.baseUid; }},
-    {"limits", "pool_size", 1, 8, [](Options& o) -> uint32_t& { return o.frontend.poolSize; }},
-    {"limits", "max_connections", 1, 4096, [](Options& o) -> uint32_t& { return o.frontend.maxConnections; }},
-    {"limits", "max_calls", 1, 4096, [](Options& o) -> uint32_t& { return o.frontend.maxCalls; }},
-    {"limits", "verifier_seconds", 1, 3600, [](Options& o) -> uint32_t& { return o.frontend.verifierSeconds; }},
-    {"ceiling", "max_maps", 1, wire::MAX_MAPS, [](Options& o) -> uint32_t& { return o.ceiling.maxMaps; }},
-    {"ceiling", "max_programs", 1, wire::MAX_PROGRAMS, [](Options& o) -> uint32_t& { return o.ceiling.maxPrograms; }},
-    {"ceiling", "max_sessions", 1, 1024, [](Options& o) -> uint32_t& { return o.ceiling.maxSessions; }},
+    {"users", "base_uid", 1000, 2147483640, [](Options& o, uint64_t n) { o.baseUid = n; }},
+    {"limits", "pool_size", 1, 8, [](Options& o, uint64_t n) { o.frontend.poolSize = n; }},
+    {"limits", "max_connections", 1, 4096, [](Options& o, uint64_t n) { o.frontend.maxConnections = n; }},
+    {"limits", "max_calls", 1, 4096, [](Options& o, uint64_t n) { o.frontend.maxCalls = n; }},
+    {"limits", "verifier_seconds", 1, 3600, [](Options& o, uint64_t n) { o.frontend.verifierSeconds = n; }},
+    {"ceiling", "max_map_bytes", 4096, 1ull << 50, [](Options& o, uint64_t n) { o.ceiling.maxMapBytes = n; }},
+    {"ceiling", "max_maps", 1, wire::MAX_MAPS, [](Options& o, uint64_t n) { o.ceiling.maxMaps = n; }},
+    {"ceiling", "max_programs", 1, wire::MAX_PROGRAMS, [](Options& o, uint64_t n) { o.ceiling.maxPrograms = n; }},
+    {"ceiling", "max_sessions", 1, 1024, [](Options& o, uint64_t n) { o.ceiling.maxSessions = n; }},
 };
-
-uint64_t numberFrom(kj::StringPtr key, const toml::node& value, uint64_t least, uint64_t most) {
-  int64_t number = value.is_integer() ? value.as_integer()->get() : -1;
-  if (number < 0 || uint64_t(number) < least || uint64_t(number) > most)
-    KJ_FAIL_REQUIRE(kj::str(key, " is a number from ", least, " to ", most));
-  return number;
-}
 
 kj::Vector<kj::String> wordsFrom(kj::StringPtr key, const toml::node& value) {
   if (!value.is_array()) KJ_FAIL_REQUIRE(kj::str(key, " is a list of names"));
   kj::Vector<kj::String> words;
   for (const toml::node& each : *value.as_array()) {
-    if (each.is_string())
-      words.add(kj::str(each.as_string()->get().c_str()));
-    else if (each.is_integer())
-      words.add(kj::str(each.as_integer()->get()));
-    else
-      KJ_FAIL_REQUIRE(kj::str(key, " is a list of names"));
+    if (!each.is_string()) KJ_FAIL_REQUIRE(kj::str(key, " is a list of names"));
+    words.add(kj::str(each.as_string()->get().c_str()));
   }
   return words;
 }
 
 void setOne(Options& options, kj::StringPtr section, kj::StringPtr key, const toml::node& value) {
-  for (const Number& row : NUMBERS)
-    if (section == row.section && key == row.key) return void(row.field(options) = numberFrom(key, value, row.least, row.most));
-  if (section == "ceiling" && key == "max_map_bytes") {
-    options.ceiling.maxMapBytes = numberFrom(key, value, 4096, 1ull << 50);
-  } else if (section == "users" && key == "socket_group") {
+  for (const Number& row : NUMBERS) {
+    if (section != row.section || key != row.key) continue;
+    int64_t number = value.value<int64_t>().value_or(-1);
+    if (number < int64_t(row.least) || number > int64_t(row.most))
+      KJ_FAIL_REQUIRE(kj::str(key, " is a number from ", row.least, " to ", row.most));
+    return row.set(options, number);
+  }
+  if (section == "users" && key == "socket_group") {
     if (!value.is_string()) KJ_FAIL_REQUIRE("socket_group is the name of a group");
     options.socketGroup = kj::str(value.as_string()->get().c_str());
   } else if (section == "ceiling" && (key == "program_types" || key == "refused_helpers")) {
@@ -105,13 +98,6 @@ void readConfiguration(Options& options) {
   } catch (const kj::Exception& error) { KJ_FAIL_REQUIRE(kj::str(where, error.getDescription())); }
 }
 
-kj::String absolute(const char* path) {
-  if (!*path) KJ_FAIL_REQUIRE("an empty path");
-  char directory[PATH_MAX];
-  if (*path == '/' || !getcwd(directory, sizeof directory)) return kj::str(path);
-  return kj::str(static_cast<const char*>(directory), '/', path);
-}
-
 }  // namespace
 
 Options Options::parse(int argc, char* argv[]) {
@@ -120,13 +106,15 @@ Options Options::parse(int argc, char* argv[]) {
   CLI::App app("The bpfman daemon: loads, attaches and shows eBPF programs for others.", "bpfmand");
   app.set_version_flag("-V,--version", "bpfmand " BPFMAN_VERSION);
   for (auto& row : PATHS) {
-    auto take = [&options, field = row.field](const std::string& path) { options.*field = absolute(path.c_str()); };
+    auto take = [&options, field = row.field](const std::string& path) {
+      if (path.empty()) KJ_FAIL_REQUIRE("an empty path");
+      options.*field = kj::str(std::filesystem::absolute(path).lexically_normal().c_str());
+    };
     app.add_option_function<std::string>(row.flag, take, row.help);
   }
-  bool csi;
-  std::string images;
-  app.add_flag("--csi-support", csi, "accepted; the Kubernetes agent has the CSI driver");
-  app.add_option("--image-cache-dir", images, "accepted; images are not kept by this daemon");
+  std::string ignored;
+  app.add_flag("--csi-support", ignored, "accepted; the Kubernetes agent has the CSI driver");
+  app.add_option("--image-cache-dir", ignored, "accepted; images are not kept by this daemon");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& end) { exit(app.exit(end) != 0); }

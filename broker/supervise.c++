@@ -18,6 +18,7 @@ namespace {
 
 constexpr milliseconds FIRST_DELAY(50), LONGEST_DELAY(5000), LONG_LIFE(10000), GRACE(1000);
 constexpr size_t LONGEST_LINE = 8 << 10;
+constexpr int TICK = 10;  // ms, while something is due by the clock
 constexpr unsigned FRONTEND_DESCRIPTORS = 65536, WORKER_DESCRIPTORS = 1024, LOADER_DESCRIPTORS = 1024;
 
 // Never waits for whoever reads our log: a line is lost rather than a child's death unseen.
@@ -195,23 +196,6 @@ void Supervisor::signalAll(int signal) {
   for (auto& [pid, child] : children) kill(pid, signal);
 }
 
-// A new frontend starts when the last worker of the old one is gone: nobody else changes what it finds.
-void Supervisor::keepGoing() {
-  if (Clock::now() >= killAt) signalAll(SIGKILL);
-  if (children.empty() && !stopping && patience.at(Kind::frontend).left() == milliseconds(0)) startFrontend();
-}
-
-int Supervisor::untilNextDue() const {
-  auto due = Clock::time_point::max();
-  if (!children.empty())
-    due = killAt;
-  else if (!stopping)
-    due = patience.at(Kind::frontend).until;
-  if (due == Clock::time_point::max()) return -1;
-  auto left = std::chrono::ceil<milliseconds>(due - Clock::now()).count();
-  return left < 0 ? 10 : left + 1;
-}
-
 int Supervisor::run() {
   while (!stopping || !children.empty()) {
     kj::Vector<pollfd> waiting;
@@ -223,14 +207,17 @@ int Supervisor::run() {
       waiting.add(pollfd{child.started.pidfd.get(), POLLIN, 0});
       waiting.add(pollfd{child.started.log.get(), POLLIN, 0});
     }
-    poll(waiting.begin(), waiting.size(), untilNextDue());
+    bool due = children.empty() || killAt != Clock::time_point::max();
+    poll(waiting.begin(), waiting.size(), due ? TICK : -1);
     hearSignals();
     if (waiting[1].revents) answerFrontend();
     for (size_t i = 0; i < pids.size(); ++i) {
       if (waiting[3 + 2 * i].revents) children.at(pids[i]).drainLog();
       if (waiting[2 + 2 * i].revents) bury(pids[i]);
     }
-    keepGoing();
+    if (Clock::now() >= killAt) signalAll(SIGKILL);
+    // When the last worker of the old one is gone: nobody else changes what a new frontend finds.
+    if (children.empty() && !stopping && patience.at(Kind::frontend).left() == milliseconds(0)) startFrontend();
   }
   return 0;
 }

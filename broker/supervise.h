@@ -61,7 +61,7 @@ class Supervisor {
   std::map<Kind, Patience> patience;
   kj::AutoCloseFd signals, control;  // control: to the frontend, while it lives
   pid_t frontend = 0;
-  bool ready = false, everReady = false, reloading = false, stopping = false;
+  bool ready = false, reloading = false, stopping = false;
   Clock::time_point killAt = Clock::time_point::max();
 
   Answer startWorker(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd> networkNamespace);
@@ -75,8 +75,6 @@ class Supervisor {
   bool answerOne();  // false: nothing there; throws on what is malformed
   void hearSignals();
   void bury(pid_t pid);
-  void keepGoing();  // what is due by the clock
-  int untilNextDue() const;
   void signalAll(int signal);
 };
 
