@@ -8,27 +8,22 @@
 namespace bpfman::limits {
 
 // ---- what a client hands over ----
-constexpr uint64_t OBJECT_BYTES = 16ull << 20;      // one ELF object
-constexpr uint32_t MAPS_PER_LOAD = 256;             // as wire::MAX_MAPS
-constexpr uint32_t PROGRAMS_PER_LOAD = 64;          // as wire::MAX_PROGRAMS
-constexpr uint32_t GLOBALS_PER_LOAD = 256;          // variables
-constexpr uint32_t GLOBAL_BYTES = 64 << 10;         // one variable's value
-constexpr uint32_t METADATA_PAIRS = 64;             // of one program or link
-constexpr uint32_t METADATA_BYTES = 16 << 10;       // keys and values of one program or link together
-constexpr uint32_t NAME_BYTES = 255;                // a function's, interface's or application's name
-constexpr uint32_t PATH_BYTES = 4096;               // a path that is kept and shown, never opened
-constexpr uint32_t MAP_READ_ENTRIES = 4096;         // of one Map.read
-constexpr uint32_t VERIFIER_LOG_BYTES = 256 << 10;  // what a client gets; cut in its middle
-constexpr uint32_t UPLOADS_PER_CONNECTION = 4;      // begun and neither used nor dropped
+constexpr uint64_t OBJECT_BYTES = 16ull << 20;  // one ELF object
+constexpr uint32_t PROGRAMS_PER_LOAD = 64;      // as wire::MAX_PROGRAMS
+constexpr uint32_t GLOBALS_PER_LOAD = 256;      // variables
+constexpr uint32_t GLOBAL_BYTES = 64 << 10;     // one variable's value
+constexpr uint32_t METADATA_PAIRS = 64;         // of one program or link
+constexpr uint32_t METADATA_BYTES = 16 << 10;   // keys and values of one program or link together
+constexpr uint32_t NAME_BYTES = 255;            // a function's, interface's or application's name
+constexpr uint32_t PATH_BYTES = 4096;           // a path that is kept and shown, never opened
+constexpr uint32_t MAP_READ_ENTRIES = 4096;     // of one Map.read
+constexpr uint32_t UPLOADS_PER_CONNECTION = 4;  // begun and neither used nor dropped
 
 // ---- the RPC ----
 constexpr uint64_t MESSAGE_WORDS = 131072;       // 8 bytes each: 1 MiB a message; capnp::ReaderOptions::traversalLimitInWords
 constexpr int MESSAGE_NESTING = 32;              // capnp::ReaderOptions::nestingLimit
 constexpr uint32_t DESCRIPTORS_PER_MESSAGE = 4;  // even: kj's control buffer then has no room for a fifth, which it would close
 constexpr uint32_t CONNECTIONS = 256;            // in all
-constexpr uint32_t CONNECTIONS_PER_UID = 64;     // default; wire::FrontendOptions::maxConnections
-constexpr uint32_t CALLS_IN_FLIGHT = 64;         // of one connection; default; wire::FrontendOptions::maxCalls
-constexpr uint32_t LOADS_IN_FLIGHT_PER_UID = 4;  // the rest of his loads wait
 
 // ---- a hook ----
 constexpr uint32_t CHAIN_MEMBERS = 10;  // programs on one dispatcher
