@@ -84,12 +84,13 @@ void enterOwnBpffs(Bpf& bpf) {
   for (int i = 0; i < 3; ++i)
     if (high[i] >= 0) dup2(high[i], wire::fd::control + i);
   close_range(high[2] < 0 ? 5 : 6, ~0u, 0);
-  bool lowered = setgroups(0, nullptr) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0;
   int binary = open(LOADER_BINARY, O_RDONLY | O_CLOEXEC);  // may lie where nobody may not look
-  (void)binary;
+  bool lowered = setgroups(0, nullptr) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0;
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (lowered) execle(LOADER_BINARY, "bpfman-loader", nullptr, static_cast<char**>(environ));
+  char name[] = "bpfman-loader";
+  char* const arguments[] = {name, nullptr};
+  if (lowered && binary >= 0) fexecve(binary, arguments, environ);
   _exit(99);
 }
 
