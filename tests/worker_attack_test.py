@@ -1,0 +1,322 @@
+"""A process that speaks to the worker's own sockets, as a taken-over frontend or loader would. The real binary, with a bpffs of its own as
+its root directory and its own filters. What is malformed ends whom it was sent to: the worker by one line, a load session alone."""
+
+import array
+import fcntl
+import os
+import re
+import select
+import socket
+import struct
+import subprocess
+import tempfile
+import unittest
+
+import harness
+
+XDP, XDP_ATTACH, ARRAY, PROG_ARRAY, HASH = 6, 37, 2, 3, 1
+NO_HANDLE, EPERM = 0xffffffff, 1
+PROBE_WRITE_USER = 36
+F_ADD_SEALS, ALL_SEALS = 1033, 15
+
+
+def operations():
+    """Their numbers, from the contract itself."""
+    with open(os.path.join(harness.ROOT, "schema", "worker.h")) as file:
+        text = re.search(r"enum class Op[^{]*\{(.*?)\};", file.read(), re.S).group(1)
+    names = re.findall(r"\w+", re.sub(r"//.*", "", text))
+    return {name: number for number, name in enumerate(names)}
+
+
+OP = operations()
+
+
+def instruction(code, registers=0, offset=0, immediate=0):
+    return struct.pack("<BBhi", code, registers, offset, immediate)
+
+
+RETURN = instruction(0xb7, 0, 0, 2) + instruction(0x95)              # r0 = XDP_PASS; exit
+
+
+def wide(source, low, high=0):
+    """ldimm64 r1, of a kind; then a program's end."""
+    return instruction(0x18, 1 | source << 4, 0, low) + instruction(0, 0, 0, high) + RETURN
+
+
+def memfd(content, sealed=True):
+    fd = os.memfd_create("attack", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, content)
+    if sealed:
+        fcntl.fcntl(fd, F_ADD_SEALS, ALL_SEALS)
+    return fd
+
+
+def ceiling():
+    helpers = [0] * 8
+    helpers[PROBE_WRITE_USER // 64] |= 1 << PROBE_WRITE_USER % 64
+    return struct.pack("<QQQQ8QQIIII", 1 << XDP, 1 << XDP_ATTACH, 0, 1 << ARRAY | 1 << PROG_ARRAY | 1 << HASH, *helpers, 1 << 20, 16, 4, 8, 2)
+
+
+def grant(programs=((XDP, XDP_ATTACH, 0, 0),), maps=4, map_types=1 << ARRAY | 1 << PROG_ARRAY, bytes_=1 << 16):
+    rows = b"".join(struct.pack("<IIII", *each) for each in programs).ljust(64 * 16, b"\0")
+    return struct.pack("<QQIIII", map_types, bytes_, maps, len(programs), 0, 0) + rows + bytes(256 * 8)
+
+
+def program(code=RETURN, type_=XDP, attach=XDP_ATTACH, target=0, flags=0, count=None):
+    count = len(code) // 8 if count is None else count
+    return struct.pack("<15I16s64s", type_, attach, target, flags, 0, NO_HANDLE, 0, 0, count, 0, 0, 0, 0, 0, 0, b"attack", b"GPL") + code
+
+
+def map_(type_=ARRAY, entries=1, value=8, flags=0):
+    return struct.pack("<8IQII16s", type_, 4, value, entries, flags, 0, 0, 0, 0, NO_HANDLE, NO_HANDLE, b"attack")
+
+
+def commit(load, programs=(), maps=()):
+    return struct.pack("<IIII", load, len(programs), len(maps), 0) + struct.pack("<320I", *(list(programs) + list(maps) + [0] * 320)[:320])
+
+
+def message(op, body=b"", size=None):
+    number = OP[op] if isinstance(op, str) else op
+    return struct.pack("<II", number, 8 + len(body) if size is None else size) + body
+
+
+class Peer:
+    """One end of a socket to the worker or a session."""
+
+    def __init__(self):
+        self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.ours.settimeout(10)
+
+    def send(self, packet, descriptors=()):
+        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        try:
+            self.ours.sendmsg([packet], control)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def call(self, op, body=b"", descriptors=()):
+        """The result, or None when the other side is gone."""
+        self.send(message(op, body), descriptors)
+        return self.answer()
+
+    def answer(self):
+        try:
+            packet = self.ours.recv(1 << 17)
+        except ConnectionResetError:
+            return None
+        return struct.unpack_from("<q", packet)[0] if packet else None
+
+    def __del__(self):
+        self.ours.close()
+        self.theirs.close()
+
+    def gone(self):
+        """The other side has closed it, or will at once."""
+        return bool(select.select([self.ours], [], [], 5)[0]) and self.answer() is None
+
+
+class Worker:
+    def __init__(self, root):
+        self.control, self.errors = Peer(), tempfile.TemporaryFile()
+        binary = os.open(os.path.join(harness.BIN, "bpfman-worker"), os.O_RDONLY)
+        limits = memfd(ceiling())
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                os.chroot(root)
+                os.chdir("/")
+                keep = [os.dup2(fd, 100 + i) for i, fd in enumerate((self.control.theirs.fileno(), limits, self.errors.fileno(), binary))]
+                for to, source in ((3, keep[0]), (4, keep[1]), (2, keep[2]), (5, keep[3])):
+                    os.dup2(source, to, inheritable=True)
+                os.closerange(6, 256)
+                os.set_inheritable(5, False)
+                harness.LIBC.prctl(38, 1, 0, 0, 0)                   # no_new_privs
+                os.execve(5, ["bpfman-worker"], {})
+            finally:
+                os._exit(99)
+        self.control.theirs.close()
+        os.close(binary)
+        os.close(limits)
+
+    def session(self):
+        control, loader = Peer(), Peer()
+        number = self.control.call("startSession", descriptors=(control.theirs.fileno(), loader.theirs.fileno()))
+        control.theirs.close()
+        loader.theirs.close()
+        assert number and number > 0, number
+        return control, loader
+
+    def lives(self):
+        return self.control.call("list", struct.pack("<5I", 0, 0, 0, 0, 0)[:16] + bytes(64) + bytes(8)) is not None
+
+    def end(self):
+        """Its exit status and what it said."""
+        self.control.ours.close()
+        _, status = os.waitpid(self.pid, 0)
+        self.errors.seek(0)
+        with self.errors:
+            return os.waitstatus_to_exitcode(status), self.errors.read().decode()
+
+
+class Attack(unittest.TestCase):
+    def setUp(self):
+        self.root = tempfile.mkdtemp()
+        harness.run("mount", "-t", "bpf", "none", self.root)
+        self.addCleanup(lambda: (harness.run("umount", self.root), os.rmdir(self.root)))
+
+    def worker(self):
+        return Worker(self.root)
+
+    def nothingIsLeft(self):
+        named = [each for each in harness.bpftool("prog", "list") if each.get("name") == "attack"]
+        self.assertEqual(named, [])
+
+    def test_what_is_malformed_ends_the_worker_by_one_line(self):
+        pin = struct.pack("<IIII64s", 0, 1, 0, 0, b"p")
+        attacks = {
+            "unknown operation": message(len(OP) + 5),
+            "the number behind the last": message("count"),
+            "a session's operation": message("grant", grant()),
+            "a loader's operation": message("createMap", map_()),
+            "no header": b"\0" * 4,
+            "a size that lies": message("inspect", pin, size=4096),
+            "too short": message("inspect", pin[:-1]),
+            "too long": message("inspect", pin + b"\0"),
+            "above the cap": message("update", b"\0" * 70000),
+            "a name with a dot": message("inspect", struct.pack("<IIII64s", 3, 1, 0, 0, b"..")),
+            "a name with a slash": message("inspect", struct.pack("<IIII64s", 3, 1, 0, 0, b"a/b")),
+            "a name without an end": message("inspect", struct.pack("<IIII64s", 3, 1, 0, 0, b"a" * 64)),
+            "an unknown directory": message("inspect", struct.pack("<IIII64s", 99, 1, 0, 0, b"p")),
+        }
+        for name, packet in attacks.items():
+            with self.subTest(name):
+                worker = self.worker()
+                self.assertTrue(worker.lives())
+                worker.control.send(packet)
+                self.assertTrue(worker.control.gone(), name)
+                code, said = worker.end()
+                self.assertEqual((code, said.count("\n")), (70, 1), said)
+
+    def test_descriptors_that_nobody_wants_end_the_worker(self):
+        for op, count in (("list", 1), ("startSession", 1), ("startSession", 3), ("query", 2), ("list", 20)):
+            with self.subTest(f"{op} with {count}"):
+                worker = self.worker()
+                self.assertTrue(worker.lives())
+                worker.control.send(message(op, bytes(88) if op == "list" else bytes(16) if op == "query" else b""), [0] * count)
+                self.assertTrue(worker.control.gone())
+                self.assertEqual(worker.end()[0], 70)
+
+    def test_a_hostile_session_ends_alone(self):
+        worker = self.worker()
+        goodControl, goodLoader = worker.session()
+        self.assertEqual(goodControl.call("grant", grant()), 0)
+        loaders = {
+            "another type": message("loadProgram", program(type_=5)),
+            "another attach type": message("loadProgram", program(attach=0)),
+            "another target": message("loadProgram", program(target=1)),
+            "other flags": message("loadProgram", program(flags=32)),
+            "a raw number for a map": message("loadProgram", program(wide(1, 3))),
+            "a raw number for a map's value": message("loadProgram", program(wide(2, 3))),
+            "an index into fd_array": message("loadProgram", program(wide(5, 0))),
+            "an index for a value": message("loadProgram", program(wide(6, 0))),
+            "a module's BTF": message("loadProgram", program(wide(3, 1, 4))),
+            "an unknown kind": message("loadProgram", program(wide(9, 1))),
+            "half a pair": message("loadProgram", program(instruction(0x18, 0x11, 0, 3))),
+            "a refused helper": message("loadProgram", program(instruction(0x85, 0, 0, PROBE_WRITE_USER) + RETURN)),
+            "a module's function": message("loadProgram", program(instruction(0x85, 0x20, 1, 5) + RETURN)),
+            "more instructions than sent": message("loadProgram", program(count=100)),
+            "a map type outside the grant": message("createMap", map_(HASH)),
+            "map flags that name a descriptor": message("createMap", map_(flags=1 << 16)),
+            "a handle of nobody": message("freezeMap", struct.pack("<I", 7)),
+            "information about nobody": message("objectInfo", struct.pack("<I", 7)),
+            "the frontend's operation": message("commit", commit(1)),
+            "the worker's operation": message("removeLoad", struct.pack("<II", 1, 0)),
+            "another grant": message("grant", grant()),
+        }
+        for name, packet in loaders.items():
+            with self.subTest(name):
+                control, loader = worker.session()
+                self.assertEqual(control.call("grant", grant()), 0)
+                loader.send(packet)
+                self.assertTrue(loader.gone(), name)
+                self.assertTrue(control.gone(), name)
+        self.assertTrue(worker.lives())
+        # The one that began before them all is as it was.
+        self.assertEqual(goodLoader.call("loadProgram", program()), 0)
+        self.assertEqual(goodControl.call("commit", commit(77, [0])), 0)
+        self.assertTrue(os.path.exists(os.path.join(self.root, "loads", "77", "p0")))
+        os.unlink(os.path.join(self.root, "loads", "77", "p0"))
+        self.assertEqual(worker.end()[0], 0)
+        self.nothingIsLeft()
+
+    def test_a_message_cut_at_every_byte_ends_the_session(self):
+        whole, worker = message("loadProgram", program()), self.worker()
+        for length in range(1, len(whole)):
+            control, loader = worker.session()
+            self.assertEqual(control.call("grant", grant()), 0)
+            loader.send(whole[:length])
+            self.assertTrue(loader.gone(), length)
+        self.assertTrue(worker.lives())
+        self.assertEqual(worker.end()[0], 0)
+        self.nothingIsLeft()
+
+    def test_blobs_must_be_sealed(self):
+        worker = self.worker()
+        body = program()[:140]
+        zero = os.open("/dev/zero", os.O_RDONLY)
+        for fd in (memfd(RETURN, sealed=False), memfd(RETURN[:8]), zero):
+            control, loader = worker.session()
+            self.assertEqual(control.call("grant", grant()), 0)
+            loader.send(message("loadProgram", body[:32] + struct.pack("<I", 2) + body[36:]), [fd])
+            self.assertTrue(loader.gone())
+            os.close(fd)
+        control, loader = worker.session()
+        control.call("grant", grant())
+        self.assertEqual(loader.call("loadProgram", body[:32] + struct.pack("<I", 2) + body[36:], [memfd(RETURN)]), 0)
+        self.assertTrue(worker.lives())
+        worker.end()
+
+    def test_nothing_before_the_grant_and_no_second_one(self):
+        worker = self.worker()
+        control, loader = worker.session()
+        loader.send(message("loadProgram", program()))                # waits: there is no grant
+        self.assertEqual(select.select([loader.ours], [], [], 0.3)[0], [])
+        self.assertEqual(control.call("grant", grant()), 0)
+        self.assertEqual(loader.answer(), 0)
+        self.assertIsNone(control.call("grant", grant()))
+        self.assertTrue(loader.gone())
+
+        for early in ("commit", "inspectHandle"):
+            control, loader = worker.session()
+            self.assertIsNone(control.call(early, commit(1) if early == "commit" else struct.pack("<I", 0)))
+        control, loader = worker.session()
+        control.call("grant", grant())
+        loader.call("loadProgram", program())
+        self.assertEqual(control.call("commit", commit(78, [0])), 0)
+        self.assertIsNone(control.call("commit", commit(79, [0])))    # a session commits once, and is over
+        os.unlink(os.path.join(self.root, "loads", "78", "p0"))
+        self.assertTrue(worker.lives())
+        worker.end()
+        self.nothingIsLeft()
+
+    def test_the_ceiling_and_the_grant_bound_what_is_asked_for(self):
+        worker = self.worker()
+        for name, wish in {"a type above the ceiling": grant(((5, 0, 0, 0),)), "an attach type above it": grant(((XDP, 46, 0, 0),)),
+                           "too many maps": grant(maps=17), "too much memory": grant(bytes_=(1 << 20) + 1),
+                           "too many programs": grant([(XDP, XDP_ATTACH, 0, 0)] * 5)}.items():
+            with self.subTest(name):
+                control, _ = worker.session()
+                self.assertEqual(control.call("grant", wish), -EPERM)
+        control, loader = worker.session()
+        self.assertEqual(control.call("grant", grant(maps=2)), 0)
+        self.assertEqual(loader.call("createMap", map_(entries=1 << 20)), -EPERM)
+        self.assertEqual([loader.call("createMap", map_()) for _ in range(3)], [0, 1, -EPERM])
+        self.assertEqual(loader.call("loadProgram", program()), 2)
+        self.assertIsNone(loader.call("loadProgram", program()))      # each granted program once
+        self.assertTrue(worker.lives())
+        worker.end()
+        self.nothingIsLeft()
+
+
+if __name__ == "__main__":
+    harness.main()
