@@ -117,6 +117,16 @@ class Chain(unittest.TestCase):
         harness.run("ip", "link", "set", "lan0", "xdp", "off")
         self.attach(program, 1)
 
+    def testXdpLoadersProgramIsLeftInPlaceAndNamed(self):
+        program = self.load()
+        harness.run("xdp-loader", "load", "-m", "skb", "lan0", harness.example("xdp_mark"), "--prog-name", "xdp_second")
+        before = harness.bpftool("net", "show", "dev", "lan0")
+        refused = self.daemon.cli("link", "attach", "xdp", program, "lan0", "-p", 1)
+        self.assertEqual(refused.code, 1)
+        self.assertIn("xdp-loader unload", refused.err)
+        self.assertEqual(harness.bpftool("net", "show", "dev", "lan0"), before)
+        self.assertEqual(self.daemon.settled(), [])
+
     def testAnInterfaceDeletedWhileAttachedLeavesNothingStuck(self):
         program = self.load()
         link = self.attach(program, 1)

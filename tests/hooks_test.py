@@ -32,6 +32,63 @@ class Hooks(unittest.TestCase):
                 self.assertEqual([self.first(each)[0] for each in programs], [30] * 3)
         self.assertEqual(self.daemon.settled(), [])
 
+    def order(self, direction="ingress"):
+        return [each["prog_id"] for each in harness.bpftool("net", "show", "dev", "lan0")[0]["tc"] if each["kind"] == "tcx/" + direction]
+
+    def testForeignTcxLinksKeepTheirOrderAndAreShown(self):
+        with harness.Daemon() as foreign:
+            theirs = [foreign.load("tcx_counter", "tcx") for _ in range(3)]
+            mine = [self.daemon.load("tcx_counter", "tcx") for _ in range(3)]
+            for step, priority in enumerate((50, 10, 90)):
+                foreign.attach("tcx", theirs[step], "lan0", "ingress", "-p", priority)
+                self.daemon.attach("tcx", mine[step], "lan0", "ingress", "-p", priority)
+            order = self.order()
+            for programs in (theirs, mine):
+                self.assertEqual([each for each in order if each in programs], [programs[1], programs[0], programs[2]])
+            self.wire.send(30)
+            self.assertEqual([self.first(each)[0] for each in mine], [30] * 3)
+            shown = [each for each in self.daemon.json("overview")["attachments"] if each["hook"] == "tcx ingress" and each["target"] == "lan0"]
+            self.assertEqual([(each["program_id"], each["managed"]) for each in sorted(shown, key=lambda each: each["position"])],
+                             [(each, each in mine) for each in order])
+            self.assertTrue(set(theirs) <= {each["program_id"] for each in self.daemon.json("program", "list", "--all")["programs"]})
+
+    def testTcxInAnotherNamespaceAndTheTextOfADuplicate(self):
+        with_ = network.Namespace("inner")
+        self.addCleanup(with_.remove)
+        wire = network.Wire("lan1", with_)
+        self.addCleanup(wire.remove)
+        program = self.daemon.load("tcx_counter", "tcx")
+        self.daemon.attach("tcx", program, "lan1", "ingress", "-p", 5, "-n", with_.path)
+        wire.send(25)
+        self.assertEqual(self.first(program)[0], 25)
+        link = self.daemon.attach("tcx", program, "lan0", "ingress", "-p", 5)
+        again = self.daemon.cli("link", "attach", "tcx", program, "lan0", "ingress", "-p", 5)
+        self.assertIn(f"program {program} is already attached to lan0 ingress as link {link['id']}; detach it first", again.err)
+
+    def testAClassicFilterIsShownOnceAndLeftAlone(self):
+        harness.run("tc", "qdisc", "add", "dev", "lan0", "clsact")
+        harness.run("tc", "filter", "add", "dev", "lan0", "ingress", "bpf", "da", "obj", harness.example("tcx_counter"), "sec", "tcx/ingress")
+        found = [each for each in self.daemon.json("overview")["attachments"] if each["how"] == "filter"]
+        self.assertEqual([(each["hook"], each["target"], each["managed"]) for each in found], [("tc ingress", "lan0", False)])
+
+    def testRunStatisticsAreKnownOrSaidToBeUnknown(self):
+        program = self.daemon.load("tcx_counter", "tcx")
+        self.daemon.attach("tcx", program, "lan0", "ingress", "-p", 5)
+        switch = "/proc/sys/kernel/bpf_stats_enabled"
+        with open(switch) as file:
+            before = file.read()
+        try:
+            with open(switch, "w") as file:
+                file.write("0")
+            self.assertIn("bpf_stats_enabled", self.daemon.json("program", "get", program)["status"]["stats_unknown"])
+            with open(switch, "w") as file:
+                file.write("1")
+            self.wire.send(30)
+            self.assertEqual(self.daemon.json("program", "get", program)["status"]["stats"]["run_count"], 30)
+        finally:
+            with open(switch, "w") as file:
+                file.write(before)
+
     def testTracingProgramsCountRealEvents(self):
         hits = self.daemon.load("tracepoint_counter", "tracepoint")
         self.daemon.attach("tracepoint", hits, "syscalls/sys_enter_kill")

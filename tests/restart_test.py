@@ -1,6 +1,9 @@
 """What survives the daemon: attachments, the list of them, and what a dead one leaves in the way of the next."""
 
+import contextlib
 import os
+import signal
+import sqlite3
 import subprocess
 import time
 import unittest
@@ -73,6 +76,86 @@ class Restart(unittest.TestCase):
         long.communicate()
         self.assertEqual(self.daemon.settled(), [])
         self.assertEqual(self.daemon.programs(), [short])
+
+    def testAHangupReadsThePolicyAgainAndKeepsWhatRuns(self):
+        wire = network.Wire("lan0")
+        self.addCleanup(wire.remove)
+        program = self.daemon.load("xdp_counter", "xdp")
+        self.daemon.attach("xdp", program, "lan0", "-p", 1)
+        counter, frontend = self.daemon.mapId(program), self.daemon.pid("frontend")
+        self.daemon.write(self.daemon.policyFile, '[[grant]]\nusers = [4321]\nroles = ["viewer"]\n')
+        os.kill(self.daemon.process.pid, signal.SIGHUP)
+        self.assertTrue(harness.eventually(lambda: self.daemon.processes()["frontend"] not in ([], [frontend])))
+        wire.send(20)
+        self.assertEqual(self.daemon.cli("program", "list", user=4321, group=4321, extra_groups=[]).code, 0)
+        self.assertEqual(harness.sums(counter)[0], 20)
+
+    def testPublicPinsOpenWithOtherTools(self):
+        program = self.daemon.load("xdp_counter", "xdp")
+        pin = os.path.join(self.daemon.runtime, "fs", f"prog_{program}")
+        self.assertEqual(harness.bpftool("prog", "show", "pinned", pin)["id"], program)
+        packets = os.path.join(self.daemon.runtime, "fs", "maps", str(program), "packets")
+        self.assertEqual(harness.bpftool("map", "show", "pinned", packets)["id"], self.daemon.mapId(program, "packets"))
+
+    def refusedToStart(self, word):
+        """It ends, or its frontend does again and again, saying why; nothing is served."""
+        self.daemon.launch()
+        self.assertTrue(harness.eventually(lambda: word in self.daemon.log, 10), self.daemon.log)
+        self.assertNotIn("ready", self.daemon.log.split(word)[-1])
+        self.daemon.kill()
+
+    def testWhatANewerOneWroteIsNotTouched(self):
+        program = self.daemon.load("xdp_counter", "xdp")
+        self.daemon.stop()
+        database = os.path.join(self.daemon.state, "bpfman.db")
+        with contextlib.closing(sqlite3.connect(database)) as db:
+            mine = db.execute("PRAGMA user_version").fetchone()[0]
+            db.execute("PRAGMA user_version = 99")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        owner = os.stat(self.daemon.state)
+        for name in os.listdir(self.daemon.state):
+            os.chown(os.path.join(self.daemon.state, name), owner.st_uid, owner.st_gid)
+        with open(database, "rb") as file:
+            before = file.read()
+        self.refusedToStart("99")
+        with open(database, "rb") as file:
+            self.assertEqual(file.read(), before)
+        with contextlib.closing(sqlite3.connect(database)) as db:
+            db.execute(f"PRAGMA user_version = {mine}")
+        for name in os.listdir(self.daemon.state):
+            os.chown(os.path.join(self.daemon.state, name), owner.st_uid, owner.st_gid)
+        newer = os.path.join(self.daemon.runtime, "fs", "version_99")
+        os.mkdir(newer)
+        self.refusedToStart("newer bpfman")
+        os.rmdir(newer)
+        self.daemon.start()
+        self.assertEqual(self.daemon.programs(), [program])
+
+    def testALostCatalogueLeavesWhatRunsAlone(self):
+        wire = network.Wire("lan0")
+        self.addCleanup(wire.remove)
+        program = self.daemon.load("xdp_counter", "xdp")
+        self.daemon.attach("xdp", program, "lan0", "-p", 1)
+        counter = self.daemon.mapId(program)
+        self.daemon.stop()
+        with open(os.path.join(self.daemon.state, "bpfman.db"), "r+b") as file:
+            file.write(b"no database " * 100)
+        self.daemon.start()
+        self.assertIn("left alone", self.daemon.log)
+        wire.send(20)
+        self.assertEqual(harness.sums(counter)[0], 20)
+        self.daemon.load("xdp_counter", "xdp")                      # and it serves
+
+    def testWrongMountsAreNamed(self):
+        self.daemon.stop()
+        fs = os.path.join(self.daemon.runtime, "fs")
+        harness.run("mount", "-t", "tmpfs", "none", fs)
+        self.refusedToStart(fs)
+        harness.run("umount", fs)
+        harness.run("umount", fs)
+        os.unlink(os.path.join(self.daemon.runtime, "bpfman.sock"))
+        self.daemon.start()                                         # an unmounted bpffs: nothing is left of what was, and it says so
+        self.assertEqual(self.daemon.programs(), [])
 
 
 if __name__ == "__main__":
