@@ -23,12 +23,13 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("BPFMAN_BUILD", os.path.join(ROOT, "build"))
-BIN = os.path.join(BUILD, "bin")
-EXAMPLES = os.path.join(BUILD, "examples", "bpf")
-MUST_RUN = os.environ.get("BPFMAN_MUST_RUN") == "1"
-TRACEFS = "/sys/kernel/tracing"
 ISOLATED = "BPFMAN_TEST_ISOLATED"
 SHOWN = "/mnt"  # where the build is for the test alone: users that it plays must reach it, also when the checkout is root's own
+REACHED = SHOWN if ISOLATED in os.environ else BUILD
+BIN = os.path.join(REACHED, "bin")
+EXAMPLES = os.path.join(REACHED, "examples", "bpf")
+MUST_RUN = os.environ.get("BPFMAN_MUST_RUN") == "1"
+TRACEFS = "/sys/kernel/tracing"
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 TIMEOUT = 60  # seconds that one command may take on a busy machine
@@ -43,9 +44,7 @@ def main():
         os.environ[ISOLATED] = "1"
         os.execvp("unshare", ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child",
                               sys.executable, "-u", *sys.argv])
-    global BIN, EXAMPLES
     run("mount", "--bind", BUILD, SHOWN)
-    BIN, EXAMPLES = os.path.join(SHOWN, "bin"), os.path.join(SHOWN, "examples", "bpf")
     run("ip", "link", "set", "lo", "up")
     # ip netns bind-mounts below /run/netns, which it keeps shared: make it ours first.
     os.makedirs("/run/netns", exist_ok=True)
