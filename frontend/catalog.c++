@@ -213,6 +213,7 @@ void Catalog::remember(LoadRow row) {
 void Catalog::remember(ProgramRow row) {
   forgetProgram(row.id);
   programsByLoad[row.load].emplace(row.index, row.id);
+  if (row.mapOwner != 0) programsByMapOwner[row.mapOwner].insert(row.id);
   programRows.emplace(row.id, std::move(row));
 }
 
@@ -228,6 +229,7 @@ void Catalog::forgetProgram(uint32_t id) {
   auto found = programRows.find(id);
   if (found == programRows.end()) return;
   unindex(programsByLoad, found->second.load, std::pair(found->second.index, id));
+  unindex(programsByMapOwner, found->second.mapOwner, id);
   programRows.erase(found);
 }
 
@@ -258,6 +260,15 @@ std::vector<const ProgramRow*> Catalog::programsOf(uint32_t load) const {
 std::vector<const LinkRow*> Catalog::linksOf(uint32_t programId) const {
   auto found = linksByProgram.find(programId);
   return found == linksByProgram.end() ? std::vector<const LinkRow*>() : rowsOf(found->second);
+}
+
+std::vector<uint32_t> Catalog::mapUsersOf(uint32_t programId) const {
+  std::set<uint32_t> users{programId};
+  KJ_IF_MAYBE (row, program(programId))
+    for (auto other : programsOf(row->load)) users.insert(other->id);
+  auto found = programsByMapOwner.find(programId);
+  if (found != programsByMapOwner.end()) users.insert(found->second.begin(), found->second.end());
+  return {users.begin(), users.end()};
 }
 
 std::vector<const LinkRow*> Catalog::linksOn(uint16_t kind, uint64_t nsid, uint32_t ifindex, uint8_t direction) const {

@@ -70,6 +70,7 @@ class Catalog {
 
   std::vector<const ProgramRow*> programsOf(uint32_t load) const;  // ascending by index
   std::vector<const LinkRow*> linksOf(uint32_t programId) const;   // ascending by id
+  std::vector<uint32_t> mapUsersOf(uint32_t programId) const;      // programs with its maps, itself among them; ascending
   std::vector<const LinkRow*> linksOn(uint16_t kind, uint64_t nsid, uint32_t ifindex, uint8_t direction = 0) const;
   // All on that hook, of any state, ascending by id. Of a dispatcher: its members.
 
@@ -86,7 +87,7 @@ class Catalog {
   std::map<uint32_t, LinkRow> linkRows;
   std::map<DispatcherKey, DispatcherRow> dispatcherRows;
   std::map<uint32_t, std::set<std::pair<uint32_t, uint32_t>>> programsByLoad;  // load -> index, id
-  std::map<uint32_t, std::set<uint32_t>> linksByProgram;
+  std::map<uint32_t, std::set<uint32_t>> linksByProgram, programsByMapOwner;
   std::map<Hook, std::set<uint32_t>> linksByHook;
   std::vector<std::function<void()>> pending;  // what memory does once the transaction is written
 

@@ -25,6 +25,7 @@ struct Core {
   Workers& workers;
   Loads& loads;
   ChainEngine& engine;
+  uint32_t possibleCpus;  // how many values an element of a per-CPU map has
   Locks locks;
 
   kj::StringPtr runtimeDir() const { return options.runtimeDir; }

@@ -1,10 +1,10 @@
 #include "frontend/describe.h"
 
 #include <algorithm>
-#include <unistd.h>
 
 #include <kj/debug.h>
 #include <kj/encoding.h>
+#include <kj/vector.h>
 
 #include "frontend/chain.h"
 #include "frontend/hook.h"
@@ -131,7 +131,7 @@ void describe(const bpf_prog_info& info, kj::ArrayPtr<const uint32_t> mapIds, bo
   describeKnown(info.recursion_misses, known, out.initRecursionMisses());
 }
 
-void describe(const bpf_map_info& info, schema::KernelMap::Builder out) {
+void describe(const Core& core, const bpf_map_info& info, schema::KernelMap::Builder out) {
   out.setId(info.id);
   out.setType(info.type);
   out.setTypeName(mapTypeName(info.type));
@@ -142,7 +142,7 @@ void describe(const bpf_map_info& info, schema::KernelMap::Builder out) {
   out.setFlags(info.map_flags);
   out.setBtfId(info.btf_id);
   out.setExtra(info.map_extra);
-  uint64_t cpus = kj::StringPtr(mapTypeName(info.type)).startsWith("percpu") ? sysconf(_SC_NPROCESSORS_CONF) : 1;
+  uint64_t cpus = kj::StringPtr(mapTypeName(info.type)).startsWith("percpu") ? core.possibleCpus : 1;
   out.setMemlock(uint64_t{info.max_entries} * (roundUp(info.key_size, 8) + roundUp(info.value_size, 8) * cpus));  // its elements'
 }
 
@@ -166,6 +166,38 @@ void describe(const bpf_link_info& info, schema::KernelLink::Builder out) {
   }
 }
 
+namespace {
+
+bool isPublic(const MapRow& map) { return !map.internal && isPinName(map.name.c_str()); }
+
+// With what the kernel said about it and all maps of its load.
+void fill(Core& core, const ProgramRow& row, const LoadRow& load, const WorkerReply& program, kj::ArrayPtr<const WorkerReply> maps,
+          kj::Function<bool(size_t)> pinned, schema::ProgramDetails::Builder out) {
+  describe(core, row, out.initRecord());
+  out.setKernelSeen(program.result >= 0);
+  auto mapIds = mapIdsOf(program);
+  if (program.result >= 0)
+    describe(infoOf<bpf_prog_info>(program), mapIds, statisticsEnabled(wire::fd::frontend::statsEnabled), out.initKernel());
+
+  std::vector<size_t> used;  // of the load's maps, those that this program uses
+  for (size_t i = 0; i < maps.size(); ++i)
+    if (maps[i].result >= 0 && std::find(mapIds.begin(), mapIds.end(), load.maps[i].id) != mapIds.end()) used.push_back(i);
+  auto mapsOut = out.initMaps(used.size());
+  for (size_t i = 0; i < used.size(); ++i) {
+    const MapRow& map = load.maps[used[i]];
+    describe(core, infoOf<bpf_map_info>(maps[used[i]]), mapsOut[i].initKernel());
+    mapsOut[i].setName(map.name.c_str());
+    mapsOut[i].getKernel().setFrozen(map.name.starts_with(".rodata"));
+    bool present = pinned(used[i]);
+    mapsOut[i].setPresent(present);
+    if (present) mapsOut[i].setPinPath(pathOf(core.runtimeDir(), pinAt(wire::Dir::maps, row.id, 0, 0, map.name.c_str())));
+  }
+  auto users = core.catalog.mapUsersOf(row.id);
+  out.setMapUsedBy(kj::arrayPtr(users.data(), users.size()));
+}
+
+}  // namespace
+
 void describeProgram(Core& core, uint32_t id, schema::ProgramDetails::Builder out, kj::WaitScope& scope) {
   auto find = [&]() -> const ProgramRow& {
     KJ_IF_MAYBE (row, core.catalog.program(id)) return *row;
@@ -179,44 +211,26 @@ void describeProgram(Core& core, uint32_t id, schema::ProgramDetails::Builder ou
   std::vector<kj::Promise<WorkerReply>> maps, pins;
   for (const MapRow& map : load.maps) {
     maps.push_back(inspect(loadedMap(row.load, map.index)));
-    bool named = !map.internal && isPinName(map.name.c_str());
-    pins.push_back(named ? inspect(pinAt(wire::Dir::maps, id, 0, 0, map.name.c_str()))
-                         : kj::Promise<WorkerReply>(WorkerReply{-ENOENT, nullptr, nullptr}));
+    pins.push_back(isPublic(map) ? inspect(pinAt(wire::Dir::maps, id, 0, 0, map.name.c_str()))
+                                 : kj::Promise<WorkerReply>(WorkerReply{-ENOENT, nullptr, nullptr}));
   }
-
-  describe(core, row, out.initRecord());
-  auto answer = program.wait(scope);
-  out.setKernelSeen(answer.result >= 0);
-  auto mapIds = mapIdsOf(answer);
-  if (answer.result >= 0)
-    describe(infoOf<bpf_prog_info>(answer), mapIds, statisticsEnabled(wire::fd::frontend::statsEnabled), out.initKernel());
-
-  std::vector<size_t> used;  // of the load's maps, those that this program uses
-  std::vector<WorkerReply> infos;
-  for (size_t i = 0; i < maps.size(); ++i) {
-    infos.push_back(maps[i].wait(scope));
-    if (infos[i].result >= 0 && std::find(mapIds.begin(), mapIds.end(), load.maps[i].id) != mapIds.end()) used.push_back(i);
-  }
-  auto mapsOut = out.initMaps(used.size());
-  for (size_t i = 0; i < used.size(); ++i) {
-    const MapRow& map = load.maps[used[i]];
-    describe(infoOf<bpf_map_info>(infos[used[i]]), mapsOut[i].initKernel());
-    mapsOut[i].setName(map.name.c_str());
-    mapsOut[i].getKernel().setFrozen(map.name.starts_with(".rodata"));
-    bool present = pins[used[i]].wait(scope).result >= 0;
-    mapsOut[i].setPresent(present);
-    if (present) mapsOut[i].setPinPath(pathOf(core.runtimeDir(), pinAt(wire::Dir::maps, id, 0, 0, map.name.c_str())));
-  }
-
-  std::vector<uint32_t> users;
-  for (auto& [otherId, other] : core.catalog.programs())
-    if (otherId == id || other.load == row.load || other.mapOwner == id) users.push_back(otherId);
-  out.setMapUsedBy(kj::arrayPtr(users.data(), users.size()));
+  auto seen = program.wait(scope);
+  kj::Vector<WorkerReply> infos;
+  for (auto& map : maps) infos.add(map.wait(scope));
+  fill(
+      core, row, load, seen, infos, [&](size_t i) { return pins[i].wait(scope).result >= 0; }, out);
 
   std::vector<uint32_t> links;
   for (auto link : core.catalog.linksOf(id)) links.push_back(link->id);
   auto linksOut = out.initLinks(links.size());
   for (size_t i = 0; i < links.size(); ++i) describeLink(core, links[i], linksOut[i], scope);
+}
+
+void describeLoaded(Core& core, const LoadOutcome& outcome, size_t index, schema::ProgramDetails::Builder out) {
+  const ProgramRow& row = KJ_REQUIRE_NONNULL(core.catalog.program(outcome.programs[index]), "unloaded already");
+  const LoadRow& load = KJ_ASSERT_NONNULL(core.catalog.load(row.load));
+  auto published = [&](size_t i) { return isPublic(load.maps[i]); };
+  fill(core, row, load, outcome.seenPrograms[index], outcome.seenMaps, published, out);
 }
 
 void describeLink(Core& core, uint32_t id, schema::LinkDetails::Builder out, kj::WaitScope& scope) {

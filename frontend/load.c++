@@ -49,6 +49,13 @@ struct Job {  // what goes to the loader, and where its text stays meanwhile
   schema::LoadJob::Builder root = message.initRoot<schema::LoadJob>();
 };
 
+void requirePublished(std::vector<kj::Promise<WorkerReply>>& pins, kj::WaitScope& scope) {
+  for (auto& pin : pins) {
+    auto answer = pin.wait(scope);
+    if (answer.result != -EEXIST) requireOk(answer, "make the public pins of a load");
+  }
+}
+
 kj::String releaseOfKernel() {
   utsname name;
   KJ_SYSCALL(uname(&name));
@@ -234,10 +241,15 @@ struct Loads::Run {
     std::vector<kj::Promise<WorkerReply>> replies;
     for (auto program : loaded) replies.push_back(inspect(commit.handles[replies.size()] = program.getHandle()));
     for (auto map : maps) replies.push_back(inspect(commit.handles[replies.size()] = map.getHandle()));
+    LoadOutcome outcome;
+    outcome.load = row.load;
     std::vector<ProgramRow> rows;
-    for (size_t i = 0; i < loaded.size(); ++i) rows.push_back(checkedProgram(i, loaded[i], replies[i].wait(scope)));
+    for (size_t i = 0; i < loaded.size(); ++i) {
+      rows.push_back(checkedProgram(i, loaded[i], outcome.seenPrograms.add(replies[i].wait(scope))));
+      outcome.programs.push_back(rows[i].id);
+    }
     for (size_t i = 0; i < maps.size(); ++i) {
-      auto reply = replies[loaded.size() + i].wait(scope);
+      auto& reply = outcome.seenMaps.add(replies[loaded.size() + i].wait(scope));
       requireOk(reply, "look at a map that was loaded");
       row.maps.push_back(mapRow(i, maps[i], infoOf<bpf_map_info>(reply)));
     }
@@ -246,19 +258,13 @@ struct Loads::Run {
     requireOk(pair.session->call(wire::Op::commit, commit).wait(scope), "pin what was loaded");
     row.state = LoadRow::loaded;
     loads.catalog.putLoaded(row, rows);  // from here on it exists
-    LoadOutcome outcome;
-    outcome.load = row.load;
-    for (auto& program : rows) outcome.programs.push_back(program.id);
-    if (!wish.own) {
-      keepBytecode(outcome.programs);
-      loads.publish(row.load, scope);
-    }
+    if (!wish.own) makePublic(outcome.programs);
     return outcome;
   }
 
   kj::Promise<WorkerReply> inspect(uint32_t handle) { return pair.session->call(wire::Op::inspectHandle, wire::Handle{handle}); }
 
-  ProgramRow checkedProgram(size_t i, schema::LoadResult::Loaded::Reader said, WorkerReply reply) {
+  ProgramRow checkedProgram(size_t i, schema::LoadResult::Loaded::Reader said, const WorkerReply& reply) {
     requireOk(reply, "look at a program that was loaded");
     auto info = infoOf<bpf_prog_info>(reply);
     KJ_REQUIRE(said.getName() == programs[i].name.c_str() && info.type == programs[i].kernelType &&
@@ -288,6 +294,13 @@ struct Loads::Run {
       map.sourceIndex = reuse[said.getHandle()].index;
     }
     return map;
+  }
+
+  void makePublic(const std::vector<uint32_t>& ids) {
+    auto place = loads.workers.host(scope);
+    auto pins = loads.publishing(row.load, *place);
+    keepBytecode(ids);  // meanwhile
+    requirePublished(pins, scope);
   }
 
   // RUNTIME_DIR/programs/ID/bytecode.o, one file for all programs of the load.
@@ -322,7 +335,7 @@ LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancell
   row.purpose = wish.purpose;
   catalog.put(row);  // the journal: before the first step
 
-  KJ_DEFER(pool.refill());  // not before: starting a loader would take the processor from this load
+  KJ_DEFER(pool.refillLater());  // not before: starting a loader would take the processor from this load
   LoadOutcome outcome;
   Run run(*this, wish, object, size, cancellation, scope, row);
   auto failure = kj::runCatchingExceptions([&]() { outcome = run.carryOut(); });
@@ -332,22 +345,24 @@ LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancell
 }
 
 void Loads::publish(uint32_t load, kj::WaitScope& scope) {
-  const LoadRow row = KJ_ASSERT_NONNULL(catalog.load(load));
   auto place = workers.host(scope);
+  auto pins = publishing(load, *place);
+  requirePublished(pins, scope);
+}
+
+std::vector<kj::Promise<WorkerReply>> Loads::publishing(uint32_t load, Place& place) {
+  const LoadRow& row = KJ_ASSERT_NONNULL(catalog.load(load));
   std::vector<kj::Promise<WorkerReply>> replies;
   for (auto program : catalog.programsOf(load)) {
     replies.push_back(
-        place->worker.call(wire::Op::publish, wire::Publish{loadedProgram(load, program->index), pinAt(wire::Dir::programs, program->id)}));
+        place.worker.call(wire::Op::publish, wire::Publish{loadedProgram(load, program->index), pinAt(wire::Dir::programs, program->id)}));
     for (const MapRow& map : row.maps) {
       if (map.internal || !isPinName(map.name.c_str())) continue;
       wire::Publish wish{loadedMap(load, map.index), pinAt(wire::Dir::maps, program->id, 0, 0, map.name.c_str())};
-      replies.push_back(place->worker.call(wire::Op::publish, wish));
+      replies.push_back(place.worker.call(wire::Op::publish, wish));
     }
   }
-  for (auto& reply : replies) {
-    auto answer = reply.wait(scope);
-    if (answer.result != -EEXIST) requireOk(answer, "make the public pins of a load");
-  }
+  return replies;
 }
 
 void Loads::undo(uint32_t load, kj::WaitScope& scope) {

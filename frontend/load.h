@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <kj/function.h>
+#include <kj/vector.h>
 
 #include "frontend/catalog.h"
 #include "frontend/kernel-btf.h"
@@ -40,9 +41,10 @@ struct Refused {  // by the kernel's verifier, or because of what the object is
 struct LoadOutcome {
   kj::Maybe<Refused> refused;
   uint32_t load = 0;
-  std::vector<uint32_t> programs;  // kernel ids, in the order of the wish
+  std::vector<uint32_t> programs;                  // kernel ids, in the order of the wish
+  kj::Vector<WorkerReply> seenPrograms, seenMaps;  // what the kernel said about them and about all maps of the load
 
-  static LoadOutcome refusal(Refused refused) { return {kj::mv(refused), 0, {}}; }
+  static LoadOutcome refusal(Refused refused) { return {kj::mv(refused), 0, {}, {}, {}}; }
 };
 
 class Cancellation {  // set by whoever no longer wants the load
@@ -75,6 +77,7 @@ class Loads {
   kj::Duration patience;
 
   struct Run;
+  std::vector<kj::Promise<WorkerReply>> publishing(uint32_t load, Place& place);
 };
 
 }  // namespace bpfman

@@ -40,6 +40,10 @@ void LoaderPool::refill() {
   }
 }
 
+void LoaderPool::refillLater() {
+  tasks.add(kj::evalLast([this]() { refill(); }));
+}
+
 void LoaderPool::taskFailed(kj::Exception&& exception) { spdlog::warn("loader pool: {}", exception.getDescription().cStr()); }
 
 }  // namespace bpfman

@@ -22,6 +22,7 @@ class LoaderPool final : private kj::TaskSet::ErrorHandler {
 
   LoadPair take(kj::WaitScope& scope);  // a waiting one, or a new one
   void refill();
+  void refillLater();  // when nothing else is to be done, such as sending an answer
 
  private:
   kj::UnixEventPort& port;

@@ -3,6 +3,7 @@
 #include <linux/landlock.h>
 #include <malloc.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <capnp/rpc-twoparty.h>
 #include <kj/debug.h>
@@ -57,6 +58,7 @@ int run() {
   Policy policy = Policy::parse(fd::policy, options.policyPath);  // names are looked up now: later the file system is closed
   for (auto& note : policy.notes()) spdlog::warn("policy: {}", note);
   uint64_t hostNsid = ownNetworkNamespace();
+  uint32_t possibleCpus = sysconf(_SC_NPROCESSORS_CONF);
 
   auto io = kj::setupAsyncIo();
   kj::FiberPool fibers(256 << 10);
@@ -73,7 +75,7 @@ int run() {
   closeIn();  // from here on only what the policy lists; before the first thread, as Landlock covers those that begin later
 
   auto engine = newTailcallEngine(io.unixEventPort, catalog, workers, loads, fibers);
-  Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, *engine, {}};
+  Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, *engine, possibleCpus, {}};
   SystemView system(core);
   Listener listener(core, system, fd::listener);
   reconcile(core, io.waitScope);

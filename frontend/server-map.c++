@@ -30,7 +30,7 @@ class MapServer final : public schema::Map::Server {
     connection->rights.requireView();
     return connection->read([this, context](kj::WaitScope& scope) mutable {
       auto reply = inspect(scope);
-      describe(infoOf<bpf_map_info>(reply), context.getResults().initKernel());
+      describe(core, infoOf<bpf_map_info>(reply), context.getResults().initKernel());
       context.getResults().setName(rowOf().name.c_str());
     });
   }

@@ -183,7 +183,7 @@ class ProgramsServer final : public schema::Programs::Server {
     auto loaded = results.initLoaded(outcome.programs.size());
     for (size_t i = 0; i < outcome.programs.size(); ++i) {
       loaded[i].setProgram(newProgram(kj::addRef(*connection), outcome.programs[i]));
-      describeProgram(core, outcome.programs[i], loaded[i].initDetails(), scope);
+      describeLoaded(core, outcome, i, loaded[i].initDetails());
     }
   }
 

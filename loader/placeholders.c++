@@ -1,10 +1,16 @@
 #include "loader/placeholders.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 namespace bpfman {
+
+int Placeholders::makeProbe() {
+  if (probe.get() < 0) probe = kj::AutoCloseFd(make({Placeholder::Kind::probe}));
+  return fcntl(probe, F_DUPFD_CLOEXEC, 3);
+}
 
 int Placeholders::make(const Placeholder& object) {
   int fd = memfd_create("object", MFD_CLOEXEC);

@@ -6,6 +6,8 @@
 
 #include <sys/types.h>
 
+#include <kj/io.h>
+
 #include "schema/worker.h"
 
 namespace bpfman {
@@ -21,9 +23,11 @@ struct Placeholder {
 class Placeholders {
  public:
   int make(const Placeholder& object);  // -> a descriptor of libbpf's, or -1 and errno
+  int makeProbe();                      // the same one for all: libbpf makes a dozen, and only wants to close them
   const Placeholder* find(int fd) const;
 
  private:
+  kj::AutoCloseFd probe;
   std::map<ino_t, Placeholder> byInode;
 };
 

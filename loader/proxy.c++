@@ -76,7 +76,7 @@ long Proxy::perform(Op op, const char* name, SessionAnswer& answer) {
 }
 
 long Proxy::createMap(const bpf_attr& attr) {
-  if (probes.isMap(attr)) return placeholders.make({Kind::probe, NO_HANDLE, attr.map_type, attr.key_size, attr.value_size});
+  if (probes.isMap(attr)) return placeholders.makeProbe();
   wire::CreateMap wish{attr.map_type,        attr.key_size,          attr.value_size, attr.max_entries, attr.map_flags, attr.numa_node,
                        attr.btf_key_type_id, attr.btf_value_type_id, attr.map_extra,  NO_HANDLE,        NO_HANDLE,      {}};
   memcpy(wish.name, attr.map_name, sizeof wish.name);
@@ -101,7 +101,7 @@ long Proxy::createMap(const bpf_attr& attr) {
 }
 
 long Proxy::loadBtf(const bpf_attr& attr) {
-  if (probes.isBtf(attr)) return placeholders.make({Kind::probe});
+  if (probes.isBtf(attr)) return placeholders.makeProbe();
   wire::LoadBtf wish{attr.btf_size, 0};
   SessionAnswer answer = session.call(Op::loadBtf, bytesOf(wish), {bytesAt(attr.btf, attr.btf_size)});
   long handle = perform(Op::loadBtf, "", answer);
@@ -109,7 +109,7 @@ long Proxy::loadBtf(const bpf_attr& attr) {
 }
 
 long Proxy::loadProgram(const bpf_attr& attr) {
-  if (probes.isProgram(attr)) return probes.programLoads(attr) ? placeholders.make({Kind::probe}) : refuse(EINVAL);
+  if (probes.isProgram(attr)) return probes.programLoads(attr) ? placeholders.makeProbe() : refuse(EINVAL);
   if (attr.attach_prog_fd || attr.fd_array) return refuse(EOPNOTSUPP);  // another program, a module's functions: no handle for those
 
   auto* given = pointer<const bpf_insn>(attr.insns);

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
+#include <memory>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -177,11 +178,14 @@ Answer answerLoadProgram(Context& context, Request& request) {
     attr.core_relo_rec_size = wish.coreReloRecord;
     attr.core_relo_cnt = wish.coreReloCount;
   }
-  std::vector<char> log(wish.logLevel ? wish.logSize : 0);
-  if (!log.empty()) {
+  // Not zeroed: up to 16 MiB of which the kernel usually writes none.
+  uint32_t logSize = wish.logLevel ? wish.logSize : 0;
+  auto log = std::make_unique_for_overwrite<char[]>(std::max(logSize, 1u));
+  log[0] = 0;
+  if (logSize > 0) {
     attr.log_level = wish.logLevel;
-    attr.log_size = wish.logSize;
-    attr.log_buf = toKernel(log.data());
+    attr.log_size = logSize;
+    attr.log_buf = toKernel(log.get());
   }
   Fd program(context.bpf.call(BPF_PROG_LOAD, attr));
   Answer answer = program.error();
@@ -189,7 +193,7 @@ Answer answerLoadProgram(Context& context, Request& request) {
     load.used[slot] = true;
     answer = load.own({std::move(program), Kind::program});
   }
-  if (size_t length = log.empty() ? 0 : strnlen(log.data(), log.size()); length > 0) answer.descriptor = memfdWith(log.data(), length);
+  if (size_t length = strnlen(log.get(), std::max(logSize, 1u)); length > 0) answer.descriptor = memfdWith(log.get(), length);
   return answer;
 }
 
