@@ -9,13 +9,23 @@
 #include "frontend/core.h"
 #include "frontend/rights.h"
 
+namespace capnp {
+class TwoPartyVatNetwork;
+}
+
 namespace bpfman {
 
 constexpr int READ_TRIES = 5;
 
 class Connection : public kj::Refcounted {
  public:
-  Connection(Core& core, Identity identity) : core(core), identity(kj::mv(identity)), rights(core.policy.rightsOf(this->identity.caller)) {}
+  Connection(Core& core, Identity identity)
+      : core(core),
+        identity(kj::mv(identity)),
+        rights(core.policy.rightsOf(this->identity.caller)),
+        account(core.accounts.of(this->identity.caller.uid)) {
+    account->connections.insert(this);
+  }
 
   Core& core;
   Identity identity;
@@ -24,17 +34,25 @@ class Connection : public kj::Refcounted {
   uint32_t uploadsBegun = 0;
   uint64_t lastUpload = 0;
   std::set<Cancellation*> loads;  // under way: they end with the connection
+  kj::Own<Account> account;
+  uint32_t capabilities = 0;                     // that its client holds
+  uint32_t descriptors = 0;                      // of those, with a descriptor of ours
+  capnp::TwoPartyVatNetwork* network = nullptr;  // while it is connected
+  int socket = -1;                               // likewise; to look at, not to use
 
   uint32_t uid() const { return identity.caller.uid; }
 
-  // Runs `body` in a fiber, if the connection has not too many calls in flight. It goes on when the client is gone: what was begun is
+  void requireDescriptor(kj::WaitScope& scope);   // before one is sent: waits, for some seconds, until earlier ones were received
+  void requireCapabilities(uint32_t more) const;  // before anything is done whose answer gives them
+
+  // Runs `body` in a fiber, if its user has not too many calls in flight. It goes on when the client is gone: what was begun is
   // finished.
   template <typename Body>
   kj::Promise<void> run(Body&& body) {
-    if (calls >= core.options.maxCalls) return overloaded();
-    ++calls;
+    requireCall();
+    ++account->calls;
     return core.fibers.startFiber([self = kj::addRef(*this), body = kj::fwd<Body>(body)](kj::WaitScope& scope) mutable {
-      KJ_DEFER(--self->calls);
+      KJ_DEFER(--self->account->calls);
       KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { body(scope); })) explain(kj::mv(*exception));
     });
   }
@@ -56,10 +74,26 @@ class Connection : public kj::Refcounted {
   void disconnected();
 
  private:
-  uint32_t calls = 0;
+  uint32_t descriptorsSent = 0;  // since all was received
 
-  kj::Promise<void> overloaded();
+  void requireCall() const;
+  size_t unread() const;
   [[noreturn]] static void explain(kj::Exception&& exception);  // rethrows it, in words for the client
+};
+
+// What each of its capabilities holds: the connection, counted.
+class Holding {
+ public:
+  explicit Holding(Connection& connection) : connection(kj::addRef(connection)) { ++connection.capabilities; }
+  Holding(Holding&&) = default;
+  ~Holding() noexcept(false) {
+    if (connection.get() != nullptr) --connection->capabilities;
+  }
+  Connection* operator->() const { return connection.get(); }
+  Connection& operator*() const { return *connection; }
+
+ private:
+  mutable kj::Own<Connection> connection;
 };
 
 }  // namespace bpfman

@@ -3,6 +3,7 @@
 
 #include <kj/async-io.h>
 
+#include "frontend/account.h"
 #include "frontend/broker.h"
 #include "frontend/catalog.h"
 #include "frontend/engine.h"
@@ -25,6 +26,7 @@ struct Core {
   Workers& workers;
   Loads& loads;
   ChainEngine& engine;
+  Accounts& accounts;
   uint32_t possibleCpus;  // how many values an element of a per-CPU map has
   Locks locks;
 

@@ -22,20 +22,22 @@ class GuardedStream final : public kj::AsyncCapabilityStream {
   GuardedStream(kj::Own<kj::AsyncCapabilityStream> stream, Intake& intake) : inner(kj::mv(stream)), intake(intake) {}
 
   kj::Promise<ReadResult> tryReadWithFds(void* buffer, size_t minBytes, size_t maxBytes, kj::AutoCloseFd* fds, size_t maxFds) override {
-    return fill({static_cast<kj::byte*>(buffer), minBytes, maxBytes, fds, maxFds}, {0, 0});
+    return afterWrite().then([this, buffer, minBytes, maxBytes, fds, maxFds]() {
+      return fill({static_cast<kj::byte*>(buffer), minBytes, maxBytes, fds, maxFds}, {0, 0});
+    });
   }
 
   kj::Promise<size_t> tryRead(void* buffer, size_t minBytes, size_t maxBytes) override {
-    return inner->tryRead(buffer, minBytes, maxBytes);
+    return afterWrite().then([this, buffer, minBytes, maxBytes]() { return inner->tryRead(buffer, minBytes, maxBytes); });
   }
-  kj::Promise<void> write(const void* buffer, size_t size) override { return inner->write(buffer, size); }
-  kj::Promise<void> write(kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> pieces) override { return inner->write(pieces); }
+  kj::Promise<void> write(const void* buffer, size_t size) override { return noted(inner->write(buffer, size)); }
+  kj::Promise<void> write(kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> pieces) override { return noted(inner->write(pieces)); }
   kj::Promise<void> whenWriteDisconnected() override { return inner->whenWriteDisconnected(); }
   void shutdownWrite() override { inner->shutdownWrite(); }
   void abortRead() override { inner->abortRead(); }
   kj::Promise<void> writeWithFds(kj::ArrayPtr<const kj::byte> data, kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> moreData,
                                  kj::ArrayPtr<const int> fds) override {
-    return inner->writeWithFds(data, moreData, fds);
+    return noted(inner->writeWithFds(data, moreData, fds));
   }
   kj::Promise<void> writeWithStreams(kj::ArrayPtr<const kj::byte> data, kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> moreData,
                                      kj::Array<kj::Own<kj::AsyncCapabilityStream>> streams) override {
@@ -58,6 +60,19 @@ class GuardedStream final : public kj::AsyncCapabilityStream {
   kj::Own<kj::AsyncCapabilityStream> inner;
   Intake& intake;
   kj::AutoCloseFd received[AT_ONCE];
+  kj::Maybe<kj::ForkedPromise<void>> writing;
+
+  // A client that does not take its answers is not heard until it does: they would pile up here.
+  kj::Promise<void> afterWrite() {
+    KJ_IF_MAYBE (w, writing) return w->addBranch().catch_([](kj::Exception&&) {});
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> noted(kj::Promise<void> write) {
+    auto fork = write.fork();
+    auto branch = fork.addBranch();
+    writing = kj::mv(fork);
+    return branch;
+  }
 
   // One recvmsg at a time, each with room for the same even number, since kj closes what it has no room for.
   kj::Promise<ReadResult> fill(Wish wish, ReadResult soFar) {

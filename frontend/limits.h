@@ -24,6 +24,10 @@ constexpr uint64_t MESSAGE_WORDS = 131072;       // 8 bytes each: 1 MiB a messag
 constexpr int MESSAGE_NESTING = 32;              // capnp::ReaderOptions::nestingLimit
 constexpr uint32_t DESCRIPTORS_PER_MESSAGE = 4;  // even: kj's control buffer then has no room for a fifth, which it would close
 constexpr uint32_t CONNECTIONS = 256;            // in all
+constexpr uint32_t CAPABILITIES = 1024;          // that one connection holds at once
+constexpr uint32_t DESCRIPTORS_HELD = 64;        // maps' descriptors of one connection, until it lets go of their capabilities
+constexpr uint32_t DESCRIPTORS_IN_FLIGHT = 8;    // sent to one connection and not received: they are charged to us, for all clients
+constexpr uint64_t UNREAD_BYTES = 16ull << 20;   // of answers that a user has not taken: until he does, no new calls
 
 // ---- a hook ----
 constexpr uint32_t CHAIN_MEMBERS = 10;  // programs on one dispatcher

@@ -31,7 +31,8 @@ struct Served {
       : connection(kj::mv(c)),
         stream(kj::mv(s)),
         network(*stream, limits::DESCRIPTORS_PER_MESSAGE, capnp::rpc::twoparty::Side::SERVER, readerOptions()),
-        rpc(capnp::makeRpcServer(network, capnp::Capability::Client(newDaemon(kj::addRef(*connection), system)))) {
+        rpc(capnp::makeRpcServer(network, capnp::Capability::Client(newDaemon(*connection, system)))) {
+    connection->network = &network;
     rpc.setFlowLimit(2 * limits::MESSAGE_WORDS);  // of calls that are not answered yet: what a client can make us keep
   }
 };
@@ -56,23 +57,23 @@ kj::Promise<void> Listener::serve() {
 void Listener::accept(kj::AutoCloseFd client) {
   Identity identity = identify(client);
   uint32_t uid = identity.caller.uid;
-  if (all >= limits::CONNECTIONS || perUid[uid] >= core.options.maxConnections) {
-    spdlog::warn("uid {}: refused, too many connections ({} of this user, {} in all)", uid, perUid[uid], all);
+  size_t his = core.accounts.of(uid)->connections.size();
+  if (all >= limits::CONNECTIONS || his >= core.options.maxConnections) {
+    spdlog::warn("uid {}: refused, too many connections ({} of this user, {} in all)", uid, his, all);
     return;
   }
   ++all;
-  ++perUid[uid];
   auto connection = kj::refcounted<Connection>(core, kj::mv(identity));
+  connection->socket = client.get();
   auto stream = guard(core.io.lowLevelProvider->wrapUnixSocketFd(client.release(), kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP |
                                                                                        kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
                                                                                        kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK),
                       core.intake);
   auto served = kj::heap<Served>(kj::mv(connection), kj::mv(stream), system);
   auto ended = served->network.onDisconnect();
-  tasks.add(ended.then([this, uid, served = kj::mv(served)]() mutable {
+  tasks.add(ended.then([this, served = kj::mv(served)]() mutable {
     served->connection->disconnected();
     --all;
-    if (--perUid[uid] == 0) perUid.erase(uid);
   }));
 }
 

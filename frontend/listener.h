@@ -1,8 +1,6 @@
 // Takes connections, settles who each one is before its first byte is read, and serves it the daemon's capability.
 #pragma once
 
-#include <map>
-
 #include "frontend/connection.h"
 #include "frontend/intake-stream.h"
 #include "frontend/system-view.h"
@@ -25,7 +23,6 @@ class Listener final : private kj::TaskSet::ErrorHandler {
   SystemView& system;
   int socket;
   kj::UnixEventPort::FdObserver observer;
-  std::map<uint32_t, uint32_t> perUid;
   uint32_t all = 0;
   kj::TaskSet tasks;
 

@@ -75,7 +75,8 @@ int run() {
   closeIn();  // from here on only what the policy lists; before the first thread, as Landlock covers those that begin later
 
   auto engine = newTailcallEngine(io.unixEventPort, catalog, workers, loads, fibers);
-  Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, *engine, possibleCpus, {}};
+  Accounts accounts;
+  Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, *engine, accounts, possibleCpus, {}};
   SystemView system(core);
   Listener listener(core, system, fd::listener);
   reconcile(core, io.waitScope);

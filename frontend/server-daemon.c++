@@ -18,8 +18,7 @@ constexpr uint32_t PROTOCOL = 1;
 
 class OverviewServer final : public schema::Overview::Server {
  public:
-  OverviewServer(kj::Own<Connection> connection, SystemView& system)
-      : connection(kj::mv(connection)), core(this->connection->core), system(system) {}
+  OverviewServer(Connection& connection, SystemView& system) : connection(connection), core(connection.core), system(system) {}
 
   kj::Promise<void> programs(ProgramsContext context) override {
     connection->rights.requireView();
@@ -61,14 +60,14 @@ class OverviewServer final : public schema::Overview::Server {
   }
 
  private:
-  kj::Own<Connection> connection;
+  Holding connection;
   Core& core;
   SystemView& system;
 };
 
 class DaemonServer final : public schema::Daemon::Server {
  public:
-  DaemonServer(kj::Own<Connection> connection, SystemView& system) : connection(kj::mv(connection)), system(system) {}
+  DaemonServer(Connection& connection, SystemView& system) : connection(connection), system(system) {}
 
   kj::Promise<void> version(VersionContext context) override {
     auto results = context.getResults();
@@ -92,25 +91,22 @@ class DaemonServer final : public schema::Daemon::Server {
   }
 
   kj::Promise<void> enter(EnterContext context) override {
+    connection->requireCapabilities(3);
     auto results = context.getResults();
-    results.setPrograms(newPrograms(kj::addRef(*connection), system));
-    results.setLinks(newLinks(kj::addRef(*connection)));
-    results.setOverview(newOverview(kj::addRef(*connection), system));
+    results.setPrograms(newPrograms(*connection, system));
+    results.setLinks(newLinks(*connection));
+    results.setOverview(newOverview(*connection, system));
     return kj::READY_NOW;
   }
 
  private:
-  kj::Own<Connection> connection;
+  Holding connection;
   SystemView& system;
 };
 
 }  // namespace
 
-schema::Daemon::Client newDaemon(kj::Own<Connection> connection, SystemView& system) {
-  return kj::heap<DaemonServer>(kj::mv(connection), system);
-}
-schema::Overview::Client newOverview(kj::Own<Connection> connection, SystemView& system) {
-  return kj::heap<OverviewServer>(kj::mv(connection), system);
-}
+schema::Daemon::Client newDaemon(Connection& connection, SystemView& system) { return kj::heap<DaemonServer>(connection, system); }
+schema::Overview::Client newOverview(Connection& connection, SystemView& system) { return kj::heap<OverviewServer>(connection, system); }
 
 }  // namespace bpfman

@@ -15,7 +15,7 @@ namespace {
 
 class LinkServer final : public schema::Link::Server {
  public:
-  LinkServer(kj::Own<Connection> connection, uint32_t id) : connection(kj::mv(connection)), core(this->connection->core), id(id) {}
+  LinkServer(Connection& connection, uint32_t id) : connection(connection), core(connection.core), id(id) {}
 
   kj::Promise<void> get(GetContext context) override {
     connection->rights.requireView();
@@ -32,14 +32,14 @@ class LinkServer final : public schema::Link::Server {
   }
 
  private:
-  kj::Own<Connection> connection;
+  Holding connection;
   Core& core;
   uint32_t id;
 };
 
 class LinksServer final : public schema::Links::Server {
  public:
-  explicit LinksServer(kj::Own<Connection> connection) : connection(kj::mv(connection)), core(this->connection->core) {}
+  explicit LinksServer(Connection& connection) : connection(connection), core(connection.core) {}
 
   kj::Promise<void> list(ListContext context) override {
     connection->rights.requireView();
@@ -57,7 +57,7 @@ class LinksServer final : public schema::Links::Server {
     return connection->read([this, context](kj::WaitScope& scope) mutable {
       uint32_t id = context.getParams().getId();
       describeLink(core, id, context.getResults().initDetails(), scope);
-      context.getResults().setLink(newLink(kj::addRef(*connection), id));
+      context.getResults().setLink(newLink(*connection, id));
     });
   }
 
@@ -75,7 +75,7 @@ class LinksServer final : public schema::Links::Server {
   }
 
  private:
-  kj::Own<Connection> connection;
+  Holding connection;
   Core& core;
 
   bool wanted(const LinkRow& row, schema::LinkFilter::Reader filter) {
@@ -126,7 +126,7 @@ class LinksServer final : public schema::Links::Server {
 
 }  // namespace
 
-schema::Links::Client newLinks(kj::Own<Connection> connection) { return kj::heap<LinksServer>(kj::mv(connection)); }
-schema::Link::Client newLink(kj::Own<Connection> connection, uint32_t id) { return kj::heap<LinkServer>(kj::mv(connection), id); }
+schema::Links::Client newLinks(Connection& connection) { return kj::heap<LinksServer>(connection); }
+schema::Link::Client newLink(Connection& connection, uint32_t id) { return kj::heap<LinkServer>(connection, id); }
 
 }  // namespace bpfman

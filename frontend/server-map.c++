@@ -14,17 +14,21 @@ namespace {
 
 class HandedOver final : public schema::Descriptor::Server {  // the descriptor is closed when the client lets go of it
  public:
-  explicit HandedOver(kj::AutoCloseFd descriptor) : descriptor(kj::mv(descriptor)) {}
+  HandedOver(Connection& connection, kj::AutoCloseFd descriptor) : connection(connection), descriptor(kj::mv(descriptor)) {
+    ++connection.descriptors;
+  }
+  ~HandedOver() noexcept(false) { --connection->descriptors; }
   kj::Maybe<int> getFd() override { return descriptor.get(); }
 
  private:
+  Holding connection;
   kj::AutoCloseFd descriptor;
 };
 
 class MapServer final : public schema::Map::Server {
  public:
-  MapServer(kj::Own<Connection> connection, uint32_t load, uint32_t index)
-      : connection(kj::mv(connection)), core(this->connection->core), load(load), index(index) {}
+  MapServer(Connection& connection, uint32_t load, uint32_t index)
+      : connection(connection), core(connection.core), load(load), index(index) {}
 
   kj::Promise<void> info(InfoContext context) override {
     connection->rights.requireView();
@@ -60,12 +64,13 @@ class MapServer final : public schema::Map::Server {
     require(MapRight::descriptor);
     if (access != schema::Map::Access::READ) require(MapRight::write);
     return connection->run([this, context, access](kj::WaitScope& scope) mutable {
+      connection->requireDescriptor(scope);
       uint32_t flags = access == schema::Map::Access::READ ? BPF_F_RDONLY : access == schema::Map::Access::WRITE ? BPF_F_WRONLY : 0;
       auto place = core.workers.host(scope);
       auto reply = place->worker.call(wire::Op::openMap, wire::OpenMap{pin(), flags, 0}).wait(scope);
       requireOk(reply, "open the map");
       spdlog::info("uid {} was handed map {} (load {})", connection->uid(), rowOf().id, load);
-      context.getResults().setDescriptor(kj::heap<HandedOver>(kj::mv(KJ_REQUIRE_NONNULL(reply.descriptor))));
+      context.getResults().setDescriptor(kj::heap<HandedOver>(*connection, kj::mv(KJ_REQUIRE_NONNULL(reply.descriptor))));
     });
   }
 
@@ -90,7 +95,7 @@ class MapServer final : public schema::Map::Server {
   }
 
  private:
-  kj::Own<Connection> connection;
+  Holding connection;
   Core& core;
   uint32_t load, index;
 
@@ -172,8 +177,6 @@ class MapServer final : public schema::Map::Server {
 
 }  // namespace
 
-schema::Map::Client newMap(kj::Own<Connection> connection, uint32_t load, uint32_t index) {
-  return kj::heap<MapServer>(kj::mv(connection), load, index);
-}
+schema::Map::Client newMap(Connection& connection, uint32_t load, uint32_t index) { return kj::heap<MapServer>(connection, load, index); }
 
 }  // namespace bpfman

@@ -39,7 +39,7 @@ kj::Promise<kj::Maybe<NamespaceTarget>> namespaceFrom(Core& core, schema::Place:
 
 class ProgramServer final : public schema::Program::Server {
  public:
-  ProgramServer(kj::Own<Connection> connection, uint32_t id) : connection(kj::mv(connection)), core(this->connection->core), id(id) {}
+  ProgramServer(Connection& connection, uint32_t id) : connection(connection), core(connection.core), id(id) {}
 
   kj::Promise<void> get(GetContext context) override {
     connection->rights.requireView();
@@ -51,6 +51,7 @@ class ProgramServer final : public schema::Program::Server {
     auto params = context.getParams();
     ProgramRow program = rowOf(core, id);
     connection->rights.requireUnload(ownerOf(core, program));  // his own, or an administrator's: attaching changes what it does
+    connection->requireCapabilities(1);
     auto place = params.getPlace();
     const HookType& type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(program.type)));
     if (type.place != place.which())
@@ -65,7 +66,7 @@ class ProgramServer final : public schema::Program::Server {
         LinkRow link = type.hook.attach(core, wish, scope);
         spdlog::info("uid {} attached program {} as link {}", connection->uid(), id, link.id);
         auto results = context.getResults();
-        results.setLink(newLink(kj::addRef(*connection), link.id));
+        results.setLink(newLink(*connection, link.id));
         describeLink(core, link.id, results.initDetails(), scope);
       });
     });
@@ -83,24 +84,25 @@ class ProgramServer final : public schema::Program::Server {
     ProgramRow program = rowOf(core, id);
     connection->rights.requireView();
     const LoadRow& load = KJ_ASSERT_NONNULL(core.catalog.load(program.load));
+    connection->requireCapabilities(load.maps.size());
     auto out = context.getResults().initMaps(load.maps.size());
     for (size_t i = 0; i < load.maps.size(); ++i) {
       out[i].setName(load.maps[i].name.c_str());
       out[i].setId(load.maps[i].id);
-      out[i].setMap(newMap(kj::addRef(*connection), program.load, load.maps[i].index));
+      out[i].setMap(newMap(*connection, program.load, load.maps[i].index));
     }
     return kj::READY_NOW;
   }
 
  private:
-  kj::Own<Connection> connection;
+  Holding connection;
   Core& core;
   uint32_t id;
 };
 
 }  // namespace
 
-schema::Program::Client newProgram(kj::Own<Connection> connection, uint32_t id) { return kj::heap<ProgramServer>(kj::mv(connection), id); }
+schema::Program::Client newProgram(Connection& connection, uint32_t id) { return kj::heap<ProgramServer>(connection, id); }
 
 void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope) {
   auto turn = core.locks.take(lockOf(id), scope);

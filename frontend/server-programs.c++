@@ -21,9 +21,7 @@ namespace {
 // Bytes as they come, bounded by what was announced. Several chunks may be under way at once, in order.
 class ByteSinkServer final : public schema::ByteSink::Server {
  public:
-  ByteSinkServer(kj::Own<Connection> connection, uint64_t size) : connection(kj::mv(connection)), upload(size) {
-    ++this->connection->uploadsBegun;
-  }
+  ByteSinkServer(Connection& connection, uint64_t size) : connection(connection), upload(size) { ++this->connection->uploadsBegun; }
   ~ByteSinkServer() noexcept(false) {
     if (!finished) --connection->uploadsBegun;
   }
@@ -43,7 +41,7 @@ class ByteSinkServer final : public schema::ByteSink::Server {
   }
 
  private:
-  kj::Own<Connection> connection;
+  Holding connection;
   Upload upload;
   bool finished = false;
 };
@@ -114,19 +112,20 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
 
 class ProgramsServer final : public schema::Programs::Server {
  public:
-  ProgramsServer(kj::Own<Connection> connection, SystemView& system)
-      : connection(kj::mv(connection)), core(this->connection->core), system(system) {}
+  ProgramsServer(Connection& connection, SystemView& system) : connection(connection), core(connection.core), system(system) {}
 
   kj::Promise<void> upload(UploadContext context) override {
     connection->rights.requireView();
+    connection->requireCapabilities(1);
     if (connection->uploadsBegun >= limits::UPLOADS_PER_CONNECTION)
       refuse(kj::Exception::Type::OVERLOADED, kj::str("at most ", limits::UPLOADS_PER_CONNECTION, " uploads at once on a connection"));
-    context.getResults().setSink(kj::heap<ByteSinkServer>(kj::addRef(*connection), context.getParams().getSize()));
+    context.getResults().setSink(kj::heap<ByteSinkServer>(*connection, context.getParams().getSize()));
     return kj::READY_NOW;
   }
 
   kj::Promise<void> load(LoadContext context) override {
     auto params = context.getParams();
+    connection->requireCapabilities(params.getOptions().getPrograms().size());
     auto wish = kj::heap<LoadWish>(wishFrom(*connection, params.getBytecode(), params.getOptions()));
     return objectFrom(params.getBytecode()).then([this, context, wish = kj::mv(wish)](SealedObject object) mutable {
       return connection->run([this, context, wish = kj::mv(wish), object = kj::mv(object)](kj::WaitScope& scope) mutable {
@@ -142,16 +141,17 @@ class ProgramsServer final : public schema::Programs::Server {
 
   kj::Promise<void> get(GetContext context) override {
     connection->rights.requireView();
+    connection->requireCapabilities(1);
     return connection->read([this, context](kj::WaitScope& scope) mutable {
       uint32_t id = context.getParams().getId();
       auto results = context.getResults();
       describeProgram(core, id, results.initDetails(), scope);
-      results.setProgram(newProgram(kj::addRef(*connection), id));
+      results.setProgram(newProgram(*connection, id));
     });
   }
 
  private:
-  kj::Own<Connection> connection;
+  Holding connection;
   Core& core;
   SystemView& system;
 
@@ -182,7 +182,7 @@ class ProgramsServer final : public schema::Programs::Server {
     }
     auto loaded = results.initLoaded(outcome.programs.size());
     for (size_t i = 0; i < outcome.programs.size(); ++i) {
-      loaded[i].setProgram(newProgram(kj::addRef(*connection), outcome.programs[i]));
+      loaded[i].setProgram(newProgram(*connection, outcome.programs[i]));
       describeLoaded(core, outcome, i, loaded[i].initDetails());
     }
   }
@@ -269,9 +269,7 @@ class ProgramsServer final : public schema::Programs::Server {
 
 }  // namespace
 
-schema::Programs::Client newPrograms(kj::Own<Connection> connection, SystemView& system) {
-  return kj::heap<ProgramsServer>(kj::mv(connection), system);
-}
+schema::Programs::Client newPrograms(Connection& connection, SystemView& system) { return kj::heap<ProgramsServer>(connection, system); }
 
 Pairs pairsFrom(capnp::List<schema::KeyValue>::Reader list) {
   Pairs pairs;

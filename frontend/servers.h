@@ -8,13 +8,13 @@ namespace bpfman {
 
 class SystemView;
 
-schema::Daemon::Client newDaemon(kj::Own<Connection> connection, SystemView& system);      // server-daemon.c++
-schema::Programs::Client newPrograms(kj::Own<Connection> connection, SystemView& system);  // server-programs.c++
-schema::Program::Client newProgram(kj::Own<Connection> connection, uint32_t id);           // server-program.c++
-schema::Links::Client newLinks(kj::Own<Connection> connection);                            // server-links.c++
-schema::Link::Client newLink(kj::Own<Connection> connection, uint32_t id);
-schema::Map::Client newMap(kj::Own<Connection> connection, uint32_t load, uint32_t index);  // server-map.c++
-schema::Overview::Client newOverview(kj::Own<Connection> connection, SystemView& system);   // server-daemon.c++
+schema::Daemon::Client newDaemon(Connection& connection, SystemView& system);      // server-daemon.c++
+schema::Programs::Client newPrograms(Connection& connection, SystemView& system);  // server-programs.c++
+schema::Program::Client newProgram(Connection& connection, uint32_t id);           // server-program.c++
+schema::Links::Client newLinks(Connection& connection);                            // server-links.c++
+schema::Link::Client newLink(Connection& connection, uint32_t id);
+schema::Map::Client newMap(Connection& connection, uint32_t load, uint32_t index);  // server-map.c++
+schema::Overview::Client newOverview(Connection& connection, SystemView& system);   // server-daemon.c++
 
 kj::Promise<kj::AutoCloseFd> descriptorOf(schema::Descriptor::Client client, kj::StringPtr what);
 // A duplicate of the descriptor that it carries. Fails when it carries none.

@@ -50,7 +50,7 @@ struct FrontendOptions {
   char policyPath[1024];                      // for messages only
   uint32_t poolSize;                          // loader and session pairs kept waiting, 1 .. 8
   uint32_t maxConnections;                    // per uid
-  uint32_t maxCalls;                          // in flight, per connection
+  uint32_t maxCalls;                          // in flight, per uid
   uint32_t verifierSeconds;                   // a load that takes longer is cancelled
   uint64_t maxMapBytes;                       // of one load: as in the worker's ceiling
 };

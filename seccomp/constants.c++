@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 #include <linux/futex.h>
 #include <linux/nsfs.h>
+#include <linux/sockios.h>
 #include <linux/perf_event.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -135,6 +136,7 @@ const std::map<std::string, uint64_t>& constants() {
       NAMED(FIOCLEX),
       NAMED(NS_GET_USERNS),
       NAMED(NS_GET_NSTYPE),
+      NAMED(SIOCOUTQ),
       NAMED(NS_GET_OWNER_UID),
   };
   return all;

@@ -156,6 +156,28 @@ class Clients(Counted):
             self.served()
             one.close()
 
+    def test_deep_and_crossing_pointers(self):
+        """Of a kind that is unknown, so that all of it would be sent back: deeper than allowed, and one list many times over."""
+        def frame(words):
+            return struct.pack("<II", 0, len(words)) + b"".join(words)
+        root, unknown = struct.pack("<IHH", 0, 1, 1), struct.pack("<Q", 0xffff)
+        deep = [root, unknown] + [struct.pack("<IHH", 0, 0, 1)] * 1000 + [bytes(8)]
+        many = 500                                              # pointers to one list of 100,000 words that is not sent 500 times
+        crossing = [root, unknown, struct.pack("<Ii", 1, many << 3 | 6)]
+        crossing += [struct.pack("<iI", (many - 1 - i) << 2 | 1, 100000 << 3 | 5) for i in range(many)] + [bytes(8)] * 100000
+        before = self.memory()
+        for words in (deep, crossing):
+            one = self.connect()
+            try:
+                one.sendall(frame(words))
+                while one.recv(65536):
+                    pass
+            except OSError:
+                pass
+            self.served()
+        harness.eventually(lambda: self.memory() - before < 16384)
+        self.assertLess(self.memory() - before, 16384)
+
     def test_half_a_message(self):
         message = self.bootstrap()
         for size in range(1, len(message)):

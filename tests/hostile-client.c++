@@ -1,15 +1,18 @@
 // A client that speaks the protocol and means no good: each attack is a name on the command line, run against a live daemon by
 // hostile_client_test.py, as any user. Prints what came of it, one "key value" a line; the test judges.
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <kj/debug.h>
 
 #include <cstdio>
-#include <functional>
+#include <atomic>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "client/client.h"
@@ -21,6 +24,50 @@ namespace {
 struct Arguments {
   std::string runtimeDir, object;
   uint32_t program = 0;  // one that is loaded
+};
+
+// Between a client and the daemon. When it is told to, it no longer takes what the daemon sends.
+class DeafRelay {
+ public:
+  explicit DeafRelay(kj::AutoCloseFd daemon) : daemon(kj::mv(daemon)) {
+    int ends[2];
+    KJ_SYSCALL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    ours = kj::AutoCloseFd(ends[0]);
+    client = kj::AutoCloseFd(ends[1]);
+    thread = std::thread([this] { run(); });
+  }
+  ~DeafRelay() {
+    stop = true;
+    shutdown(daemon, SHUT_RDWR);
+    thread.join();
+  }
+  kj::AutoCloseFd client;
+  std::atomic<bool> deaf = false;
+  std::atomic<size_t> passed = 0;  // bytes that the daemon took
+
+ private:
+  kj::AutoCloseFd daemon, ours;
+  std::thread thread;
+  std::atomic<bool> stop = false;
+
+  void run() {
+    while (!stop) {
+      pollfd both[2] = {{ours, POLLIN, 0}, {deaf ? -1 : daemon.get(), POLLIN, 0}};
+      poll(both, 2, 20);
+      if (both[0].revents) move(ours, daemon, &passed);
+      if (both[1].revents) move(daemon, ours, nullptr);
+    }
+  }
+  void move(int from, int to, std::atomic<size_t>* count) {
+    char bytes[4096];
+    ssize_t got = recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
+    for (ssize_t sent = 0; sent < got && !stop;) {
+      ssize_t now = send(to, bytes + sent, got - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (now > 0) sent += now;
+      if (now > 0 && count) *count += now;
+      if (now <= 0) usleep(1000);
+    }
+  }
 };
 
 class Attack {
@@ -58,10 +105,80 @@ class Attack {
     count(answers);
   }
 
+  // Capabilities are piled up until no more are given; when some are let go of there is room again.
+  void capabilities() {
+    auto programs = daemon.programs();
+    kj::Vector<schema::Program::Client> held;
+    auto more = [&]() {
+      auto request = programs.getRequest();
+      request.setId(arguments.program);
+      return outcome(request.send().then([&](auto&& answer) { held.add(answer.getProgram()); }));
+    };
+    std::string said = "ok";
+    while (said == "ok" && held.size() < 5000) said = more();
+    report("held", std::to_string(held.size()));
+    report("then", said);
+    held.clear();
+    report("after", more());
+  }
+
+  // The same with descriptors of a map.
+  void descriptors() {
+    auto map = firstMap(daemon);
+    kj::Vector<schema::Descriptor::Client> held;
+    auto more = [&]() { return outcome(map.descriptorRequest().send().then([&](auto&& answer) { held.add(answer.getDescriptor()); })); };
+    std::string said = "ok";
+    while (said == "ok" && held.size() < 500) said = more();
+    report("held", std::to_string(held.size()));
+    report("then", said);
+    held.clear();
+    report("after", more());
+  }
+
+  // Asks without end and takes no answer.
+  void neverReads() {
+    DeafRelay relay(connectSocket(arguments.runtimeDir.c_str()));
+    Connection deaf(io, kj::mv(relay.client));
+    auto overview = deaf.overview();
+    overview.programsRequest().send().wait(io.waitScope);
+    relay.deaf = true;
+    ask(relay, 5000, [&] { return overview.programsRequest().send().ignoreResult(); });
+  }
+
+  // Asks for descriptors and receives none.
+  void neverReceives() {
+    DeafRelay relay(connectSocket(arguments.runtimeDir.c_str()));
+    Connection deaf(io, kj::mv(relay.client));
+    auto map = firstMap(deaf);
+    relay.deaf = true;
+    ask(relay, 40, [&] { return map.descriptorRequest().send().ignoreResult(); });
+  }
+
  private:
   const Arguments& arguments;
   kj::AsyncIoContext io;
   Connection daemon;
+
+  // Sends as much as the daemon takes; then tells the test, and stays until its input ends.
+  template <typename Call>
+  void ask(DeafRelay& relay, int count, Call&& call) {
+    std::vector<kj::Promise<void>> calls;
+    for (int i = 0; i < count; ++i) calls.push_back(call().eagerlyEvaluate([](kj::Exception&&) {}));
+    size_t before;
+    do {
+      before = relay.passed;
+      io.provider->getTimer().afterDelay(500 * kj::MILLISECONDS).wait(io.waitScope);
+    } while (before != relay.passed);
+    report("sent", std::to_string(before));
+    char byte;
+    while (read(STDIN_FILENO, &byte, 1) > 0) {}
+  }
+
+  schema::Map::Client firstMap(Connection& connection) {
+    auto request = connection.programs().getRequest();
+    request.setId(arguments.program);
+    return request.send().getProgram().mapsRequest().send().wait(io.waitScope).getMaps()[0].getMap();
+  }
 
   static void report(const char* key, const std::string& value) {
     printf("%s %s\n", key, value.c_str());
@@ -94,7 +211,10 @@ class Attack {
   }
 };
 
-const std::map<std::string, void (Attack::*)()> ATTACKS = {{"bad-bytecode", &Attack::badBytecode}, {"calls", &Attack::calls}};
+const std::map<std::string, void (Attack::*)()> ATTACKS = {
+    {"bad-bytecode", &Attack::badBytecode},  {"calls", &Attack::calls},
+    {"capabilities", &Attack::capabilities}, {"descriptors", &Attack::descriptors},
+    {"never-reads", &Attack::neverReads},    {"never-receives", &Attack::neverReceives}};
 
 }  // namespace
 
