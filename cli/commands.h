@@ -22,6 +22,7 @@ void addLinkDetach(CLI::App& app, const char* name, Command& chosen);
 
 void addDispatcher(CLI::App& app, Command& chosen);
 void addOverview(CLI::App& app, Command& chosen);
+void addAudit(CLI::App& app, Command& chosen);
 void addVersion(CLI::App& app, Command& chosen);
 
 // Words of upstream's grammar for what this version cannot do: an error that says so instead of "unexpected argument".

@@ -40,6 +40,7 @@ class Connection {
   schema::Programs::Client programs() { return enter().getPrograms(); }
   schema::Links::Client links() { return enter().getLinks(); }
   schema::Overview::Client overview() { return enter().getOverview(); }
+  schema::Audit::Client audit() { return enter().getAudit(); }
 
   // Resolves when the other side is gone.
   kj::Promise<void> onDisconnect() { return network.onDisconnect(); }

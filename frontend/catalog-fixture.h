@@ -41,7 +41,8 @@ inline LoadRow loadRow(uint32_t load) {
           1700000000000000000,
           {{0, "counters", 70 + load, false, load, 0}, {1, ".rodata", 71 + load, true, 3, 4}},
           load % 2 == 0,
-          "overview"};
+          "overview",
+          "1000:" + std::to_string(load)};
 }
 
 inline ProgramRow programRow(uint32_t id, uint32_t load, uint32_t index = 0) {
@@ -78,7 +79,8 @@ inline LinkRow linkRow(uint32_t id, uint32_t program) {
           "sched/sched_switch",
           {{"k", "v"}},
           1700000000000000001,
-          1001};
+          1001,
+          "1001:" + std::to_string(id)};
 }
 
 inline DispatcherRow dispatcherRow(uint32_t ifindex) {

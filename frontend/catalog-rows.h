@@ -32,6 +32,7 @@ struct LoadRow {
   std::vector<MapRow> maps;  // ascending by index
   bool own = false;          // an object of bpfman itself: a dispatcher, the iterators
   std::string purpose;       // of an own one: which
+  std::string request;       // "UID:" and the caller's request id; "": none
   bool operator==(const LoadRow&) const = default;
 };
 
@@ -69,7 +70,8 @@ struct LinkRow {
   std::string target;  // tracepoint: "group/name"; raw_tp, tp_btf: the name
   Pairs metadata;      // caller
   int64_t createdAt = 0;
-  uint32_t uid = 0;  // for whom
+  uint32_t uid = 0;     // for whom
+  std::string request;  // as of a load
   bool operator==(const LinkRow&) const = default;
 };
 

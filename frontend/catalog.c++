@@ -188,7 +188,10 @@ void Catalog::eraseLoad(uint32_t load) {
   change([&](Database& to) { dropLoad(to, load); },
          [this, load] {
            for (auto program : programsOf(load)) forgetProgram(program->id);
-           loadRows.erase(load);
+           auto found = loadRows.find(load);
+           if (found == loadRows.end()) return;
+           loadByRequest.erase(found->second.request);
+           loadRows.erase(found);
          });
 }
 
@@ -207,6 +210,7 @@ void Catalog::eraseDispatcher(const std::string& type, uint64_t nsid, uint32_t i
 
 void Catalog::remember(LoadRow row) {
   loadSequence = std::max(loadSequence, row.load + 1);
+  if (!row.request.empty()) loadByRequest[row.request] = row.load;
   loadRows.insert_or_assign(row.load, std::move(row));
 }
 
@@ -220,6 +224,7 @@ void Catalog::remember(ProgramRow row) {
 void Catalog::remember(LinkRow row) {
   forgetLink(row.id);
   linkSequence = std::max(linkSequence, row.id + 1);
+  if (!row.request.empty()) linkByRequest[row.request] = row.id;
   linksByProgram[row.programId].insert(row.id);
   linksByHook[Hook(row.kind, row.nsid, row.ifindex, row.direction)].insert(row.id);
   linkRows.emplace(row.id, std::move(row));
@@ -238,6 +243,7 @@ void Catalog::forgetLink(uint32_t id) {
   if (found == linkRows.end()) return;
   const LinkRow& row = found->second;
   unindex(linksByProgram, row.programId, id);
+  linkByRequest.erase(row.request);
   unindex(linksByHook, Hook(row.kind, row.nsid, row.ifindex, row.direction), id);
   linkRows.erase(found);
 }
@@ -247,6 +253,16 @@ kj::Maybe<const ProgramRow&> Catalog::program(uint32_t id) const { return find(p
 kj::Maybe<const LinkRow&> Catalog::link(uint32_t id) const { return find(linkRows, id); }
 kj::Maybe<const DispatcherRow&> Catalog::dispatcher(const std::string& type, uint64_t nsid, uint32_t ifindex) const {
   return find(dispatcherRows, DispatcherKey(type, nsid, ifindex));
+}
+
+kj::Maybe<const LoadRow&> Catalog::loadOf(const std::string& request) const {
+  auto found = loadByRequest.find(request);
+  return found == loadByRequest.end() ? nullptr : load(found->second);
+}
+
+kj::Maybe<const LinkRow&> Catalog::linkOf(const std::string& request) const {
+  auto found = linkByRequest.find(request);
+  return found == linkByRequest.end() ? nullptr : link(found->second);
 }
 
 std::vector<const ProgramRow*> Catalog::programsOf(uint32_t load) const {

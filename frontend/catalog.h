@@ -68,6 +68,10 @@ class Catalog {
   kj::Maybe<const LinkRow&> link(uint32_t id) const;
   kj::Maybe<const DispatcherRow&> dispatcher(const std::string& type, uint64_t nsid, uint32_t ifindex) const;
 
+  // What a request with that key made: nothing if it was undone, or never made.
+  kj::Maybe<const LoadRow&> loadOf(const std::string& request) const;
+  kj::Maybe<const LinkRow&> linkOf(const std::string& request) const;
+
   std::vector<const ProgramRow*> programsOf(uint32_t load) const;  // ascending by index
   std::vector<const LinkRow*> linksOf(uint32_t programId) const;   // ascending by id
   std::vector<uint32_t> mapUsersOf(uint32_t programId) const;      // programs with its maps, itself among them; ascending
@@ -89,6 +93,7 @@ class Catalog {
   std::map<uint32_t, std::set<std::pair<uint32_t, uint32_t>>> programsByLoad;  // load -> index, id
   std::map<uint32_t, std::set<uint32_t>> linksByProgram, programsByMapOwner;
   std::map<Hook, std::set<uint32_t>> linksByHook;
+  std::map<std::string, uint32_t> loadByRequest, linkByRequest;
   std::vector<std::function<void()>> pending;  // what memory does once the transaction is written
 
   void open();

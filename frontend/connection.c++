@@ -5,6 +5,7 @@
 
 #include <capnp/rpc-twoparty.h>
 #include <kj/debug.h>
+#include <kj/encoding.h>
 
 #include "frontend/refuse.h"
 
@@ -48,6 +49,18 @@ void Connection::requireDescriptor(kj::WaitScope& scope) {
     if (descriptorsSent >= limits::DESCRIPTORS_IN_FLIGHT && received()) descriptorsSent = 0;
   }
   ++descriptorsSent;
+}
+
+void Connection::audit(AuditLine& line, kj::StringPtr result) {
+  line.result = result.cStr();
+  core.audit.write(uid(), identity.caller.pid, "host", line);
+}
+
+void Connection::auditDenial(kj::StringPtr what) { core.audit.deny(uid(), identity.caller.pid, "host", what); }
+
+std::string Connection::requestKey(capnp::Data::Reader id) const {
+  if (id.size() > limits::REQUEST_ID_BYTES) refuse("a request id has at most ", limits::REQUEST_ID_BYTES, " bytes");
+  return id.size() == 0 ? std::string() : kj::str(uid(), ':', kj::encodeHex(id)).cStr();
 }
 
 void Connection::explain(kj::Exception&& exception) {

@@ -7,6 +7,7 @@
 #include <kj/debug.h>
 
 #include "frontend/core.h"
+#include "frontend/refuse.h"
 #include "frontend/rights.h"
 
 namespace capnp {
@@ -25,6 +26,7 @@ class Connection : public kj::Refcounted {
         rights(core.policy.rightsOf(this->identity.caller)),
         account(core.accounts.of(this->identity.caller.uid)) {
     account->connections.insert(this);
+    rights.onDenied = [this](kj::StringPtr what) { auditDenial(what); };
   }
 
   Core& core;
@@ -71,12 +73,29 @@ class Connection : public kj::Refcounted {
     });
   }
 
+  // Runs `body(scope, line)`, a change or a hand-over, and writes the audit's line about how it ended. Denials have lines of their own.
+  template <typename Body>
+  kj::Promise<void> change(kj::StringPtr action, Body&& body) {
+    return run([this, action, body = kj::fwd<Body>(body)](kj::WaitScope& scope) mutable {
+      AuditLine line{action, {}, {}, {}, {}, {}, {}};
+      auto failure = kj::runCatchingExceptions([&]() { body(scope, line); });
+      KJ_IF_MAYBE (exception, failure) {
+        if (!isDenial(*exception)) audit(line, exception->getDescription());
+        kj::throwFatalException(kj::mv(*exception));
+      }
+      audit(line, "ok");
+    });
+  }
+  std::string requestKey(capnp::Data::Reader id) const;  // as the catalogue keeps it; "" for none
+
   void disconnected();
 
  private:
   uint32_t descriptorsSent = 0;  // since all was received
 
   void requireCall() const;
+  void audit(AuditLine& line, kj::StringPtr result);
+  void auditDenial(kj::StringPtr what);
   size_t unread() const;
   [[noreturn]] static void explain(kj::Exception&& exception);  // rethrows it, in words for the client
 };

@@ -4,6 +4,7 @@
 #include <kj/async-io.h>
 
 #include "frontend/account.h"
+#include "frontend/audit.h"
 #include "frontend/broker.h"
 #include "frontend/catalog.h"
 #include "frontend/engine.h"
@@ -27,6 +28,7 @@ struct Core {
   Loads& loads;
   ChainEngine& engine;
   Accounts& accounts;
+  Audit& audit;
   uint32_t possibleCpus;  // how many values an element of a per-CPU map has
   Locks locks;
 

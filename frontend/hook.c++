@@ -40,6 +40,7 @@ LinkRow newLink(Core& core, const AttachWish& wish) {
   link.metadata = wish.metadata;
   link.createdAt = wallClock();
   link.uid = wish.uid;
+  link.request = wish.request;
   return link;
 }
 

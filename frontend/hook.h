@@ -15,6 +15,7 @@ struct AttachWish {
   Pairs metadata;
   const Rights& rights;
   uint32_t uid;
+  std::string request;  // as in the catalogue
 };
 
 class Hook {

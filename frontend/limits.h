@@ -16,6 +16,7 @@ constexpr uint32_t METADATA_PAIRS = 64;         // of one program or link
 constexpr uint32_t METADATA_BYTES = 16 << 10;   // keys and values of one program or link together
 constexpr uint32_t NAME_BYTES = 255;            // a function's, interface's or application's name
 constexpr uint32_t PATH_BYTES = 4096;           // a path that is kept and shown, never opened
+constexpr uint32_t REQUEST_ID_BYTES = 64;       // as the client chose them
 constexpr uint32_t MAP_READ_ENTRIES = 4096;     // of one Map.read
 constexpr uint32_t UPLOADS_PER_CONNECTION = 4;  // begun and neither used nor dropped
 
@@ -28,6 +29,12 @@ constexpr uint32_t CAPABILITIES = 1024;          // that one connection holds at
 constexpr uint32_t DESCRIPTORS_HELD = 64;        // maps' descriptors of one connection, until it lets go of their capabilities
 constexpr uint32_t DESCRIPTORS_IN_FLIGHT = 8;    // sent to one connection and not received: they are charged to us, for all clients
 constexpr uint64_t UNREAD_BYTES = 16ull << 20;   // of answers that a user has not taken: until he does, no new calls
+
+// ---- the audit ----
+constexpr size_t AUDIT_BYTES = 10 << 20;      // of one file
+constexpr size_t AUDIT_FILES = 4;             // older ones that are kept
+constexpr uint32_t AUDIT_LINES = 1000;        // in one answer
+constexpr uint32_t DENIALS_PER_MINUTE = 100;  // lines of one user
 
 // ---- a hook ----
 constexpr uint32_t CHAIN_MEMBERS = 10;  // programs on one dispatcher

@@ -333,6 +333,7 @@ LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancell
   row.createdAt = wallClock();
   row.own = wish.own;
   row.purpose = wish.purpose;
+  row.request = wish.request;
   catalog.put(row);  // the journal: before the first step
 
   KJ_DEFER(pool.refillLater());  // not before: starting a loader would take the processor from this load

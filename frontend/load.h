@@ -32,6 +32,7 @@ struct LoadWish {
   uint64_t maxMapBytes = 0;
   bool own = false;  // an object of bpfman itself: nothing of it is public
   std::string purpose;
+  std::string request;  // as in the catalogue
 };
 
 struct Refused {  // by the kernel's verifier, or because of what the object is

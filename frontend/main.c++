@@ -65,6 +65,7 @@ int run() {
   Intake intake;
   KJ_SYSCALL(fchdir(fd::stateDir));
   Catalog catalog;
+  Audit audit("audit.log", limits::AUDIT_BYTES, limits::AUDIT_FILES);
   if (!catalog.report().empty()) spdlog::warn("{}", catalog.report());
   auto& timer = io.provider->getTimer();
   BrokerChannel broker(io.unixEventPort, timer, kj::AutoCloseFd(wire::fd::control));
@@ -76,7 +77,7 @@ int run() {
 
   auto engine = newTailcallEngine(io.unixEventPort, catalog, workers, loads, fibers);
   Accounts accounts;
-  Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, *engine, accounts, possibleCpus, {}};
+  Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, *engine, accounts, audit, possibleCpus, {}};
   SystemView system(core);
   Listener listener(core, system, fd::listener);
   reconcile(core, io.waitScope);

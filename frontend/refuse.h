@@ -12,6 +12,9 @@ namespace bpfman {
 
 [[noreturn]] inline void refuse(kj::String sentence) { refuse(kj::Exception::Type::FAILED, kj::mv(sentence)); }
 
+constexpr kj::StringPtr PERMISSION_DENIED = "permission denied: "_kj;
+inline bool isDenial(const kj::Exception& exception) { return exception.getDescription().startsWith(PERMISSION_DENIED); }
+
 template <typename... Parts>
 [[noreturn]] void refuse(Parts&&... parts) {
   refuse(kj::str(kj::fwd<Parts>(parts)...));

@@ -86,11 +86,16 @@ std::vector<std::string> Rights::roleNames() const {
 }
 
 void Rights::deny(kj::StringPtr what) const {
-  refuse("permission denied: user ", uid, " has no role that may ", what, "; ask the administrator to add it in ", policyName.c_str());
+  if (onDenied) onDenied(what);
+  refuse(PERMISSION_DENIED, "user ", uid, " has no role that may ", what, "; ask the administrator to add it in ", policyName.c_str());
 }
 
 void Rights::requireView() const {
   if (!view()) deny("view this host's eBPF programs");
+}
+
+void Rights::requireAdministrator(kj::StringPtr toDo) const {
+  if (!administrator()) deny(toDo);
 }
 
 void Rights::requireLoad(schema::ProgramType type) const {

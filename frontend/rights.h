@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -61,6 +62,7 @@ class Rights {
   std::vector<std::string> roleNames() const;
 
   void requireView() const;
+  void requireAdministrator(kj::StringPtr toDo) const;
   void requireLoad(schema::ProgramType type) const;
   void requireRoom(uint32_t programs) const;  // how many he would then have, of all his loads
   uint64_t maxMapBytes() const;               // for the grant of one load; an administrator's: no limit but the ceiling
@@ -69,6 +71,8 @@ class Rights {
   bool mayMap(MapRight right, uid_t owner) const;
   void requireMap(MapRight right, uid_t owner) const;
   // Of the maps of that owner's programs. A descriptor that can write needs `descriptor` and `write`.
+
+  std::function<void(kj::StringPtr what)> onDenied;  // called before a denial is thrown
 
  private:
   uid_t uid;

@@ -65,6 +65,29 @@ class OverviewServer final : public schema::Overview::Server {
   SystemView& system;
 };
 
+class AuditServer final : public schema::Audit::Server {
+ public:
+  explicit AuditServer(Connection& connection) : connection(connection) {}
+
+  kj::Promise<void> read(ReadContext context) override {
+    connection->rights.requireAdministrator("read the audit");
+    auto wish = context.getParams().getFilter();
+    if (wish.getLimit() == 0 || wish.getLimit() > limits::AUDIT_LINES)
+      refuse("limit ", wish.getLimit(), ": give 1 to ", limits::AUDIT_LINES);
+    AuditFilter filter{nullptr, nullptr, nullptr, wish.getAction().cStr(), wish.getSince().cStr(), wish.getFailedOnly()};
+    if (wish.getUser().isUid()) filter.uid = wish.getUser().getUid();
+    if (wish.getProgramId() != 0) filter.program = wish.getProgramId();
+    if (wish.getLinkId() != 0) filter.link = wish.getLinkId();
+    auto lines = connection->core.audit.read(filter, wish.getLimit());
+    auto out = context.getResults().initLines(lines.size());
+    for (size_t i = 0; i < lines.size(); ++i) out.set(i, lines[i].c_str());
+    return kj::READY_NOW;
+  }
+
+ private:
+  Holding connection;
+};
+
 class DaemonServer final : public schema::Daemon::Server {
  public:
   DaemonServer(Connection& connection, SystemView& system) : connection(connection), system(system) {}
@@ -91,11 +114,12 @@ class DaemonServer final : public schema::Daemon::Server {
   }
 
   kj::Promise<void> enter(EnterContext context) override {
-    connection->requireCapabilities(3);
+    connection->requireCapabilities(4);
     auto results = context.getResults();
     results.setPrograms(newPrograms(*connection, system));
     results.setLinks(newLinks(*connection));
     results.setOverview(newOverview(*connection, system));
+    results.setAudit(kj::heap<AuditServer>(*connection));
     return kj::READY_NOW;
   }
 

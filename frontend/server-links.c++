@@ -25,9 +25,13 @@ class LinkServer final : public schema::Link::Server {
 
   kj::Promise<void> detach(DetachContext context) override {
     KJ_IF_MAYBE (link, core.catalog.link(id)) connection->rights.requireUnload(link->uid);
-    return connection->run([this](kj::WaitScope& scope) {
+    return connection->change("detach", [this](kj::WaitScope& scope, AuditLine& line) {
+      line.links = {id};
+      KJ_IF_MAYBE (link, core.catalog.link(id)) {
+        line.programs = {link->programId};
+        line.what = link->interface.empty() ? link->target : link->interface;
+      }
       detachLink(core, id, scope);
-      spdlog::info("uid {} detached link {}", connection->uid(), id);
     });
   }
 

@@ -63,20 +63,24 @@ class MapServer final : public schema::Map::Server {
     auto access = context.getParams().getAccess();
     require(MapRight::descriptor);
     if (access != schema::Map::Access::READ) require(MapRight::write);
-    return connection->run([this, context, access](kj::WaitScope& scope) mutable {
+    return connection->change("hand over", [this, context, access](kj::WaitScope& scope, AuditLine& line) mutable {
+      name(line);
+      line.what += access == schema::Map::Access::READ    ? ", to read"
+                   : access == schema::Map::Access::WRITE ? ", to write"
+                                                          : ", to read and write";
       connection->requireDescriptor(scope);
       uint32_t flags = access == schema::Map::Access::READ ? BPF_F_RDONLY : access == schema::Map::Access::WRITE ? BPF_F_WRONLY : 0;
       auto place = core.workers.host(scope);
       auto reply = place->worker.call(wire::Op::openMap, wire::OpenMap{pin(), flags, 0}).wait(scope);
       requireOk(reply, "open the map");
-      spdlog::info("uid {} was handed map {} (load {})", connection->uid(), rowOf().id, load);
       context.getResults().setDescriptor(kj::heap<HandedOver>(*connection, kj::mv(KJ_REQUIRE_NONNULL(reply.descriptor))));
     });
   }
 
   kj::Promise<void> update(UpdateContext context) override {
     require(MapRight::write);
-    return connection->run([this, context](kj::WaitScope& scope) mutable {
+    return connection->change("update", [this, context](kj::WaitScope& scope, AuditLine& line) mutable {
+      name(line);
       auto key = context.getParams().getKey(), value = context.getParams().getValue();
       requireKey(key.size() + value.size());
       auto element = kj::heapArray<kj::byte>(key.size() + value.size());
@@ -123,6 +127,12 @@ class MapServer final : public schema::Map::Server {
       for (const MapRow& map : row->maps)
         if (map.index == index) return map;
     refuse("this map's program was unloaded");
+  }
+
+  void name(AuditLine& line) const {
+    line.maps = {rowOf().id};
+    line.what = rowOf().name;
+    for (auto program : core.catalog.programsOf(load)) line.programs.push_back(program->id);
   }
 
   void require(MapRight right) const {

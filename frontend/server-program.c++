@@ -58,13 +58,25 @@ class ProgramServer final : public schema::Program::Server {
       refuse("program ", id, " is a ", nameOf(type.type), " program; the ", nameOf(place.which()), " attach accepts ",
              nameOf(place.which()));
     Pairs metadata = pairsFrom(params.getMetadata());
-    return namespaceFrom(core, place).then([this, context, metadata = kj::mv(metadata), &type](kj::Maybe<NamespaceTarget> netns) mutable {
-      return connection->run([this, context, metadata = kj::mv(metadata), netns = kj::mv(netns), &type](kj::WaitScope& scope) mutable {
+    std::string request = connection->requestKey(params.getRequestId());
+    return namespaceFrom(core, place).then([this, context, request, metadata = kj::mv(metadata), &type](auto netns) mutable {
+      return connection->change("attach", [this, context, request, metadata = kj::mv(metadata), netns = kj::mv(netns), &type](
+                                              kj::WaitScope& scope, AuditLine& line) mutable {
+        line.programs = {id};
+        line.request = request;
         auto turn = core.locks.take(lockOf(id), scope);
-        AttachWish wish{rowOf(core, id),  context.getParams().getPlace(), kj::mv(netns), kj::mv(metadata), connection->rights,
-                        connection->uid()};
-        LinkRow link = type.hook.attach(core, wish, scope);
-        spdlog::info("uid {} attached program {} as link {}", connection->uid(), id, link.id);
+        LinkRow link;
+        KJ_IF_MAYBE (before, madeBefore(request)) {
+          link = *before;
+          line.what = "again: ";
+        } else {
+          AttachWish wish{
+              rowOf(core, id), context.getParams().getPlace(), kj::mv(netns), kj::mv(metadata), connection->rights, connection->uid(),
+              request};
+          link = type.hook.attach(core, wish, scope);
+        }
+        line.links = {link.id};
+        line.what += link.interface.empty() ? link.target : link.interface;
         auto results = context.getResults();
         results.setLink(newLink(*connection, link.id));
         describeLink(core, link.id, results.initDetails(), scope);
@@ -74,9 +86,11 @@ class ProgramServer final : public schema::Program::Server {
 
   kj::Promise<void> unload(UnloadContext context) override {
     connection->rights.requireUnload(ownerOf(core, rowOf(core, id)));
-    return connection->run([this](kj::WaitScope& scope) {
+    return connection->change("unload", [this](kj::WaitScope& scope, AuditLine& line) {
+      line.programs = {id};
+      line.what = rowOf(core, id).name;
+      for (auto link : core.catalog.linksOf(id)) line.links.push_back(link->id);
       unloadProgram(core, id, scope);
-      spdlog::info("uid {} unloaded program {}", connection->uid(), id);
     });
   }
 
@@ -98,6 +112,13 @@ class ProgramServer final : public schema::Program::Server {
   Holding connection;
   Core& core;
   uint32_t id;
+
+  // By the first try of a request whose answer was lost.
+  kj::Maybe<LinkRow> madeBefore(const std::string& request) {
+    KJ_IF_MAYBE (link, core.catalog.linkOf(request))
+      if (link->state == LinkRow::attached && link->programId == id) return *link;
+    return nullptr;
+  }
 };
 
 }  // namespace

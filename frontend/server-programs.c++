@@ -95,6 +95,7 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   wish.sourcePath = text(bytecode.getSourcePath(), "the source path", limits::PATH_BYTES);
   wish.mapOwner = options.getMapOwner();
   wish.uid = connection.uid();
+  wish.request = connection.requestKey(options.getRequestId());
   wish.maxMapBytes = kj::min(connection.rights.maxMapBytes(), connection.core.options.maxMapBytes);
   if (wish.mapOwner != 0) {
     KJ_IF_MAYBE (owner, connection.core.catalog.program(wish.mapOwner)) {
@@ -128,9 +129,12 @@ class ProgramsServer final : public schema::Programs::Server {
     connection->requireCapabilities(params.getOptions().getPrograms().size());
     auto wish = kj::heap<LoadWish>(wishFrom(*connection, params.getBytecode(), params.getOptions()));
     return objectFrom(params.getBytecode()).then([this, context, wish = kj::mv(wish)](SealedObject object) mutable {
-      return connection->run([this, context, wish = kj::mv(wish), object = kj::mv(object)](kj::WaitScope& scope) mutable {
-        carryOut(context, *wish, object, scope);
-      });
+      return connection->change(
+          "load", [this, context, wish = kj::mv(wish), object = kj::mv(object)](kj::WaitScope& scope, AuditLine& line) mutable {
+            line.what = wish->sourcePath;
+            line.request = wish->request;
+            carryOut(context, *wish, object, line, scope);
+          });
     });
   }
 
@@ -168,13 +172,38 @@ class ProgramsServer final : public schema::Programs::Server {
     return descriptorOf(bytecode.getMemfd(), "the bytecode").then([this](kj::AutoCloseFd fd) { return core.intake.object(kj::mv(fd)); });
   }
 
-  void carryOut(LoadContext& context, LoadWish& wish, SealedObject& object, kj::WaitScope& scope) {
+  // A retry, after the answer to the first try was lost.
+  bool answerAgain(LoadContext& context, const LoadWish& wish, AuditLine& line, kj::WaitScope& scope) {
+    KJ_IF_MAYBE (load, core.catalog.loadOf(wish.request)) {
+      if (load->state != LoadRow::loaded) return false;
+      for (auto program : core.catalog.programsOf(load->load)) line.programs.push_back(program->id);
+      auto results = context.getResults();
+      auto loaded = results.initLoaded(line.programs.size());
+      for (size_t i = 0; i < line.programs.size(); ++i) {
+        loaded[i].setProgram(newProgram(*connection, line.programs[i]));
+        describeProgram(core, line.programs[i], loaded[i].initDetails(), scope);
+      }
+      line.what += " (again)";
+      return true;
+    }
+    return false;
+  }
+
+  void carryOut(LoadContext& context, LoadWish& wish, SealedObject& object, AuditLine& line, kj::WaitScope& scope) {
+    kj::Maybe<Locks::Turn> turn;
+    if (!wish.request.empty()) {
+      turn = core.locks.take("request:" + wish.request, scope);
+      if (answerAgain(context, wish, line, scope)) return;
+    }
     Cancellation cancellation;
     connection->loads.insert(&cancellation);
     KJ_DEFER(connection->loads.erase(&cancellation));
     LoadOutcome outcome = core.loads.load(wish, object.fd(), object.size(), cancellation, scope);
     auto results = context.getResults();
+    line.programs = outcome.programs;
+    for (auto& map : outcome.seenMaps) line.maps.push_back(infoOf<bpf_map_info>(map).id);
     KJ_IF_MAYBE (refused, outcome.refused) {
+      line.what += ": refused: " + refused->reason;
       auto refusal = results.initRefused();
       refusal.setReason(refused->reason.c_str());
       refusal.setVerifierLog(refused->verifierLog.c_str());

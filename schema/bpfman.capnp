@@ -22,7 +22,7 @@ interface Daemon {
   whoAmI @1 () -> (uid :UInt32, gids :List(UInt32), roles :List(Text));
   # For anyone: how the daemon sees the caller, and the policy's roles for him.
 
-  enter @2 () -> (programs :Programs, links :Links, overview :Overview);
+  enter @2 () -> (programs :Programs, links :Links, overview :Overview, audit :Audit);
   # The powers. One that the policy does not grant is there too: each call of it fails and says which role is missing.
 }
 
@@ -37,6 +37,11 @@ enum ProgramType {
 
 enum Direction { ingress @0; egress @1; }
 
+# RequestId: 0 .. 64 random bytes, chosen by the client; empty: none. When an answer was lost (the connection, or the daemon, ended), the
+# same call with the same id answers what the first one made, if that is still there, and makes it if the first one did not. Ids of one
+# user are not another's. What has no request id may be repeated safely: a second unload or detach says that there is nothing, a second
+# update sets the same value.
+
 interface Descriptor {}
 # Carries one file descriptor beside it (Client::getFd). Whoever receives it owns a duplicate. It says which object is meant, never
 # that the sender may have it.
@@ -49,7 +54,7 @@ interface Programs {
 
   load @1 (bytecode :Bytecode, options :LoadOptions) -> LoadAnswer;
   # Loads the named programs of one object, all or none. Programs of one load share that object's maps. Not idempotent: each call
-  # loads anew. Needs the right to load each program's type.
+  # loads anew, unless it has the request id of one that was carried out. Needs the right to load each program's type.
 
   list @2 (filter :ProgramFilter) -> (programs :List(ProgramEntry));
   # Ascending by id. Own programs only, unless filter.all.
@@ -78,6 +83,7 @@ struct LoadOptions {
   metadata @2 :List(KeyValue);
   application @3 :Text;        # kept as metadata bpfman.io/application
   mapOwner @4 :UInt32;         # 0, or the id of a program of ours whose maps (by ELF name) are used instead of new ones
+  requestId @5 :Data;          # see RequestId
 
   struct Wanted {
     type @0 :ProgramType;
@@ -103,8 +109,9 @@ struct Refusal {
 
 interface Program {
   get @0 () -> (details :ProgramDetails);
-  attach @1 (place :Place, metadata :List(KeyValue)) -> (link :Link, details :LinkDetails);
-  # Not idempotent: attaching twice makes two links (TCX: refused, as the kernel does). Atomic for packets.
+  attach @1 (place :Place, metadata :List(KeyValue), requestId :Data) -> (link :Link, details :LinkDetails);
+  # Not idempotent: attaching twice makes two links (TCX: refused, as the kernel does), unless both calls have the same request id.
+  # Atomic for packets.
   unload @2 ();
   # Detaches all its links first. Afterwards each call on this capability fails with "record not found".
   maps @3 () -> (maps :List(NamedMap));
@@ -352,4 +359,22 @@ struct Attachment {
   position @6 :Int32;          # in its hook, 0 runs first; -1: unknown
   how @7 :Text;                # "link", "netlink", "filter", "attach"
   managed @8 :Bool;
+}
+
+# ---- the audit ----
+
+interface Audit {
+  # For administrators.
+  read @0 (filter :AuditFilter) -> (lines :List(Text));
+  # One JSON object each, oldest first, as docs/audit.md describes them: the newest `limit` of those that match.
+}
+
+struct AuditFilter {           # what is not set matches all
+  limit @0 :UInt32 = 100;      # 1 .. 1000 lines
+  user :union { any @1 :Void; uid @2 :UInt32; }
+  programId @3 :UInt32;
+  linkId @4 :UInt32;
+  action @5 :Text;
+  since @6 :Text;              # a time, or its beginning: "2026-11-23T10"
+  failedOnly @7 :Bool;
 }

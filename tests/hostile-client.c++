@@ -122,6 +122,39 @@ class Attack {
     report("after", more());
   }
 
+  // A client whose answers were lost asks again, with the same request ids: nothing is made twice.
+  void asksAgain() {
+    uint32_t programs[3];
+    for (int i = 0; i < 3; ++i) {
+      Connection connection(io, arguments.runtimeDir.c_str());
+      auto request = connection.programs().loadRequest();
+      request.initBytecode().setMemfd(carry(bytecodeFrom(arguments.object.c_str())));
+      wish(request);
+      kj::byte id[2] = {1, kj::byte(i == 2)};
+      request.getOptions().setRequestId(kj::arrayPtr(id, 2));
+      programs[i] = request.send().wait(io.waitScope).getLoaded()[0].getDetails().getRecord().getId();
+    }
+    report("first", std::to_string(programs[0]));
+    report("again", std::to_string(programs[1]));
+    report("other", std::to_string(programs[2]));
+    uint32_t links[3];
+    for (int i = 0; i < 3; ++i) {
+      Connection connection(io, arguments.runtimeDir.c_str());
+      auto get = connection.programs().getRequest();
+      get.setId(programs[0]);
+      auto request = get.send().getProgram().attachRequest();
+      auto place = request.initPlace().initXdp();
+      place.setInterface("lo");
+      place.setPriority(10);
+      kj::byte id[2] = {1, kj::byte(i == 2)};
+      request.setRequestId(kj::arrayPtr(id, 2));
+      links[i] = request.send().wait(io.waitScope).getDetails().getRecord().getId();
+    }
+    report("link_first", std::to_string(links[0]));
+    report("link_again", std::to_string(links[1]));
+    report("link_other", std::to_string(links[2]));
+  }
+
   // The same with descriptors of a map.
   void descriptors() {
     auto map = firstMap(daemon);
@@ -211,10 +244,10 @@ class Attack {
   }
 };
 
-const std::map<std::string, void (Attack::*)()> ATTACKS = {
-    {"bad-bytecode", &Attack::badBytecode},  {"calls", &Attack::calls},
-    {"capabilities", &Attack::capabilities}, {"descriptors", &Attack::descriptors},
-    {"never-reads", &Attack::neverReads},    {"never-receives", &Attack::neverReceives}};
+const std::map<std::string, void (Attack::*)()> ATTACKS = {{"bad-bytecode", &Attack::badBytecode},    {"calls", &Attack::calls},
+                                                           {"capabilities", &Attack::capabilities},   {"asks-again", &Attack::asksAgain},
+                                                           {"descriptors", &Attack::descriptors},     {"never-reads", &Attack::neverReads},
+                                                           {"never-receives", &Attack::neverReceives}};
 
 }  // namespace
 

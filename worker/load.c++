@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <fcntl.h>
 #include <memory>
 #include <sys/mman.h>
@@ -178,10 +179,10 @@ Answer answerLoadProgram(Context& context, Request& request) {
     attr.core_relo_rec_size = wish.coreReloRecord;
     attr.core_relo_cnt = wish.coreReloCount;
   }
-  // Not zeroed: up to 16 MiB of which the kernel usually writes none.
+  // calloc, as it hands out large zeroed memory without touching it: up to 16 MiB, of which the kernel usually writes none.
   uint32_t logSize = wish.logLevel ? wish.logSize : 0;
-  auto log = std::make_unique_for_overwrite<char[]>(std::max(logSize, 1u));
-  log[0] = 0;
+  std::unique_ptr<char, decltype(&free)> log(static_cast<char*>(calloc(1, std::max(logSize, 1u))), free);
+  if (!log) return -ENOMEM;
   if (logSize > 0) {
     attr.log_level = wish.logLevel;
     attr.log_size = logSize;
