@@ -82,6 +82,7 @@ long SessionOracle::call(int command, bpf_attr& attr) {
     }
     default: FUZZ_REQUIRE(false, "command %d", command);
   }
+  if (--failing == 0) return -ENOMEM;
   if (command == BPF_MAP_UPDATE_ELEM) return kernel.answers.contains(command) ? kernel.answers[command] : 0;  // the recorder wants 4 bytes
   long result = kernel.call(command, attr);
   kernel.calls.clear();

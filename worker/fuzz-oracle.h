@@ -23,6 +23,7 @@ class SessionOracle final : public Bpf {
   explicit SessionOracle(const wire::Ceiling& ceiling) : ceiling(ceiling) {}
 
   RecordingBpf kernel;  // answers; set its failures and sizes
+  int failing = 0;      // the how many-th call fails, besides
 
   void asked(wire::Op op, bool byLoader, std::vector<uint8_t> body, std::vector<uint8_t> blob);  // what the session now gets
   void answered(const wire::Reply& reply);

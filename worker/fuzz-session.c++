@@ -20,6 +20,7 @@ class Run {
  public:
   Run(FuzzInput& input) : input(input), ceiling(fuzzedCeiling(input)), oracle(ceiling), script(input, ceiling) {
     setMood(input, oracle.kernel);
+    oracle.failing = input.byte() % 32;
     for (auto& side : sides) {
       int pair[2];
       FUZZ_REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
