@@ -417,6 +417,7 @@ TEST_F(Broker, WrongConfigurationNamesLineAndReason) {
       {"[limits]\n\nnonsense = 1\n", "line 3: unknown key limits.nonsense"},
       {"[other]\n", "line 1: unknown key other"},
       {"[limits\n", "line 1: "},
+      {"[$]\n", "line 1: "},
       {"[ceiling]\nprogram_types = [\"xdp\", \"magic\"]\n", "line 2: there is no program type \"magic\""},
       {"[ceiling]\nrefused_helpers = [\"magic\"]\n", "line 2: there is no helper \"magic\""},
       {"[users]\nsocket_group = \"no-such-group\"\n", "there is no group \"no-such-group\""},

@@ -123,21 +123,21 @@ bool Supervisor::answerOne() {
   wire::BrokerRequest request;
   iovec bytes{&request, sizeof request};
   alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))];
-  msghdr message{nullptr, 0, &bytes, 1, space, sizeof space, 0};
+  msghdr message{nullptr, 0, &bytes, 1, space, CMSG_LEN(sizeof(int)), 0};  // the padding has room for another, which nobody would close
   ssize_t size = recvmsg(control.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-  if (size == 0 || (size < 0 && errno == ECONNRESET)) {
-    control = nullptr;  // its death follows, or is made to
-    killAt = std::min(killAt, Clock::now() + GRACE);
-    return false;
-  }
   kj::Maybe<kj::AutoCloseFd> passed;
-  if (cmsghdr* header = CMSG_FIRSTHDR(&message)) {
+  if (cmsghdr* header = size < 0 ? nullptr : CMSG_FIRSTHDR(&message)) {  // an empty message may have one
     KJ_REQUIRE(header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)),
                "odd descriptors");
     int descriptor;
     memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
     passed = kj::AutoCloseFd(descriptor);
+  }
+  if (size == 0 || (size < 0 && errno == ECONNRESET)) {
+    control = nullptr;  // its death follows, or is made to
+    killAt = std::min(killAt, Clock::now() + GRACE);
+    return false;
   }
   KJ_REQUIRE(size == sizeof request && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && request.reserved == 0, "malformed request", size);
   KJ_REQUIRE(request.op < wire::BrokerOp::count, "unknown operation");
@@ -183,13 +183,13 @@ void Supervisor::bury(pid_t pid) {
               WIFEXITED(status) ? kj::str("ended with status ", WEXITSTATUS(status)).cStr()
                                 : kj::str("killed by signal ", WTERMSIG(status), " (", strsignal(WTERMSIG(status)), ")").cStr());
   patience.at(child.kind).died(Clock::now() - child.since, well);
+  children.erase(pid);  // before others are signalled: its number may be another's by now
   if (pid == frontend) {
     frontend = 0;
     control = nullptr;
     killAt = std::min(killAt, Clock::now() + GRACE);
     if (stopping) signalAll(SIGTERM);
   }
-  children.erase(pid);
 }
 
 void Supervisor::signalAll(int signal) {

@@ -203,7 +203,7 @@ Answer answerInitialise(Context& context, Request& request) {
   wire::Initialise wish = request.as<wire::Initialise>();
   Object& map = context.load.object(wish.map, Kind::map);
   if (map.reused) die("a reused map is not the loader's to set");
-  uint32_t valueSize = isPerCpu(map.mapType) ? ((map.valueSize + 7) & ~7u) * context.ceiling.possibleCpus : map.valueSize;
+  uint64_t valueSize = isPerCpu(map.mapType) ? ((map.valueSize + 7ull) & ~7ull) * context.ceiling.possibleCpus : map.valueSize;
   if (wish.keySize != map.keySize || wish.valueSize != valueSize) die("element of %u and %u bytes", wish.keySize, wish.valueSize);
   std::vector<uint8_t> bytes = bytesOf(request, uint64_t{wish.keySize} + wish.valueSize);
 

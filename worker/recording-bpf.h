@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -34,7 +35,7 @@ class RecordingBpf final : public Bpf {
     if (command == BPF_PROG_LOAD) {
       auto* first = reinterpret_cast<const bpf_insn*>(attr.insns);
       call.instructions.assign(first, first + attr.insn_cnt);
-      if (attr.log_buf) memcpy(reinterpret_cast<char*>(attr.log_buf), log.data(), std::min<size_t>(log.size(), attr.log_size));
+      if (attr.log_buf && !log.empty()) snprintf(reinterpret_cast<char*>(attr.log_buf), attr.log_size, "%s", log.c_str());
     }
     if (command == BPF_MAP_UPDATE_ELEM) memcpy(&call.value, reinterpret_cast<const void*>(attr.value), sizeof call.value);
     calls.push_back(call);

@@ -90,14 +90,16 @@ Answer answerGrant(Context& context, Request& request) {
     const wire::GrantedProgram& program = grant.programs[i];
     if (!covers(&ceiling.programTypes, 1, program.type) || !covers(ceiling.attachTypes, 2, program.expectedAttachType)) return -EPERM;
   }
+  std::vector<Object> reused;  // a grant that fails half way gives nothing: the next one's handles begin at 0 again
   for (uint32_t i = 0; i < grant.reuseCount; ++i) {
     wire::Pin pin{wire::Dir::loads, grant.reuse[i].load, grant.reuse[i].index, 0, "m"};
     Fd map = context.bpf.open(pathOf(pin).text);
     if (!map) return map.error();
     bpf_map_info info{};
     if (int error = context.bpf.info(map, &info, sizeof info); error) return error;
-    load.own({std::move(map), Kind::map, info.type, info.key_size, info.value_size, true});
+    reused.push_back({std::move(map), Kind::map, info.type, info.key_size, info.value_size, true});
   }
+  load.objects = std::move(reused);
   load.grant = grant;
   load.granted = true;
   return 0;

@@ -1,0 +1,25 @@
+# fuzz_target(NAME SOURCES…): bin/fuzz-NAME for libFuzzer, with its corpus in tests/corpora/NAME. The sources of the product are compiled
+# once more, as all that is fuzzed wants coverage. Nothing without BPFMAN_FUZZ; the target `fuzzers` builds them all. docs/development.md
+option(BPFMAN_FUZZ "Build the fuzz targets (clang)" OFF)
+if(BPFMAN_FUZZ)
+  add_custom_target(fuzzers)
+endif()
+function(fuzz_target name)
+  if(NOT BPFMAN_FUZZ)
+    return()
+  endif()
+  add_executable(fuzz-${name} EXCLUDE_FROM_ALL ${ARGN})
+  target_compile_options(fuzz-${name} PRIVATE -O1 -gline-tables-only -fsanitize=fuzzer,address,undefined -fno-sanitize=vptr -fno-sanitize-recover=all)
+  target_compile_definitions(fuzz-${name} PRIVATE _GLIBCXX_ASSERTIONS)
+  target_link_options(fuzz-${name} PRIVATE -fsanitize=fuzzer,address,undefined)
+  add_dependencies(fuzzers fuzz-${name})
+endfunction()
+
+# The fuzz target NAME calls its own function instead of each of these, by the linker's --wrap.
+function(fuzz_wrap name)
+  foreach(function ${ARGN})
+    if(BPFMAN_FUZZ)
+      target_link_options(fuzz-${name} PRIVATE -Wl,--wrap=${function})
+    endif()
+  endforeach()
+endfunction()
