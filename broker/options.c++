@@ -16,6 +16,8 @@ namespace bpfman {
 namespace {
 
 // One row for each path on the command line. The last one is for tests, and for unusual installations.
+// Versions of clang-format differ about the member pointer.
+// clang-format off
 constexpr struct {
   const char* flag;
   kj::String Options::*field;
@@ -28,6 +30,7 @@ constexpr struct {
     {"--socket-path", &Options::socketPath, "where clients connect [RUNTIME_DIR/bpfman.sock]"},
     {"--libexec-dir", &Options::childrenDir, "where the other binaries are [beside bpfmand]"},
 };
+// clang-format on
 
 // One row for each number that the configuration may set.
 struct Number {

@@ -217,8 +217,8 @@ void describeProgram(Core& core, uint32_t id, schema::ProgramDetails::Builder ou
   auto seen = program.wait(scope);
   kj::Vector<WorkerReply> infos;
   for (auto& map : maps) infos.add(map.wait(scope));
-  fill(
-      core, row, load, seen, infos, [&](size_t i) { return pins[i].wait(scope).result >= 0; }, out);
+  auto pinned = [&](size_t i) { return pins[i].wait(scope).result >= 0; };
+  fill(core, row, load, seen, infos, pinned, out);
 
   std::vector<uint32_t> links;
   for (auto link : core.catalog.linksOf(id)) links.push_back(link->id);

@@ -21,7 +21,9 @@ class Counted(unittest.TestCase):
         self.daemon.start()
         self.scratch = tempfile.mkdtemp(dir=self.daemon.directory)
         self.kept = self.daemon.load("xdp_counter", "xdp")
-        harness.eventually(lambda: len(self.daemon.processes()["session"]) == 2)
+        # The pool is full again, and its last member has settled.
+        harness.eventually(lambda: [len(self.daemon.processes()[kind]) for kind in ("loader", "session")] == [2, 2])
+        harness.eventually(lambda: [len(harness.descriptors(pid)) for pid in self.daemon.processes()["loader"]] == [6, 6])
         self.maps = harness.mapIds()
         self.before = self.count()
 
