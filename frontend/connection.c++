@@ -70,6 +70,16 @@ void Connection::explain(kj::Exception&& exception) {
                  exception.getDescription(), ")"));
 }
 
+kj::Own<Narrowing> Holding::narrow(schema::Narrowing::Reader wish) {
+  kj::Maybe<kj::Own<Narrowing>> above;
+  KJ_IF_MAYBE (n, narrowing) {
+    (*n)->requireLive();
+    above = kj::addRef(**n);
+  }
+  connection->requireCapabilities(2);
+  return kj::refcounted<Narrowing>(wish, kj::mv(above));
+}
+
 void Connection::disconnected() {
   for (Cancellation* load : loads) load->cancel();
   uploads.clear();

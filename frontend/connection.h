@@ -7,6 +7,7 @@
 #include <kj/debug.h>
 
 #include "frontend/core.h"
+#include "frontend/narrowing.h"
 #include "frontend/refuse.h"
 #include "frontend/rights.h"
 
@@ -100,19 +101,49 @@ class Connection : public kj::Refcounted {
   [[noreturn]] static void explain(kj::Exception&& exception);  // rethrows it, in words for the client
 };
 
-// What each of its capabilities holds: the connection, counted.
+using Narrowed = kj::Maybe<Narrowing&>;
+
+// What each of its capabilities holds: the connection, counted, and what was taken away from this one.
 class Holding {
  public:
-  explicit Holding(Connection& connection) : connection(kj::addRef(connection)) { ++connection.capabilities; }
-  Holding(Holding&&) = default;
-  ~Holding() noexcept(false) {
-    if (connection.get() != nullptr) --connection->capabilities;
+  explicit Holding(Connection& connection, Narrowed narrowed = nullptr) : connection(kj::addRef(connection)) {
+    KJ_IF_MAYBE (n, narrowed) narrowing = kj::addRef(*n);
+    ++connection.capabilities;
   }
+  KJ_DISALLOW_COPY(Holding);
+  ~Holding() noexcept(false) { --connection->capabilities; }
+
   Connection* operator->() const { return connection.get(); }
   Connection& operator*() const { return *connection; }
 
+  // As the connection's, if this capability still is what it takes.
+  template <typename Body>
+  kj::Promise<void> read(Body&& body) {
+    KJ_IF_MAYBE (n, narrowing) {
+      (*n)->requireLive();
+      return (*n)->guard(connection->read(kj::fwd<Body>(body)));
+    }
+    return connection->read(kj::fwd<Body>(body));
+  }
+  template <typename Body>
+  kj::Promise<void> change(kj::StringPtr action, Body&& body) {
+    KJ_IF_MAYBE (n, narrowing) {
+      (*n)->requireLive();
+      (*n)->requireChange();
+      return (*n)->guard(connection->change(action, kj::fwd<Body>(body)));
+    }
+    return connection->change(action, kj::fwd<Body>(body));
+  }
+
+  Narrowed narrowed() {
+    KJ_IF_MAYBE (n, narrowing) return **n;
+    return nullptr;
+  }
+  kj::Own<Narrowing> narrow(schema::Narrowing::Reader wish);  // one more, below this one's
+
  private:
   mutable kj::Own<Connection> connection;
+  kj::Maybe<kj::Own<Narrowing>> narrowing;
 };
 
 }  // namespace bpfman

@@ -15,17 +15,24 @@ namespace {
 
 class LinkServer final : public schema::Link::Server {
  public:
-  LinkServer(Connection& connection, uint32_t id) : connection(connection), core(connection.core), id(id) {}
+  LinkServer(Connection& connection, uint32_t id, Narrowed narrowed) : connection(connection, narrowed), core(connection.core), id(id) {}
 
   kj::Promise<void> get(GetContext context) override {
     connection->rights.requireView();
-    return connection->run(
+    return connection.read(
         [this, context](kj::WaitScope& scope) mutable { describeLink(core, id, context.getResults().initDetails(), scope); });
+  }
+
+  kj::Promise<void> narrow(NarrowContext context) override {
+    auto narrowing = connection.narrow(context.getParams().getNarrowing());
+    context.getResults().setLink(newLink(*connection, id, *narrowing));
+    context.getResults().setRevoker(newRevoker(*connection, *narrowing));
+    return kj::READY_NOW;
   }
 
   kj::Promise<void> detach(DetachContext context) override {
     KJ_IF_MAYBE (link, core.catalog.link(id)) connection->rights.requireUnload(link->uid);
-    return connection->change("detach", [this](kj::WaitScope& scope, AuditLine& line) {
+    return connection.change("detach", [this](kj::WaitScope& scope, AuditLine& line) {
       line.links = {id};
       KJ_IF_MAYBE (link, core.catalog.link(id)) {
         line.programs = {link->programId};
@@ -58,7 +65,7 @@ class LinksServer final : public schema::Links::Server {
 
   kj::Promise<void> get(GetContext context) override {
     connection->rights.requireView();
-    return connection->read([this, context](kj::WaitScope& scope) mutable {
+    return connection.read([this, context](kj::WaitScope& scope) mutable {
       uint32_t id = context.getParams().getId();
       describeLink(core, id, context.getResults().initDetails(), scope);
       context.getResults().setLink(newLink(*connection, id));
@@ -131,6 +138,8 @@ class LinksServer final : public schema::Links::Server {
 }  // namespace
 
 schema::Links::Client newLinks(Connection& connection) { return kj::heap<LinksServer>(connection); }
-schema::Link::Client newLink(Connection& connection, uint32_t id) { return kj::heap<LinkServer>(connection, id); }
+schema::Link::Client newLink(Connection& connection, uint32_t id, Narrowed narrowed) {
+  return kj::heap<LinkServer>(connection, id, narrowed);
+}
 
 }  // namespace bpfman

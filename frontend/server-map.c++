@@ -4,6 +4,7 @@
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
 
+#include "frontend/clock.h"
 #include "frontend/describe.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
@@ -27,12 +28,12 @@ class HandedOver final : public schema::Descriptor::Server {  // the descriptor 
 
 class MapServer final : public schema::Map::Server {
  public:
-  MapServer(Connection& connection, uint32_t load, uint32_t index)
-      : connection(connection), core(connection.core), load(load), index(index) {}
+  MapServer(Connection& connection, uint32_t load, uint32_t index, Narrowed narrowed)
+      : connection(connection, narrowed), core(connection.core), load(load), index(index) {}
 
   kj::Promise<void> info(InfoContext context) override {
     connection->rights.requireView();
-    return connection->read([this, context](kj::WaitScope& scope) mutable {
+    return connection.read([this, context](kj::WaitScope& scope) mutable {
       auto reply = inspect(scope);
       describe(core, infoOf<bpf_map_info>(reply), context.getResults().initKernel());
       context.getResults().setName(rowOf().name.c_str());
@@ -41,7 +42,7 @@ class MapServer final : public schema::Map::Server {
 
   kj::Promise<void> lookup(LookupContext context) override {
     require(MapRight::read);
-    return connection->read([this, context](kj::WaitScope& scope) mutable {
+    return connection.read([this, context](kj::WaitScope& scope) mutable {
       auto key = context.getParams().getKey();
       requireKey(key.size());
       auto place = core.workers.host(scope);
@@ -56,30 +57,30 @@ class MapServer final : public schema::Map::Server {
 
   kj::Promise<void> read(ReadContext context) override {
     require(MapRight::read);
-    return connection->read([this, context](kj::WaitScope& scope) mutable { readElements(context, scope); });
+    return connection.read([this, context](kj::WaitScope& scope) mutable { readElements(context, scope); });
+  }
+
+  kj::Promise<void> narrow(NarrowContext context) override {
+    auto narrowing = connection.narrow(context.getParams().getNarrowing());
+    context.getResults().setMap(newMap(*connection, load, index, *narrowing));
+    context.getResults().setRevoker(newRevoker(*connection, *narrowing));
+    return kj::READY_NOW;
   }
 
   kj::Promise<void> descriptor(DescriptorContext context) override {
     auto access = context.getParams().getAccess();
-    require(MapRight::descriptor);
-    if (access != schema::Map::Access::READ) require(MapRight::write);
-    return connection->change("hand over", [this, context, access](kj::WaitScope& scope, AuditLine& line) mutable {
+    requireDescriptor(access);
+    return connection.change("hand over", [this, context, access](kj::WaitScope& scope, AuditLine& line) mutable {
       name(line);
-      line.what += access == schema::Map::Access::READ    ? ", to read"
-                   : access == schema::Map::Access::WRITE ? ", to write"
-                                                          : ", to read and write";
+      line.what += toDo(access);
       connection->requireDescriptor(scope);
-      uint32_t flags = access == schema::Map::Access::READ ? BPF_F_RDONLY : access == schema::Map::Access::WRITE ? BPF_F_WRONLY : 0;
-      auto place = core.workers.host(scope);
-      auto reply = place->worker.call(wire::Op::openMap, wire::OpenMap{pin(), flags, 0}).wait(scope);
-      requireOk(reply, "open the map");
-      context.getResults().setDescriptor(kj::heap<HandedOver>(*connection, kj::mv(KJ_REQUIRE_NONNULL(reply.descriptor))));
+      context.getResults().setDescriptor(kj::heap<HandedOver>(*connection, open(access, scope)));
     });
   }
 
   kj::Promise<void> update(UpdateContext context) override {
     require(MapRight::write);
-    return connection->change("update", [this, context](kj::WaitScope& scope, AuditLine& line) mutable {
+    return connection.change("update", [this, context](kj::WaitScope& scope, AuditLine& line) mutable {
       name(line);
       auto key = context.getParams().getKey(), value = context.getParams().getValue();
       requireKey(key.size() + value.size());
@@ -102,6 +103,35 @@ class MapServer final : public schema::Map::Server {
   Holding connection;
   Core& core;
   uint32_t load, index;
+
+  static kj::StringPtr toDo(schema::Map::Access access) {
+    switch (access) {
+      case schema::Map::Access::READ: return ", to read"_kj;
+      case schema::Map::Access::WRITE: return ", to write"_kj;
+      default: return ", to read and write"_kj;
+    }
+  }
+
+  void requireDescriptor(schema::Map::Access access) {
+    require(MapRight::descriptor);
+    if (access != schema::Map::Access::READ) require(MapRight::write);
+    KJ_IF_MAYBE (narrowing, connection.narrowed()) {
+      narrowing->requireLive();
+      narrowing->requireDescriptor();
+    }
+  }
+
+  kj::AutoCloseFd open(schema::Map::Access access, kj::WaitScope& scope) {
+    uint32_t flags = access == schema::Map::Access::READ ? BPF_F_RDONLY : access == schema::Map::Access::WRITE ? BPF_F_WRONLY : 0;
+    auto place = core.workers.host(scope);
+    auto reply = place->worker.call(wire::Op::openMap, wire::OpenMap{pin(), flags, 0}).wait(scope);
+    requireOk(reply, "open the map");
+    KJ_IF_MAYBE (narrowing, connection.narrowed()) {
+      narrowing->requireLive();  // revoked meanwhile
+      narrowing->note({rowOf().id, access, wallClock()});
+    }
+    return kj::mv(KJ_REQUIRE_NONNULL(reply.descriptor));
+  }
 
   wire::Pin pin() const { return loadedMap(load, index); }
 
@@ -185,8 +215,33 @@ class MapServer final : public schema::Map::Server {
   }
 };
 
+class RevokerServer final : public schema::Revoker::Server {
+ public:
+  RevokerServer(Connection& connection, Narrowing& narrowing) : connection(connection), narrowing(kj::addRef(narrowing)) {}
+
+  kj::Promise<void> revoke(RevokeContext context) override {
+    narrowing->revoke();
+    auto& given = narrowing->handedOver();
+    auto out = context.getResults().initHandedOver(given.size());
+    for (size_t i = 0; i < given.size(); ++i) {
+      out[i].setMapId(given[i].map);
+      out[i].setAccess(given[i].access);
+      out[i].setAt(given[i].at);
+    }
+    return kj::READY_NOW;
+  }
+
+ private:
+  Holding connection;
+  kj::Own<Narrowing> narrowing;
+};
+
 }  // namespace
 
-schema::Map::Client newMap(Connection& connection, uint32_t load, uint32_t index) { return kj::heap<MapServer>(connection, load, index); }
+schema::Revoker::Client newRevoker(Connection& connection, Narrowing& narrowing) { return kj::heap<RevokerServer>(connection, narrowing); }
+
+schema::Map::Client newMap(Connection& connection, uint32_t load, uint32_t index, Narrowed narrowed) {
+  return kj::heap<MapServer>(connection, load, index, narrowed);
+}
 
 }  // namespace bpfman

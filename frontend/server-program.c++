@@ -25,6 +25,10 @@ uint32_t ownerOf(Core& core, const ProgramRow& program) {
   return 0;
 }
 
+kj::StringPtr interfaceOf(schema::Place::Reader place) {
+  return place.isXdp() ? place.getXdp().getInterface() : place.isTcx() ? place.getTcx().getInterface() : capnp::Text::Reader("");
+}
+
 // The descriptor of a network namespace that came with a place; none: the host's.
 kj::Promise<kj::Maybe<NamespaceTarget>> namespaceFrom(Core& core, schema::Place::Reader place) {
   kj::Maybe<schema::Descriptor::Client> client;
@@ -39,11 +43,11 @@ kj::Promise<kj::Maybe<NamespaceTarget>> namespaceFrom(Core& core, schema::Place:
 
 class ProgramServer final : public schema::Program::Server {
  public:
-  ProgramServer(Connection& connection, uint32_t id) : connection(connection), core(connection.core), id(id) {}
+  ProgramServer(Connection& connection, uint32_t id, Narrowed narrowed) : connection(connection, narrowed), core(connection.core), id(id) {}
 
   kj::Promise<void> get(GetContext context) override {
     connection->rights.requireView();
-    return connection->read(
+    return connection.read(
         [this, context](kj::WaitScope& scope) mutable { describeProgram(core, id, context.getResults().initDetails(), scope); });
   }
 
@@ -57,11 +61,12 @@ class ProgramServer final : public schema::Program::Server {
     if (type.place != place.which())
       refuse("program ", id, " is a ", nameOf(type.type), " program; the ", nameOf(place.which()), " attach accepts ",
              nameOf(place.which()));
+    KJ_IF_MAYBE (narrowing, connection.narrowed()) narrowing->requireInterface(interfaceOf(place));
     Pairs metadata = pairsFrom(params.getMetadata());
     std::string request = connection->requestKey(params.getRequestId());
     return namespaceFrom(core, place).then([this, context, request, metadata = kj::mv(metadata), &type](auto netns) mutable {
-      return connection->change("attach", [this, context, request, metadata = kj::mv(metadata), netns = kj::mv(netns), &type](
-                                              kj::WaitScope& scope, AuditLine& line) mutable {
+      return connection.change("attach", [this, context, request, metadata = kj::mv(metadata), netns = kj::mv(netns), &type](
+                                             kj::WaitScope& scope, AuditLine& line) mutable {
         line.programs = {id};
         line.request = request;
         auto turn = core.locks.take(lockOf(id), scope);
@@ -78,15 +83,22 @@ class ProgramServer final : public schema::Program::Server {
         line.links = {link.id};
         line.what += link.interface.empty() ? link.target : link.interface;
         auto results = context.getResults();
-        results.setLink(newLink(*connection, link.id));
+        results.setLink(newLink(*connection, link.id, connection.narrowed()));
         describeLink(core, link.id, results.initDetails(), scope);
       });
     });
   }
 
+  kj::Promise<void> narrow(NarrowContext context) override {
+    auto narrowing = connection.narrow(context.getParams().getNarrowing());
+    context.getResults().setProgram(newProgram(*connection, id, *narrowing));
+    context.getResults().setRevoker(newRevoker(*connection, *narrowing));
+    return kj::READY_NOW;
+  }
+
   kj::Promise<void> unload(UnloadContext context) override {
     connection->rights.requireUnload(ownerOf(core, rowOf(core, id)));
-    return connection->change("unload", [this](kj::WaitScope& scope, AuditLine& line) {
+    return connection.change("unload", [this](kj::WaitScope& scope, AuditLine& line) {
       line.programs = {id};
       line.what = rowOf(core, id).name;
       for (auto link : core.catalog.linksOf(id)) line.links.push_back(link->id);
@@ -97,13 +109,14 @@ class ProgramServer final : public schema::Program::Server {
   kj::Promise<void> maps(MapsContext context) override {
     ProgramRow program = rowOf(core, id);
     connection->rights.requireView();
+    KJ_IF_MAYBE (narrowing, connection.narrowed()) narrowing->requireLive();
     const LoadRow& load = KJ_ASSERT_NONNULL(core.catalog.load(program.load));
     connection->requireCapabilities(load.maps.size());
     auto out = context.getResults().initMaps(load.maps.size());
     for (size_t i = 0; i < load.maps.size(); ++i) {
       out[i].setName(load.maps[i].name.c_str());
       out[i].setId(load.maps[i].id);
-      out[i].setMap(newMap(*connection, program.load, load.maps[i].index));
+      out[i].setMap(newMap(*connection, program.load, load.maps[i].index, connection.narrowed()));
     }
     return kj::READY_NOW;
   }
@@ -123,7 +136,9 @@ class ProgramServer final : public schema::Program::Server {
 
 }  // namespace
 
-schema::Program::Client newProgram(Connection& connection, uint32_t id) { return kj::heap<ProgramServer>(connection, id); }
+schema::Program::Client newProgram(Connection& connection, uint32_t id, Narrowed narrowed) {
+  return kj::heap<ProgramServer>(connection, id, narrowed);
+}
 
 void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope) {
   auto turn = core.locks.take(lockOf(id), scope);

@@ -117,7 +117,33 @@ interface Program {
   maps @3 () -> (maps :List(NamedMap));
   # The maps of its load, with the power to read each; descriptors and writing need rights of their own (Map).
 
+  narrow @4 (narrowing :Narrowing) -> (program :Program, revoker :Revoker);
+
   struct NamedMap { name @0 :Text; id @1 :UInt32; map @2 :Map; }
+}
+
+# Narrowing: a capability with less power, for handing on over a connection between clients. What comes from it (the links that it
+# attaches, the maps that it lists) is narrowed in the same way, and narrowing again only takes away. What is done with it counts as done by
+# whoever narrowed it: his rights, his limits, his lines in the audit; it ends with his connection.
+
+struct Narrowing {
+  readOnly @0 :Bool;           # only to look: get, info, maps, and reading elements over the RPC
+  interfaces @1 :List(Text);   # attach to these only, by name; empty: any. Hooks without an interface are then out of reach
+  noDescriptors @2 :Bool;      # no map leaves as a descriptor or a ticket
+}
+
+interface Revoker {
+  # Held by whoever narrowed. Dropping it revokes nothing.
+  revoke @0 () -> (handedOver :List(HandedOver));
+  # From now on each call on the narrowed capability, and on all that came from it, fails; those under way are answered with an error (a
+  # change that was begun is finished); tickets that were not redeemed are void. The answer lists what can't be taken back: the
+  # descriptors that were received. Revoking twice answers the same.
+}
+
+struct HandedOver {
+  mapId @0 :UInt32;
+  access @1 :Map.Access;
+  at @2 :Int64;
 }
 
 struct Place {
@@ -201,6 +227,7 @@ interface Link {
   get @0 () -> (details :LinkDetails);
   detach @1 ();
   # The kernel's link is gone when this returns. Detaching twice fails with "link N does not exist".
+  narrow @2 (narrowing :Narrowing) -> (link :Link, revoker :Revoker);
 }
 
 struct LinkFilter {
@@ -279,6 +306,11 @@ interface Map {
   # map and open it for writing. A descriptor once received can't be taken back.
   update @4 (key :Data, value :Data);
   # Needs the right `write`. Sets or replaces one element.
+  narrow @5 (narrowing :Narrowing) -> (map :Map, revoker :Revoker);
+  ticket @6 (access :Access) -> (ticket :Data);
+  # The descriptor for a client whose library can't receive one: 32 random bytes, good for 30 s, once, and for the user who asked.
+  # Whoever connects to RUNTIME_DIR/fd.sock as that user and sends them gets one byte, and with a 0 byte exactly one descriptor; 1: there is
+  # no such ticket (any more), 2: it is another user's, 3: the map or the right to it is gone. Needs the same rights as `descriptor`.
 
   struct Entry { key @0 :Data; value @1 :Data; }
   enum Access { read @0; write @1; readWrite @2; }

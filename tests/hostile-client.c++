@@ -155,6 +155,46 @@ class Attack {
     report("link_other", std::to_string(links[2]));
   }
 
+  // A program is narrowed, handed on to another client over a connection between the two, and taken back.
+  void handsOn() {
+    auto get = daemon.programs().getRequest();
+    get.setId(arguments.program);
+    auto program = get.send().getProgram();
+    auto narrowed = [&](auto&& limit) {
+      auto request = program.narrowRequest();
+      limit(request.initNarrowing());
+      return request.send().wait(io.waitScope);
+    };
+    auto onLo = narrowed([](auto limits) { limits.initInterfaces(1).set(0, "lo"); });
+    auto looking = narrowed([](auto limits) { limits.setReadOnly(true); });
+    auto kept = narrowed([](auto limits) { limits.setNoDescriptors(true); });
+
+    Other other(io, onLo.getProgram());
+    auto received = other.bootstrap().castAs<schema::Program>();
+    report("other_interface", attachTo(received, "other0"));
+    report("lo", attachTo(received, "lo"));
+    report("tracing", outcome(tracing(received).send().ignoreResult()));
+    report("read_only_get", outcome(looking.getProgram().getRequest().send().ignoreResult()));
+    report("read_only_attach", attachTo(looking.getProgram(), "lo"));
+    report("read_only_unload", outcome(looking.getProgram().unloadRequest().send().ignoreResult()));
+    auto below = looking.getProgram().narrowRequest().send().wait(io.waitScope);
+    report("below_read_only", attachTo(below.getProgram(), "lo"));
+    auto firstOf = [&](schema::Program::Client of) { return of.mapsRequest().send().wait(io.waitScope).getMaps()[0].getMap(); };
+    report("no_descriptor", outcome(firstOf(kept.getProgram()).descriptorRequest().send().ignoreResult()));
+    auto map = firstOf(received);
+    report("descriptor", outcome(map.descriptorRequest().send().ignoreResult()));
+
+    auto revoked = onLo.getRevoker().revokeRequest().send().wait(io.waitScope);
+    report("given_out", std::to_string(revoked.getHandedOver().size()));
+    report("given_map", std::to_string(revoked.getHandedOver()[0].getMapId()));
+    report("after_get", outcome(received.getRequest().send().ignoreResult()));
+    report("after_map", outcome(map.infoRequest().send().ignoreResult()));
+    report("after_descriptor", outcome(map.descriptorRequest().send().ignoreResult()));
+    looking.getRevoker().revokeRequest().send().wait(io.waitScope);
+    report("below_revoked", outcome(below.getProgram().getRequest().send().ignoreResult()));
+    report("own", outcome(program.getRequest().send().ignoreResult()));
+  }
+
   // The same with descriptors of a map.
   void descriptors() {
     auto map = firstMap(daemon);
@@ -191,6 +231,40 @@ class Attack {
   const Arguments& arguments;
   kj::AsyncIoContext io;
   Connection daemon;
+
+  // A client of ours: what it gets first is `given`.
+  class Other {
+   public:
+    Other(kj::AsyncIoContext& io, schema::Program::Client given) {
+      int ends[2];
+      KJ_SYSCALL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends));
+      for (int i = 0; i < 2; ++i) streams[i] = io.lowLevelProvider->wrapSocketFd(ends[i], kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP);
+      network = kj::heap<capnp::TwoPartyVatNetwork>(*streams[0], capnp::rpc::twoparty::Side::SERVER);
+      rpc = kj::heap(capnp::makeRpcServer(*network, kj::mv(given)));
+      client = kj::heap<capnp::TwoPartyClient>(*streams[1]);
+    }
+    capnp::Capability::Client bootstrap() { return client->bootstrap(); }
+
+   private:
+    kj::Own<kj::AsyncIoStream> streams[2];
+    kj::Own<capnp::TwoPartyVatNetwork> network;
+    kj::Own<capnp::RpcSystem<capnp::rpc::twoparty::VatId>> rpc;
+    kj::Own<capnp::TwoPartyClient> client;
+  };
+
+  std::string attachTo(schema::Program::Client program, kj::StringPtr interface) {
+    auto request = program.attachRequest();
+    auto place = request.initPlace().initXdp();
+    place.setInterface(interface);
+    place.setPriority(10);
+    return outcome(request.send().ignoreResult());
+  }
+
+  static capnp::Request<schema::Program::AttachParams, schema::Program::AttachResults> tracing(schema::Program::Client program) {
+    auto request = program.attachRequest();
+    request.initPlace().setRawTracepoint("sys_enter");
+    return request;
+  }
 
   // Sends as much as the daemon takes; then tells the test, and stays until its input ends.
   template <typename Call>
@@ -244,10 +318,11 @@ class Attack {
   }
 };
 
-const std::map<std::string, void (Attack::*)()> ATTACKS = {{"bad-bytecode", &Attack::badBytecode},    {"calls", &Attack::calls},
-                                                           {"capabilities", &Attack::capabilities},   {"asks-again", &Attack::asksAgain},
-                                                           {"descriptors", &Attack::descriptors},     {"never-reads", &Attack::neverReads},
-                                                           {"never-receives", &Attack::neverReceives}};
+const std::map<std::string, void (Attack::*)()> ATTACKS = {
+    {"bad-bytecode", &Attack::badBytecode},  {"calls", &Attack::calls},
+    {"capabilities", &Attack::capabilities}, {"asks-again", &Attack::asksAgain},
+    {"hands-on", &Attack::handsOn},          {"descriptors", &Attack::descriptors},
+    {"never-reads", &Attack::neverReads},    {"never-receives", &Attack::neverReceives}};
 
 }  // namespace
 

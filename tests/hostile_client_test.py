@@ -54,6 +54,22 @@ class HostileClient(unittest.TestCase):
         self.assertEqual(said["after"], "ok")
         self.assertNotIn("anon_inode:bpf-map", harness.descriptors(self.daemon.pid("frontend")).values())
 
+    def test_what_is_handed_on_is_narrow_and_can_be_taken_back(self):
+        harness.run("ip", "link", "add", "other0", "type", "veth", "peer", "name", "other1")
+        self.addCleanup(harness.run, "ip", "link", "del", "other0")
+        said = self.result(self.attack("hands-on"))
+        for key in ("lo", "read_only_get", "descriptor", "own"):
+            self.assertEqual(said[key], "ok", key)
+        self.assertIn("for other interfaces", said["other_interface"])
+        for key in ("read_only_attach", "read_only_unload", "below_read_only"):
+            self.assertIn("for reading only", said[key], key)
+        self.assertIn("without the power to take descriptors", said["no_descriptor"])
+        self.assertEqual(said["given_out"], "1")
+        self.assertEqual(int(said["given_map"]), self.daemon.mapId(self.program))
+        for key in ("after_get", "after_map", "after_descriptor", "below_revoked"):
+            self.assertIn("revoked", said[key], key)
+        self.assertEqual([each["target"] if "target" in each else each["kind"] for each in self.daemon.links()], ["xdp"])
+
     def stays(self, name):
         """Starts an attack that stays, lets the test go on when it has sent what it could."""
         process = self.attack(name, stdin=subprocess.PIPE)
