@@ -166,12 +166,27 @@ int test(const std::string& file, std::string policyPath, const std::string& out
   return !failures.empty();
 }
 
+// Sub-commands rather than arguments, as most of these words are commands of bpfman too, which would be taken for those.
+constexpr struct {
+  const char *name, *description, *words;
+} ACTIONS[] = {
+    {"view", "See all programs, maps and links", nullptr},
+    {"load", "Load programs of all these types in one object", "TYPE"},
+    {"attach", "Attach a program of this type that is loaded", "TYPE"},
+    {"unload", "Unload or detach a program", nullptr},
+    {"map", "Use a program's maps: read, descriptor or write", "RIGHT"},
+};
+
 void addCheck(CLI::App& parent, Command& chosen) {
   auto arguments = std::make_shared<CheckArguments>();
   auto& question = arguments->question;
   auto& app =
       *parent.add_subcommand("check", "Say what a policy file decides, and why. Without ACTION: whether it is right, and what it gives");
-  app.add_option("ACTION", question.action, "view | load TYPE... | attach TYPE | unload | map read|descriptor|write");
+  for (auto& action : ACTIONS) {
+    auto& sub = *app.add_subcommand(action.name, action.description);
+    if (action.words) sub.add_option(action.words, question.action, "Its kind")->required();
+    sub.callback([arguments, name = action.name] { arguments->question.action.insert(arguments->question.action.begin(), name); });
+  }
   app.add_option("--policy", arguments->policy, "The file")->capture_default_str();
   app.add_option("-u,--user", question.user, "Who: a name, with the account's groups, or a number");
   addRepeated(app, "-g,--group", question.groups, "A further group of his; may be repeated");
