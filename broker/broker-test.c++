@@ -228,7 +228,7 @@ TEST_F(Broker, FrontendHasNoPrivilegeAndOnlyItsDescriptors) {
   start();
   auto frontend = see(ask("report"));
   expectIdentity(frontend, BASE, 0);
-  EXPECT_EQ(frontend.descriptors, "0 1 2 3 4 5 6 7 8 9 10 11 ");
+  EXPECT_EQ(frontend.descriptors, "0 1 2 3 4 5 6 7 8 9 10 11 12 ");
 }
 
 TEST_F(Broker, WorkerHasItsThreeCapabilitiesAndTheBpffsAsItsRoot) {
@@ -347,11 +347,44 @@ TEST_F(Broker, HangupReadsThePolicyAgainAndOpensTheSocketToAll) {
   struct stat about;
   ASSERT_EQ(stat((run() + "/bpfman.sock").c_str(), &about), 0);
   EXPECT_EQ(about.st_mode & 0777, 0660u);
-  write("policy.toml", "");
+  write("policy.toml", "right");
   kill(pid, SIGHUP);
   ASSERT_TRUE(waitFor(HELLO, 3s, 2)) << said;
   ASSERT_EQ(stat((run() + "/bpfman.sock").c_str(), &about), 0);
   EXPECT_EQ(about.st_mode & 0777, 0666u);
+}
+
+// In place or by rename; what the frontend did not take is never given to it as the last right one.
+TEST_F(Broker, KeepsTheLastPolicyThatTheFrontendTook) {
+  start();
+  EXPECT_TRUE(waitFor("policy , kept nothing")) << said;
+  int hangups = 1;
+  auto hangUp = [&] {
+    kill(pid, SIGHUP);
+    return waitFor(HELLO, 3s, ++hangups);
+  };
+  write("policy.toml", "wrong 1");
+  ASSERT_TRUE(hangUp() && waitFor("policy wrong 1, kept \n")) << said;
+  struct stat about;
+  ASSERT_EQ(stat((run() + "/bpfman.sock").c_str(), &about), 0);
+  EXPECT_EQ(about.st_mode & 0777, 0660u);
+  write("policy.toml", "right 2");
+  ASSERT_TRUE(hangUp() && waitFor("policy right 2, kept \n")) << said;
+  write("policy.toml", "wrong 3");
+  ASSERT_TRUE(hangUp() && waitFor("policy wrong 3, kept right 2")) << said;
+  ask("exit");
+  ASSERT_TRUE(waitFor("policy wrong 3, kept right 2", 3s, 2)) << said;
+  write("new.toml", "right 4");
+  fs::rename(directory + "/new.toml", directory + "/policy.toml");
+  ++hangups;
+  ASSERT_TRUE(hangUp() && waitFor("policy right 4, kept right 2")) << said;
+  EXPECT_EQ(ask("report").substr(0, 3), "pid");
+}
+
+TEST_F(Broker, DoesNotStartWithAWrongPolicy) {
+  write("policy.toml", "wrong");
+  EXPECT_EQ(failure(), 1);
+  EXPECT_FALSE(waitFor(HELLO, 0s));
 }
 
 TEST_F(Broker, LogLinesArePrefixedAndHarmless) {
@@ -513,8 +546,7 @@ TEST(Options, DefaultCeilingOffersWhatThisVersionHas) {
   EXPECT_FALSE(ceiling.programTypes & 1ull << BPF_PROG_TYPE_LSM);
   EXPECT_FALSE(ceiling.programTypes & 1ull << BPF_PROG_TYPE_SYSCALL);
   EXPECT_TRUE(ceiling.refusedHelpers[0] & 1ull << BPF_FUNC_probe_write_user);
-  const kj::StringPtr none[] = {"xdp"};
-  allowProgramTypes(ceiling, none);
+  allowProgramTypes(ceiling, {"xdp"});
   EXPECT_FALSE(ceiling.attachTypes[0] & 1ull << BPF_TRACE_RAW_TP);
   EXPECT_TRUE(ceiling.attachTypes[0] & 1ull << BPF_TRACE_ITER) << "the overview's own iterators";
 }

@@ -27,42 +27,40 @@ constexpr struct { const char* name; uint32_t attachType; } TRACING[] = {
 // clang-format on
 
 #define HELPER_NAME(name, number, ...) #name,
-const kj::StringPtr HELPERS[] = {___BPF_FUNC_MAPPER(HELPER_NAME)};  // by number
+const std::string HELPERS[] = {___BPF_FUNC_MAPPER(HELPER_NAME)};  // by number
 
 }  // namespace
 
-void allowProgramTypes(wire::Ceiling& ceiling, kj::ArrayPtr<const kj::StringPtr> names) {
+void allowProgramTypes(wire::Ceiling& ceiling, const std::vector<std::string>& names) {
   ceiling.attachTypes[0] = ~0ull;
   ceiling.attachTypes[1] = 0;
   for (auto& row : TRACING) ceiling.attachTypes[0] &= ~(1ull << row.attachType);
   ceiling.attachTypes[0] |= 1ull << BPF_TRACE_ITER;  // bpfman's own overview, always: only its own objects have iterators
   ceiling.programTypes = 1ull << BPF_PROG_TYPE_TRACING;
-  for (kj::StringPtr name : names) {
+  for (auto& name : names) {
     bool known = false;
     for (auto& row : TRACING)
       if (name == row.name) known = true, ceiling.attachTypes[0] |= 1ull << row.attachType;
     for (uint32_t type = 1; type < kj::size(PROGRAM_TYPES); ++type)
       if (name == PROGRAM_TYPES[type] && type != BPF_PROG_TYPE_SYSCALL) known = true, ceiling.programTypes |= 1ull << type;
-    if (!known) KJ_FAIL_REQUIRE(kj::str("there is no program type \"", name, "\""));
+    if (!known) KJ_FAIL_REQUIRE(kj::str("there is no program type \"", name.c_str(), "\""));
   }
 }
 
-void refuseHelpers(wire::Ceiling& ceiling, kj::ArrayPtr<const kj::StringPtr> names) {
+void refuseHelpers(wire::Ceiling& ceiling, const std::vector<std::string>& names) {
   memset(ceiling.refusedHelpers, 0, sizeof ceiling.refusedHelpers);
-  for (kj::StringPtr name : names) {
+  for (auto& name : names) {
     auto found = std::find(HELPERS, HELPERS + kj::size(HELPERS), name);
     if (found == HELPERS || found == HELPERS + kj::size(HELPERS))
-      KJ_FAIL_REQUIRE(kj::str("there is no helper \"", name, "\"; names are as in bpf-helpers(7), without \"bpf_\""));
+      KJ_FAIL_REQUIRE(kj::str("there is no helper \"", name.c_str(), "\"; names are as in bpf-helpers(7), without \"bpf_\""));
     ceiling.refusedHelpers[(found - HELPERS) / 64] |= 1ull << (found - HELPERS) % 64;
   }
 }
 
 wire::Ceiling defaultCeiling() {
   wire::Ceiling ceiling{};
-  const kj::StringPtr types[] = {"xdp", "sched_cls", "tracepoint", "raw_tracepoint", "tracing"};
-  allowProgramTypes(ceiling, types);
-  const kj::StringPtr helpers[] = {"probe_write_user", "override_return", "sys_bpf"};
-  refuseHelpers(ceiling, helpers);
+  allowProgramTypes(ceiling, {"xdp", "sched_cls", "tracepoint", "raw_tracepoint", "tracing"});
+  refuseHelpers(ceiling, {"probe_write_user", "override_return", "sys_bpf"});
   ceiling.mapTypes = ((1ull << __MAX_BPF_MAP_TYPE) - 2) & ~(1ull << BPF_MAP_TYPE_STRUCT_OPS);
   ceiling.maxMapBytes = 1 << 30;
   ceiling.maxMaps = 256;

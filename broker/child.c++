@@ -120,8 +120,7 @@ Started start(const ChildSpec& spec, int null, kj::ArrayPtr<const int> layout) {
   pid_t parent = getpid(), pid;
   KJ_SYSCALL(pid = fork());
   if (pid == 0) {
-    auto failure = kj::runCatchingExceptions([&]() { run(spec, null, log[1], layout, parent); });
-    KJ_IF_MAYBE (exception, failure) {
+    KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { run(spec, null, log[1], layout, parent); })) {
       auto text = kj::str("can't start: ", exception->getDescription(), "\n");
       (void)!::write(STDERR_FILENO, text.begin(), text.size());
     }

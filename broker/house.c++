@@ -68,10 +68,17 @@ void put(char (&field)[N], kj::StringPtr text) {
 void House::readPolicy() {
   int descriptor = open(policyPath.cStr(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0 && errno != ENOENT) KJ_FAIL_REQUIRE(kj::str(policyPath, ": ", strerror(errno)));
-  bool exists = descriptor >= 0;
-  policy = exists ? kj::AutoCloseFd(descriptor) : openFile("/dev/null", O_RDONLY);
-  if (!ownSocket) return;
-  KJ_SYSCALL(fchmodat(AT_FDCWD, socketPath.cStr(), exists ? 0666 : 0660, 0), socketPath);
+  kj::AutoCloseFd file(descriptor);
+  std::string text(wire::POLICY_BYTES + 1, '\0');
+  ssize_t size = 0;
+  if (descriptor >= 0) { KJ_SYSCALL(size = read(descriptor, text.data(), text.size()), policyPath); }
+  policy = sealed("policy", text.data(), size);
+}
+
+void House::keepPolicy() {
+  keptPolicy = kj::AutoCloseFd(fcntl(policy.get(), F_DUPFD_CLOEXEC, 0));
+  // A socket that is gone is no mistake: nobody can connect.
+  if (ownSocket) (void)!fchmodat(AT_FDCWD, socketPath.cStr(), lseek(policy.get(), 0, SEEK_END) > 0 ? 0666 : 0660, 0);
 }
 
 House furnish(Options options) {

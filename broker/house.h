@@ -9,13 +9,14 @@ namespace bpfman {
 
 struct House {
   Identity frontend, worker, loader;
-  kj::AutoCloseFd null, lock, bpffs, stateDir, programsDir, listener, policy, tracefs, cgroups, hostNetwork;
+  kj::AutoCloseFd null, lock, bpffs, stateDir, programsDir, listener, policy, keptPolicy, tracefs, cgroups, hostNetwork;
   kj::AutoCloseFd ceiling, frontendOptions;  // sealed memfds
   kj::AutoCloseFd frontendBinary, workerBinary, loaderBinary;
   kj::String socketPath, policyPath, notifySocket;
   bool ownSocket;  // made by us, not by systemd
 
-  void readPolicy();  // opens the file again. Without one only the socket's group may connect
+  void readPolicy();  // copies the file as it is now
+  void keepPolicy();  // that copy is right. Without a policy only the socket's group may connect
 };
 
 House furnish(Options options);  // a running system is kept as it is: pins, attached programs, state

@@ -76,9 +76,7 @@ Supervisor::Answer Supervisor::openTracepoint(const wire::BrokerRequest& request
   KJ_SYSCALL(read(file.get(), text, sizeof text - 1));
 
   perf_event_attr event{};
-  event.type = PERF_TYPE_TRACEPOINT;
-  event.size = sizeof event;
-  event.config = strtoull(text, nullptr, 10);
+  event.type = PERF_TYPE_TRACEPOINT, event.size = sizeof event, event.config = strtoull(text, nullptr, 10);
   kj::AutoCloseFd descriptor(syscall(SYS_perf_event_open, &event, -1L, 0L, -1L, PERF_FLAG_FD_CLOEXEC));
   if (descriptor.get() < 0) return {{-errno, 0}, {}};
   Answer answer{{0, 0}, {}};
@@ -86,9 +84,10 @@ Supervisor::Answer Supervisor::openTracepoint(const wire::BrokerRequest& request
   return answer;
 }
 
-Supervisor::Answer Supervisor::noteReady(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>) {
+Supervisor::Answer Supervisor::noteReady(const wire::BrokerRequest& request, kj::Maybe<kj::AutoCloseFd>) {
   KJ_REQUIRE(!ready, "it said twice that it serves");
   ready = true;
+  if (request.policyTaken) house.keepPolicy();
   auto line = kj::str("bpfmand: ready, socket ", house.socketPath, '\n');
   (void)!write(STDERR_FILENO, line.begin(), line.size());
   tellSystemd(house.notifySocket, "READY=1\n");

@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <kj/debug.h>
-#include <kj/vector.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -51,13 +50,11 @@ constexpr Number NUMBERS[] = {
     {"ceiling", "max_sessions", 1, 1024, [](Options& o, uint64_t n) { o.ceiling.maxSessions = n; }},
 };
 
-kj::Vector<kj::String> wordsFrom(kj::StringPtr key, const toml::node& value) {
-  if (!value.is_array()) KJ_FAIL_REQUIRE(kj::str(key, " is a list of names"));
-  kj::Vector<kj::String> words;
-  for (const toml::node& each : *value.as_array()) {
-    if (!each.is_string()) KJ_FAIL_REQUIRE(kj::str(key, " is a list of names"));
-    words.add(kj::str(each.as_string()->get().c_str()));
-  }
+std::vector<std::string> wordsFrom(kj::StringPtr key, const toml::node& value) {
+  const toml::array* list = value.as_array();
+  if (!list || !(list->empty() || list->is_homogeneous<std::string>())) KJ_FAIL_REQUIRE(kj::str(key, " is a list of names"));
+  std::vector<std::string> words;
+  for (const toml::node& each : *list) words.push_back(each.as_string()->get());
   return words;
 }
 
@@ -73,9 +70,7 @@ void setOne(Options& options, kj::StringPtr section, kj::StringPtr key, const to
     if (!value.is_string()) KJ_FAIL_REQUIRE("socket_group is the name of a group");
     options.socketGroup = kj::str(value.as_string()->get().c_str());
   } else if (section == "ceiling" && (key == "program_types" || key == "refused_helpers")) {
-    auto words = wordsFrom(key, value);
-    auto names = KJ_MAP(word, words)->kj::StringPtr { return word; };
-    (key == "program_types" ? allowProgramTypes : refuseHelpers)(options.ceiling, names);
+    (key == "program_types" ? allowProgramTypes : refuseHelpers)(options.ceiling, wordsFrom(key, value));
   } else {
     KJ_FAIL_REQUIRE(kj::str("unknown key ", section, ".", key));
   }

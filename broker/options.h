@@ -3,6 +3,9 @@
 
 #include <kj/string.h>
 
+#include <string>
+#include <vector>
+
 #include "schema/broker.h"
 #include "schema/ceiling.h"
 
@@ -22,7 +25,7 @@ struct Options {
 };
 
 wire::Ceiling defaultCeiling();
-void allowProgramTypes(wire::Ceiling& ceiling, kj::ArrayPtr<const kj::StringPtr> names);  // instead of the default ones
-void refuseHelpers(wire::Ceiling& ceiling, kj::ArrayPtr<const kj::StringPtr> names);      // names or numbers, instead of the default ones
+void allowProgramTypes(wire::Ceiling& ceiling, const std::vector<std::string>& names);  // instead of the default ones
+void refuseHelpers(wire::Ceiling& ceiling, const std::vector<std::string>& names);      // likewise
 
 }  // namespace bpfman

@@ -89,13 +89,13 @@ void Supervisor::startChild(Kind kind, bool foreign, kj::ArrayPtr<const int> lay
   if (kind == Kind::frontend) frontend = pid;
 }
 
-// What it reads from the start is opened again for each: a descriptor's position outlives its process.
+// What it reads from the start is opened again for each: a descriptor's position outlives its process. Whether the policy is right only
+// the frontend knows: it also gets the last one that was, and takes that if it has to.
 void Supervisor::startFrontend() {
   try {
     house.readPolicy();
   } catch (const kj::Exception& problem) {
     writeLine("bpfmand", getpid(), kj::str(problem.getDescription(), ": the policy stays as it was").cStr());
-    KJ_SYSCALL(lseek(house.policy.get(), 0, SEEK_SET));
   }
   kj::AutoCloseFd theirs;
   control = newPair(theirs);
@@ -103,9 +103,10 @@ void Supervisor::startFrontend() {
   auto stats = openFile("/proc/sys/kernel/bpf_stats_enabled", O_RDONLY);
   ready = reloading = false;
   killAt = Clock::time_point::max();
-  startChild(Kind::frontend, false,
-             {theirs.get(), house.listener.get(), house.frontendOptions.get(), house.policy.get(), btf.get(), stats.get(),
-              house.cgroups.get(), house.stateDir.get(), house.programsDir.get()});
+  startChild(
+      Kind::frontend, false,
+      {theirs.get(), house.listener.get(), house.frontendOptions.get(), house.policy.get(), btf.get(), stats.get(), house.cgroups.get(),
+       house.stateDir.get(), house.programsDir.get(), (house.keptPolicy.get() < 0 ? house.null : house.keptPolicy).get()});
 }
 
 // A frontend that breaks the protocol is one that was taken over, or is broken: it ends.
@@ -139,8 +140,8 @@ bool Supervisor::answerOne() {
     killAt = std::min(killAt, Clock::now() + GRACE);
     return false;
   }
-  KJ_REQUIRE(size == sizeof request && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && request.reserved == 0, "malformed request", size);
-  KJ_REQUIRE(request.op < wire::BrokerOp::count, "unknown operation");
+  KJ_REQUIRE(size == sizeof request && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)), "malformed request", size);
+  KJ_REQUIRE(request.op < wire::BrokerOp::count && request.policyTaken <= (request.op == wire::BrokerOp::ready), "unknown operation");
   const Operation& operation = OPERATIONS[static_cast<uint32_t>(request.op)];
   KJ_REQUIRE(operation.takesDescriptor || passed == nullptr, "a descriptor that nobody asked for");
 
@@ -149,10 +150,8 @@ bool Supervisor::answerOne() {
   for (auto& descriptor : answer.descriptors) outgoing[count++] = descriptor.get();
   iovec reply{&answer.reply, sizeof answer.reply};
   alignas(cmsghdr) char control_[CMSG_SPACE(sizeof outgoing)] = {};
-  msghdr out{nullptr, 0, &reply, 1, nullptr, 0, 0};
+  msghdr out{nullptr, 0, &reply, 1, control_, count ? CMSG_SPACE(sizeof(int) * count) : 0, 0};
   if (count) {
-    out.msg_control = control_;
-    out.msg_controllen = CMSG_SPACE(sizeof(int) * count);
     *CMSG_FIRSTHDR(&out) = {CMSG_LEN(sizeof(int) * count), SOL_SOCKET, SCM_RIGHTS};
     memcpy(CMSG_DATA(CMSG_FIRSTHDR(&out)), outgoing, sizeof(int) * count);
   }
@@ -185,6 +184,8 @@ void Supervisor::bury(pid_t pid) {
   patience.at(child.kind).died(Clock::now() - child.since, well);
   children.erase(pid);  // before others are signalled: its number may be another's by now
   if (pid == frontend) {
+    // There is no policy that could be in force.
+    if (WIFEXITED(status) && WEXITSTATUS(status) == wire::WRONG_POLICY && house.keptPolicy.get() < 0) stopping = refused = true;
     frontend = 0;
     control = nullptr;
     killAt = std::min(killAt, Clock::now() + GRACE);
@@ -219,7 +220,7 @@ int Supervisor::run() {
     // When the last worker of the old one is gone: nobody else changes what a new frontend finds.
     if (children.empty() && !stopping && patience.at(Kind::frontend).left() == milliseconds(0)) startFrontend();
   }
-  return 0;
+  return refused;
 }
 
 }  // namespace bpfman

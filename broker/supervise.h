@@ -42,7 +42,7 @@ class Supervisor {
  public:
   explicit Supervisor(House& house);
   void startFrontend();
-  int run();  // until SIGTERM or SIGINT
+  int run();  // until SIGTERM or SIGINT; the exit code
 
  private:
   struct Answer {
@@ -61,7 +61,7 @@ class Supervisor {
   std::map<Kind, Patience> patience;
   kj::AutoCloseFd signals, control;  // control: to the frontend, while it lives
   pid_t frontend = 0;
-  bool ready = false, reloading = false, stopping = false;
+  bool ready = false, reloading = false, stopping = false, refused = false;
   Clock::time_point killAt = Clock::time_point::max();
 
   Answer startWorker(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd> networkNamespace);

@@ -2,6 +2,7 @@
 // what a test tells it to. What it was started with the test reads in /proc. Static: a worker has no file system.
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -83,9 +84,23 @@ static std::string ask(const std::string& command, const std::vector<int>& passe
   return text;
 }
 
+static std::string contentOf(int descriptor) {
+  char text[64];
+  ssize_t size = pread(descriptor, text, sizeof text, 0);
+  return std::string(text, size < 0 ? 0 : size);
+}
+
+// A policy that begins with "wrong" is one. What was kept is said, for the test to see.
 static void serveAsFrontend() {
+  struct stat status;
   BrokerRequest ready{};
   ready.op = BrokerOp::ready;
+  ready.policyTaken = !contentOf(fd::frontend::policy).starts_with("wrong");
+  bool kept = fstat(fd::frontend::keptPolicy, &status) == 0 && S_ISREG(status.st_mode);
+  if (!ready.policyTaken && !kept) _exit(WRONG_POLICY);
+  std::string line =
+      "policy " + contentOf(fd::frontend::policy) + ", kept " + (kept ? contentOf(fd::frontend::keptPolicy) : "nothing") + "\n";
+  (void)!write(2, line.data(), line.size());
   send(fd::control, &ready, sizeof ready, {});
   BrokerReply reply;
   std::vector<int> passed;

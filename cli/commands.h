@@ -21,6 +21,7 @@ void addLinkGet(CLI::App& app, const char* name, Command& chosen);
 void addLinkDetach(CLI::App& app, const char* name, Command& chosen);
 
 void addDispatcher(CLI::App& app, Command& chosen);
+void addPolicy(CLI::App& app, Command& chosen);
 void addOverview(CLI::App& app, Command& chosen);
 void addAudit(CLI::App& app, Command& chosen);
 void addVersion(CLI::App& app, Command& chosen);

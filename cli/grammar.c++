@@ -120,6 +120,7 @@ void addGrammar(CLI::App& app, Globals& globals, Command& chosen) {
   addDispatcher(group(app, "dispatcher", "List and show the chains by which XDP programs share an interface"), chosen);
   addOverview(app, chosen);
   addAudit(app, chosen);
+  addPolicy(app, chosen);
   addVersion(app, chosen);
   app.add_subcommand("serve", "Run the daemon: bpfmand, from beside this binary, with the remaining arguments");
   addUnsupported(app, "image", "programs are loaded from object files", chosen);

@@ -1,5 +1,5 @@
 // bpfman: the command. Arguments are understood, one call (or a few) is made of the daemon, and its answer is printed. Exit code 0 or
-// 1; on failure one line "bpfman: error: …" on stderr.
+// 1; on failure one line "bpfman: error: …" on stderr. `policy` tells a denial, 1, from an error, 2.
 #include "cli/grammar.h"
 
 #include <limits.h>
@@ -58,11 +58,14 @@ int run(std::vector<std::string> arguments) {
 
 int main(int argc, char* argv[]) {
   signal(SIGPIPE, SIG_IGN);
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  size_t verb = bpfman::firstWord(arguments);
+  int failure = verb < arguments.size() && arguments[verb] == "policy" ? 2 : 1;
   try {
-    return bpfman::run(std::vector<std::string>(argv + 1, argv + argc));
+    return bpfman::run(std::move(arguments));
   } catch (const kj::Exception& exception) {
     std::cout.flush();
     std::cerr << "bpfman: error: " << bpfman::whatWentWrong(exception).cStr() << "\n";
   } catch (const std::exception& exception) { std::cerr << "bpfman: error: " << exception.what() << "\n"; }
-  return 1;
+  return failure;
 }

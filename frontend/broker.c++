@@ -52,6 +52,8 @@ kj::Promise<kj::AutoCloseFd> BrokerChannel::openTracepoint(kj::StringPtr group, 
   return promise.attach(kj::mv(what)).then([](kj::Vector<kj::AutoCloseFd> fds) { return kj::mv(fds[0]); });
 }
 
-kj::Promise<void> BrokerChannel::ready() { return call({wire::BrokerOp::ready, 0, {}, {}}, "say that we serve", 0).ignoreResult(); }
+kj::Promise<void> BrokerChannel::ready(bool policyTaken) {
+  return call({wire::BrokerOp::ready, policyTaken, {}, {}}, "say that we serve", 0).ignoreResult();
+}
 
 }  // namespace bpfman

@@ -28,7 +28,7 @@ kj::Maybe<const HookType&> hookOf(ProgramType type) {
 
 kj::StringPtr nameOf(schema::Place::Which place) {
   for (const HookType& hook : HOOKS)
-    if (hook.place == place) return nameOf(hook.type);
+    if (hook.place == place) return typeName(hook.type);
   return "unknown";
 }
 

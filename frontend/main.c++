@@ -51,11 +51,33 @@ void closeIn() {
   enterPolicy(seccomp::FRONTEND_POLICY);
 }
 
+struct TakenPolicy {
+  Policy policy;
+  bool asItIsNow;
+};
+
+// The policy file as it is now, or, when that is wrong, as it last was right. None: it never was, and we don't begin without one.
+// Names are looked up now: later the file system is closed.
+kj::Maybe<TakenPolicy> takePolicy(kj::StringPtr name) {
+  kj::Maybe<TakenPolicy> taken;
+  KJ_IF_MAYBE (mistake, kj::runCatchingExceptions([&]() { taken = TakenPolicy{Policy::parse(fd::policy, name), true}; })) {
+    struct stat status;
+    bool kept = fstat(fd::keptPolicy, &status) == 0 && S_ISREG(status.st_mode);
+    spdlog::error("policy: {}", mistake->getDescription().cStr());
+    spdlog::error("policy: {}", kept ? "this file is refused as a whole: the policy of before stays in force"
+                                     : "bpfmand does not start without a right policy; 'bpfman policy check' tries one");
+    if (kept) taken = TakenPolicy{Policy::parse(fd::keptPolicy, name, thisMachine(), Names::mayBeGone), false};
+  }
+  return taken;
+}
+
 int run() {
   mallopt(M_MMAP_THRESHOLD, 256 << 10);  // large buffers go back to the kernel at once: at rest we are small
   logToStandardError();
   wire::FrontendOptions options = readOptions();
-  Policy policy = Policy::parse(fd::policy, options.policyPath);  // names are looked up now: later the file system is closed
+  auto taken = takePolicy(options.policyPath);
+  if (taken == nullptr) return wire::WRONG_POLICY;
+  auto& [policy, asItIsNow] = KJ_ASSERT_NONNULL(taken);
   for (auto& note : policy.notes()) spdlog::warn("policy: {}", note);
   uint64_t hostNsid = ownNetworkNamespace();
   uint32_t possibleCpus = sysconf(_SC_NPROCESSORS_CONF);
@@ -83,7 +105,7 @@ int run() {
   reconcile(core, io.waitScope);
   system.install(io.waitScope);
   pool.refill();
-  broker.ready().wait(io.waitScope);
+  broker.ready(asItIsNow).wait(io.waitScope);
   auto retiring = workers.retireIdle().eagerlyEvaluate(nullptr);
   listener.serve().wait(io.waitScope);
   return 0;

@@ -37,18 +37,18 @@ AttachTarget place(T type, kj::StringPtr interface) { return {type, interface, f
 TEST(Policy, WithoutAFileLetsRootAdministrateAndNobodyElseDoAnything) {
   Rights root = Policy::defaults().rightsOf({0, {0}, 1}), alice = Policy::defaults().rightsOf({1000, {1000}, 1});
   EXPECT_TRUE(root.administrator());
-  EXPECT_EQ(root.maxMapBytes(), UINT64_MAX);
-  root.requireLoad(T::LSM);
+  EXPECT_EQ(root.maxMapBytes(bit(T::LSM), 1), UINT64_MAX);
+  root.requireLoad(bit(T::LSM), 1);
   root.requireAttach({T::XDP, "eth0", true, false, 1, 5});
   root.requireUnload(1000);
   root.requireMap(MapRight::write, 1000);
-  root.requireRoom(UINT32_MAX);
+  root.requireLoad(bit(T::XDP), UINT32_MAX);
   EXPECT_FALSE(alice.view());
-  EXPECT_EQ(alice.maxMapBytes(), 0u);
+  EXPECT_EQ(alice.maxMapBytes(bit(T::XDP), 1), 0u);
   EXPECT_NE(refusalOf([&] { alice.requireView(); }), "");
   EXPECT_NE(refusalOf([&] { alice.requireUnload(1000); }), "");
   EXPECT_NE(refusalOf([&] { alice.requireMap(MapRight::read, 1000); }), "");
-  EXPECT_EQ(refusalOf([&] { alice.requireLoad(T::TRACEPOINT); }),
+  EXPECT_EQ(refusalOf([&] { alice.requireLoad(bit(T::TRACEPOINT), 1); }),
             "permission denied: user 1000 has no role that may load type tracepoint (class observe); ask the administrator to add it in "
             "/etc/bpfman/policy.toml");
 }
@@ -76,14 +76,14 @@ roles = ["lan"]
   EXPECT_TRUE(alice.view());
   EXPECT_FALSE(alice.administrator());
   EXPECT_EQ(alice.roleNames(), std::vector<std::string>{"lan"});
-  alice.requireLoad(T::XDP);
-  alice.requireLoad(T::TCX);
+  alice.requireLoad(bit(T::XDP), 1);
+  alice.requireLoad(bit(T::TCX), 1);
   for (T type : {T::TRACEPOINT, T::RAW_TRACEPOINT, T::TP_BTF, T::KPROBE, T::UPROBE, T::FENTRY, T::FEXIT, T::LSM}) {
-    EXPECT_NE(refusalOf([&] { alice.requireLoad(type); }), "");
+    EXPECT_NE(refusalOf([&] { alice.requireLoad(bit(type), 1); }), "");
   }
-  alice.requireRoom(3);
-  EXPECT_NE(refusalOf([&] { alice.requireRoom(4); }), "");
-  EXPECT_EQ(alice.maxMapBytes(), 1000u);
+  alice.requireLoad(bit(T::XDP), 3);
+  EXPECT_NE(refusalOf([&] { alice.requireLoad(bit(T::XDP), 4); }), "");
+  EXPECT_EQ(alice.maxMapBytes(bit(T::XDP), 1), 1000u);
 
   alice.requireAttach(place(T::XDP, "eth17"));
   alice.requireAttach(place(T::XDP, "veth0"));
@@ -91,7 +91,8 @@ roles = ["lan"]
   AttachTarget onHost{T::XDP, "eth0", true, false, 1, 50};
   EXPECT_EQ(refusalOf([&] { alice.requireAttach(onHost); }),
             "permission denied: user 1000 has no role that may attach type xdp (class network) to interface eth0 in the host's network "
-            "namespace with priority 50; ask the administrator to add it in policy.toml");
+            "namespace with priority 50 (lan: not in the host's network namespace (namespaces: own)); ask the administrator to add it in "
+            "policy.toml");
   EXPECT_NE(refusalOf([&] { alice.requireAttach({T::XDP, "eth0", true, true, 1, 50}); }), "");  // owning is not enough for the host's
   EXPECT_NE(refusalOf([&] { alice.requireAttach({T::XDP, "eth0", false, false, 1, 50}); }), "");
   for (int32_t priority : {9, 101}) EXPECT_NE(refusalOf([&] { alice.requireAttach({T::XDP, "eth0", false, true, 1, priority}); }), "");
@@ -107,7 +108,7 @@ roles = ["lan"]
 
 TEST(Policy, GivesTheBuiltInOperatorNoInterface) {
   Rights alice = rightsOf("[[grant]]\nusers = [1000]\nroles = [\"operator\"]\n", 1000);
-  alice.requireLoad(T::XDP);
+  alice.requireLoad(bit(T::XDP), 1);
   EXPECT_NE(refusalOf([&] { alice.requireAttach(place(T::XDP, "eth0")); }), "");
 }
 
@@ -117,8 +118,8 @@ TEST(Policy, GivesAViewerAllMapsToReadAndNothingToChange) {
   bob.requireMap(MapRight::read, 1000);
   EXPECT_FALSE(bob.mayMap(MapRight::descriptor, 1000));
   EXPECT_NE(refusalOf([&] { bob.requireUnload(1001); }), "");
-  EXPECT_NE(refusalOf([&] { bob.requireLoad(T::XDP); }), "");
-  EXPECT_NE(refusalOf([&] { bob.requireRoom(1); }), "");
+  EXPECT_NE(refusalOf([&] { bob.requireLoad(bit(T::XDP), 1); }), "");
+  EXPECT_NE(refusalOf([&] { bob.requireLoad(bit(T::XDP), 1); }), "");
   Rights blind = rightsOf("[roles.b]\nbase=\"viewer\"\nmap_rights=[]\n[[grant]]\nusers = [1001]\nroles = [\"b\"]\n", 1001);
   EXPECT_TRUE(blind.view());
   EXPECT_FALSE(blind.mayMap(MapRight::read, 1000));
@@ -136,6 +137,104 @@ grant = [{ users = [1000], roles = ["low"] }, { groups = [50], roles = ["wide", 
   alice.requireAttach({T::TCX, "eth0", false, true, 1, 5});
   alice.requireAttach({T::TCX, "eth1", false, true, 1, 15});
   EXPECT_NE(refusalOf([&] { alice.requireAttach({T::TCX, "eth1", false, true, 1, 5}); }), "");
+}
+
+TEST(Policy, TakesAllLimitsOfALoadFromOneRole) {
+  Rights alice = rightsOf(R"(
+roles.net = { base = "operator", max_programs = 2, max_map_bytes = 1000 }
+roles.see = { base = "operator", classes = ["observe"], max_programs = 9, max_map_bytes = 9000 }
+grant = [{ users = [1000], roles = ["net", "see"] }]
+)",
+                          1000);
+  alice.requireLoad(bit(T::XDP), 2);
+  alice.requireLoad(bit(T::TRACEPOINT), 9);
+  EXPECT_NE(refusalOf([&] { alice.requireLoad(bit(T::XDP), 3); }).find("net: not 3 programs at once (max_programs: 2); see: not class"),
+            std::string::npos);
+  EXPECT_NE(refusalOf([&] {
+              alice.requireLoad(bit(T::XDP) | bit(T::TRACEPOINT), 2);
+            }).find("load type xdp (class network) and type tracepoint (class observe)"),
+            std::string::npos);
+  EXPECT_EQ(alice.maxMapBytes(bit(T::XDP), 2), 1000u);
+  EXPECT_EQ(alice.maxMapBytes(bit(T::TRACEPOINT), 2), 9000u);
+}
+
+constexpr const char* RESERVED = R"(
+[roles.firewall]
+base = "operator"
+interfaces = ["*"]
+namespaces = ["host", "own"]
+[roles.lan]
+base = "operator"
+interfaces = ["*"]
+namespaces = ["host", "own"]
+[[reserve]]
+types = ["xdp"]
+interfaces = ["eth*"]
+priorities = [0, 49]
+roles = ["firewall"]
+[[reserve]]
+priorities = [90, 99]
+[[grant]]
+users = [1000]
+roles = ["lan"]
+[[grant]]
+users = [1001]
+roles = ["firewall"]
+[[grant]]
+users = [1002]
+roles = ["administrator"]
+)";
+
+TEST(Policy, KeepsReservedPrioritiesForTheirRoles) {
+  struct Row {
+    uid_t uid;
+    T type;
+    kj::StringPtr interface;
+    bool host;
+    int32_t priority;
+    bool allowed;
+  } rows[] = {{1000, T::XDP, "eth0", true, 49, false}, {1000, T::XDP, "eth0", true, 50, true},  {1000, T::TCX, "eth0", true, 49, true},
+              {1000, T::XDP, "wlan0", true, 49, true}, {1000, T::XDP, "eth0", false, 49, true}, {1001, T::XDP, "eth0", true, 0, true},
+              {1001, T::TCX, "any0", true, 90, false}, {1001, T::TCX, "any0", true, 99, false}, {1001, T::TCX, "any0", true, 100, true},
+              {1001, T::TCX, "any0", false, 99, true}, {1002, T::XDP, "eth0", true, 10, true},  {1002, T::TCX, "eth0", true, 95, true},
+              {0, T::XDP, "eth0", true, 10, true},     {1000, T::TCX, "eth0", true, 89, true}};
+  for (auto& row : rows) {
+    AttachTarget target{row.type, row.interface, row.host, !row.host, 7, row.priority};
+    EXPECT_EQ(rightsOf(RESERVED, row.uid).decide(Request::toAttach(target)).allowed, row.allowed) << row.uid << " " << row.priority;
+  }
+  Rights lan = rightsOf(RESERVED, 1000);
+  EXPECT_NE(refusalOf([&] {
+              lan.requireAttach({T::XDP, "eth0", true, false, 7, 3});
+            }).find("lan: priority 3 is reserved for firewall (line 10)"),
+            std::string::npos);
+  EXPECT_NE(refusalOf([&] {
+              lan.requireAttach({T::XDP, "eth0", true, false, 7, 95});
+            }).find("reserved for administrators"),
+            std::string::npos);
+}
+
+TEST(Policy, SaysWhichGrantAndRoleDecide) {
+  auto decision = rightsOf(RESERVED, 1001).decide(Request::toLoad(bit(T::TRACEPOINT), 1));
+  EXPECT_FALSE(decision.allowed);
+  ASSERT_EQ(decision.roles.size(), 1u);
+  EXPECT_EQ(decision.roles[0].held.role->name, "firewall");
+  EXPECT_EQ(decision.roles[0].held.line, 20u);
+  EXPECT_EQ(decision.roles[0].lacks, std::vector<std::string>{"not class observe (classes: network)"});
+  EXPECT_EQ(rightsOf(RESERVED, 0).decide({}).roles.at(0).held.line, 0u);
+}
+
+// One that was in force already goes on when an account or a namespace went: who is gone is given nothing.
+TEST(Policy, KeptGoesOnWithoutThoseWhoAreGone) {
+  const char* text = R"(
+roles.a = { base = "operator", interfaces = ["*"], namespaces = ["host", "named:/dev/null"] }
+grant = [{ users = ["no-such-user"], groups = ["no-such-group"], roles = ["a"] }, { users = [7], roles = ["a"] }]
+)";
+  EXPECT_NE(refusalOf([&] { Policy::parseText(text, "p"); }), "");
+  Policy policy = Policy::parseText(text, "p", thisMachine(), Names::mayBeGone);
+  EXPECT_EQ(policy.notes().size(), 3u);
+  EXPECT_TRUE(policy.rightsOf({7, {}, 1}).view());
+  EXPECT_FALSE(policy.rightsOf({8, {8}, 1}).view());
+  EXPECT_NE(refusalOf([&] { Policy::parseText("[[grant]]\nusers=[]\nroles=[\"viewer\"]\n", "p", thisMachine(), Names::mayBeGone); }), "");
 }
 
 TEST(Policy, LooksUpUsersAndGroupsByName) {
@@ -189,6 +288,11 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"[[grant]]\nusers = [1]\nroles=[\"netadmin\"]\n", "3:8", "unknown role \"netadmin\""},
         Mistake{"[[grant]]\nusers = [1]\n", "1:1", "needs roles"},
         Mistake{"[[grant]]\nroles=[\"viewer\"]\n", "1:1", "needs users or groups"},
+        Mistake{"[[reserve]]\nroles = []\n", "1:1", "needs priorities"}, Mistake{"[[reserve]]\npriorities = [9, 1]\n", "2:18", "between 9"},
+        Mistake{"[[reserve]]\npriorities = [1, 9]\nroles = [\"viewer\"]\n", "3:10", "needs no reservation"},
+        Mistake{"[[reserve]]\npriorities = [1, 9]\nroles = [\"lan\"]\n", "3:10", "unknown role"},
+        Mistake{"[[reserve]]\npriorities = [1, 9]\ntypes = [\"kprobe\"]\n", "3:10", "not one of xdp, tc, tcx"},
+        Mistake{"[[reserve]]\npriorities = [1, 9]\nhook = \"xdp\"\n", "3:1", "unknown key"},
         Mistake{"[grant]\nusers = [1]\n", "1:1", "must be an array"}, Mistake{"[roles.a\n", "1:9", ""}));
 
 TEST(Policy, RefusesZeroBytesAndFilesThatAreTooLarge) {

@@ -1,5 +1,6 @@
 // The policy file: which user may do what. Read once, before the sandbox closes the file system, since names and namespaces are
-// looked up then. The format: docs/policy.md. Rights are answered per caller and per target: see rights.h.
+// looked up then: what changes it is a new frontend. The format: docs/policy.md. Rights are answered per caller and per target: see
+// rights.h.
 #pragma once
 
 #include <memory>
@@ -10,6 +11,7 @@
 
 #include "frontend/identity.h"
 #include "frontend/rights.h"
+#include "frontend/surroundings.h"
 
 namespace bpfman {
 
@@ -17,26 +19,32 @@ struct Grant {  // who has which roles
   std::vector<uid_t> users;
   std::vector<gid_t> groups;
   std::vector<std::shared_ptr<const Role>> roles;
+  uint32_t line = 0;  // in the file; 0: built in
 };
+
+enum class Names { known, mayBeGone };  // mayBeGone: of a policy that was in force already; who is gone is given nothing
 
 class Policy {
  public:
-  static Policy parse(int descriptor, kj::StringPtr name);
+  static Policy parse(int descriptor, kj::StringPtr name, const Surroundings& around = thisMachine(), Names names = Names::known);
   // Reads the whole file (1 MiB at most). An empty one, /dev/null too, is like none. Any mistake refuses the whole file with line,
   // column and reason.
-  static Policy parseText(kj::StringPtr text, kj::StringPtr name);
-  static Policy defaults(kj::StringPtr name = "/etc/bpfman/policy.toml");
+  static Policy parseText(kj::StringPtr text, kj::StringPtr name, const Surroundings& around = thisMachine(), Names names = Names::known);
+  static Policy defaults(kj::StringPtr name = "/etc/bpfman/policy.toml", const Surroundings& around = thisMachine());
   // root and the group `bpfman` administrate; nobody else may do anything. `name` is for messages.
 
   Rights rightsOf(const Caller& caller) const;
   // On the host's socket. Another socket, with an authority of its own, needs no more than Rights made of other roles.
 
+  const std::vector<Grant>& allGrants() const { return grants; }
+  const std::vector<Reservation>& allReservations() const { return *reservations; }
   const std::vector<std::string>& notes() const { return remarks; }
   // What is no mistake but worth a line in the log, such as a named namespace that does not exist.
 
  private:
   std::string name;
   std::vector<Grant> grants;
+  std::shared_ptr<const std::vector<Reservation>> reservations = std::make_shared<std::vector<Reservation>>();
   std::vector<std::string> remarks;
 };
 

@@ -1,144 +1,67 @@
 #include "frontend/rights.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
+
+#include <kj/vector.h>
 
 #include "frontend/refuse.h"
 
 namespace bpfman {
-namespace {
 
-struct TypeRow {
-  schema::ProgramType type;
-  kj::StringPtr name;
-  ProgramClass programClass;
-};
-
-using T = schema::ProgramType;
-using C = ProgramClass;
-constexpr TypeRow TYPES[] = {
-    {T::XDP, "xdp"_kj, C::network},
-    {T::TC, "tc"_kj, C::network},
-    {T::TCX, "tcx"_kj, C::network},
-    {T::TRACEPOINT, "tracepoint"_kj, C::observe},
-    {T::RAW_TRACEPOINT, "raw_tracepoint"_kj, C::observe},
-    {T::TP_BTF, "tp_btf"_kj, C::observe},
-    {T::KPROBE, "kprobe"_kj, C::observe},
-    {T::KRETPROBE, "kretprobe"_kj, C::observe},
-    {T::UPROBE, "uprobe"_kj, C::observe},
-    {T::URETPROBE, "uretprobe"_kj, C::observe},
-    {T::FENTRY, "fentry"_kj, C::observe},
-    {T::FEXIT, "fexit"_kj, C::observe},
-    {T::LSM, "lsm"_kj, C::control},
-};
-
-constexpr kj::StringPtr CLASS_NAMES[] = {"network"_kj, "cgroup"_kj, "observe"_kj, "control"_kj};
-constexpr kj::StringPtr MAP_RIGHT_NAMES[] = {"read"_kj, "hand out descriptors of"_kj, "write"_kj};
-
-// A type that the schema got and this table did not is nobody's but an administrator's.
-const TypeRow* find(schema::ProgramType type) {
-  auto found = std::ranges::find_if(TYPES, [&](auto& row) { return row.type == type; });
-  return found == std::end(TYPES) ? nullptr : found;
-}
-
-bool allows(const Role& role, ProgramClass programClass) { return role.classes >> unsigned(programClass) & 1; }
-
-bool allows(const Role& role, const AttachTarget& target) {
-  if (!allows(role, classOf(target.type))) return false;
-  if (classOf(target.type) != ProgramClass::network) return true;
-  bool place = target.hostNetns ? role.hostNamespace : role.ownNamespaces && target.ownNetns;
-  place = place || std::ranges::any_of(role.namespaces, [&](auto& named) { return named.nsid == target.nsid; });
-  bool interface = std::ranges::any_of(role.interfaces, [&](auto& glob) { return fnmatch(glob.c_str(), target.interface.cStr(), 0) == 0; });
-  return place && interface && target.priority >= role.minPriority && target.priority <= role.maxPriority;
-}
-
-}  // namespace
-
-ProgramClass classOf(schema::ProgramType type) {
-  auto row = find(type);
-  return row == nullptr ? ProgramClass::control : row->programClass;
-}
-
-kj::StringPtr nameOf(schema::ProgramType type) {
-  auto row = find(type);
-  return row == nullptr ? "unknown"_kj : row->name;
-}
-
-kj::StringPtr nameOf(ProgramClass programClass) { return CLASS_NAMES[unsigned(programClass)]; }
-
-Rights::Rights(uid_t uid, std::vector<std::shared_ptr<const Role>> roles, std::string policyName)
-    : uid(uid), roles(std::move(roles)), policyName(std::move(policyName)) {}
-
-template <typename Test>
-bool Rights::any(Test&& test) const {
-  return std::ranges::any_of(roles, [&](auto& role) { return role->base == Role::administrator || test(*role); });
-}
+Rights::Rights(uid_t uid, std::vector<HeldRole> roles, std::shared_ptr<const std::vector<Reservation>> reservations, std::string policyName)
+    : uid(uid), roles(std::move(roles)), reservations(std::move(reservations)), policyName(std::move(policyName)) {}
 
 bool Rights::administrator() const {
-  return any([](auto&) { return false; });
+  return std::ranges::any_of(roles, [](auto& held) { return held.role->base == Role::administrator; });
 }
 
 std::vector<std::string> Rights::roleNames() const {
   std::vector<std::string> names;
-  for (auto& role : roles) names.push_back(role->name);
+  for (auto& held : roles) names.push_back(held.role->name);
   return names;
 }
 
-void Rights::deny(kj::StringPtr what) const {
-  if (onDenied) onDenied(what);
-  refuse(PERMISSION_DENIED, "user ", uid, " has no role that may ", what, "; ask the administrator to add it in ", policyName.c_str());
+bool Rights::passes(const Request& request) const {
+  return std::ranges::any_of(roles, [&](auto& held) { return lacks(*held.role, request, uid, *reservations).empty(); });
 }
 
-void Rights::requireView() const {
-  if (!view()) deny("view this host's eBPF programs");
+Decision Rights::decide(const Request& request) const {
+  Decision decision;
+  for (auto& held : roles) {
+    decision.roles.push_back({held, lacks(*held.role, request, uid, *reservations)});
+    decision.allowed = decision.allowed || decision.roles.back().lacks.empty();
+  }
+  return decision;
 }
 
 void Rights::requireAdministrator(kj::StringPtr toDo) const {
-  if (!administrator()) deny(toDo);
+  if (!administrator()) deny(toDo, "");
 }
 
-void Rights::requireLoad(schema::ProgramType type) const {
-  auto programClass = classOf(type);
-  if (any([&](auto& role) { return role.base == Role::operator_ && allows(role, programClass); })) return;
-  deny(kj::str("load type ", nameOf(type), " (class ", nameOf(programClass), ")"));
+void Rights::require(const Request& request) const {
+  if (passes(request)) return;
+  kj::Vector<kj::String> why;
+  for (auto& [held, lacks] : decide(request).roles) {
+    auto words = KJ_MAP(each, lacks) { return kj::StringPtr(each.c_str()); };
+    why.add(kj::str(held.role->name.c_str(), ": ", kj::strArray(words, ", ")));
+  }
+  auto because = why.empty() ? kj::str() : kj::str(" (", kj::strArray(why, "; "), ")");
+  deny(describe(request), because);
 }
 
-void Rights::requireRoom(uint32_t programs) const {
-  if (any([&](auto& role) { return role.base == Role::operator_ && programs <= role.maxPrograms; })) return;
-  deny(kj::str("have ", programs, " programs loaded at once (max_programs)"));
+void Rights::deny(kj::StringPtr what, kj::StringPtr because) const {
+  if (onDenied) onDenied(what);
+  refuse(PERMISSION_DENIED, "user ", uid, " has no role that may ", what, because, "; ask the administrator to add it in ",
+         policyName.c_str());
 }
 
-uint64_t Rights::maxMapBytes() const {
+uint64_t Rights::maxMapBytes(uint32_t types, uint32_t programs) const {
   if (administrator()) return UINT64_MAX;
   uint64_t most = 0;
-  for (auto& role : roles) {
-    if (role->base == Role::operator_) most = std::max(most, role->maxMapBytes);
+  for (auto& held : roles) {
+    if (lacks(*held.role, Request::toLoad(types, programs), uid, *reservations).empty()) most = std::max(most, held.role->maxMapBytes);
   }
   return most;
-}
-
-void Rights::requireAttach(const AttachTarget& target) const {
-  if (any([&](auto& role) { return role.base == Role::operator_ && allows(role, target); })) return;
-  auto programClass = classOf(target.type);
-  if (programClass != ProgramClass::network) deny(kj::str("attach type ", nameOf(target.type), " (class ", nameOf(programClass), ")"));
-  kj::StringPtr whose = target.hostNetns ? "the host's" : target.ownNetns ? "his own" : "someone else's";
-  deny(kj::str("attach type ", nameOf(target.type), " (class ", nameOf(programClass), ") to interface ", target.interface, " in ", whose,
-               " network namespace with priority ", target.priority));
-}
-
-void Rights::requireUnload(uid_t owner) const {
-  if (any([&](auto& role) { return role.base == Role::operator_ && owner == uid; })) return;
-  deny(kj::str("change programs of user ", owner));
-}
-
-// An operator's are those of his own programs; a viewer has none of his own and is given all.
-bool Rights::mayMap(MapRight right, uid_t owner) const {
-  return any([&](auto& role) { return role.mapRights >> unsigned(right) & 1 && (role.base == Role::viewer || owner == uid); });
-}
-
-void Rights::requireMap(MapRight right, uid_t owner) const {
-  if (!mayMap(right, owner)) deny(kj::str(MAP_RIGHT_NAMES[unsigned(right)], " maps of programs of user ", owner));
 }
 
 }  // namespace bpfman

@@ -93,7 +93,7 @@ class LinksServer final : public schema::Links::Server {
     if (filter.getProgramId() != 0 && filter.getProgramId() != row.programId) return false;
     auto kinds = filter.getKinds();
     bool kind = kinds.size() == 0;
-    for (auto name : kinds) kind |= name == nameOf(static_cast<schema::ProgramType>(row.kind));
+    for (auto name : kinds) kind |= name == typeName(static_cast<schema::ProgramType>(row.kind));
     if (!kind) return false;
     KJ_IF_MAYBE (program, core.catalog.program(row.programId)) {
       if (filter.getApplication().size() > 0 && filter.getApplication() != program->application.c_str()) return false;

@@ -59,7 +59,7 @@ class ProgramServer final : public schema::Program::Server {
     auto place = params.getPlace();
     const HookType& type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(program.type)));
     if (type.place != place.which())
-      refuse("program ", id, " is a ", nameOf(type.type), " program; the ", nameOf(place.which()), " attach accepts ",
+      refuse("program ", id, " is a ", typeName(type.type), " program; the ", nameOf(place.which()), " attach accepts ",
              nameOf(place.which()));
     KJ_IF_MAYBE (narrowing, connection.narrowed()) narrowing->requireInterface(interfaceOf(place));
     Pairs metadata = pairsFrom(params.getMetadata());

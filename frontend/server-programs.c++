@@ -55,17 +55,18 @@ std::string text(capnp::Text::Reader reader, kj::StringPtr what, size_t most = l
 LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, schema::LoadOptions::Reader options) {
   LoadWish wish;
   auto programs = options.getPrograms();
+  uint32_t types = 0;
   if (programs.size() == 0) refuse("name at least one program to load (--programs TYPE:NAME)");
   if (programs.size() > limits::PROGRAMS_PER_LOAD)
     refuse("at most ", limits::PROGRAMS_PER_LOAD, " programs in one load, not ", programs.size());
   for (auto wanted : programs) {
     auto type = wanted.getType();
     KJ_IF_MAYBE (hook, hookOf(type)) {
-      connection.rights.requireLoad(type);
+      types |= bit(type);
       WantedProgram program{static_cast<uint16_t>(type),
                             text(wanted.getName(), "a program's name"),
                             text(wanted.getAttachTo(), "an attach target"),
-                            nameOf(type).cStr(),
+                            typeName(type).cStr(),
                             hook->kernelType,
                             hook->expectedAttachType};
       if (program.name.empty()) refuse("a program without a name");
@@ -73,7 +74,7 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
         if (other.name == program.name) refuse("program ", program.name.c_str(), " is named twice");
       wish.programs.push_back(std::move(program));
     } else {
-      refuse("this version can't load programs of type ", static_cast<uint16_t>(type) <= 12 ? nameOf(type) : "unknown"_kj);
+      refuse("this version can't load programs of type ", static_cast<uint16_t>(type) <= 12 ? typeName(type) : "unknown"_kj);
     }
   }
   auto globals = options.getGlobals();
@@ -96,7 +97,11 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   wish.mapOwner = options.getMapOwner();
   wish.uid = connection.uid();
   wish.request = connection.requestKey(options.getRequestId());
-  wish.maxMapBytes = kj::min(connection.rights.maxMapBytes(), connection.core.options.maxMapBytes);
+  uint32_t mine = wish.programs.size();
+  for (auto& [id, row] : connection.core.catalog.loads())
+    if (row.uid == wish.uid && !row.own) mine += connection.core.catalog.programsOf(id).size();
+  connection.rights.requireLoad(types, mine);
+  wish.maxMapBytes = kj::min(connection.rights.maxMapBytes(types, mine), connection.core.options.maxMapBytes);
   if (wish.mapOwner != 0) {
     KJ_IF_MAYBE (owner, connection.core.catalog.program(wish.mapOwner)) {
       uint32_t uid = KJ_ASSERT_NONNULL(connection.core.catalog.load(owner->load)).uid;
@@ -104,10 +109,6 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
       connection.rights.requireMap(MapRight::write, uid);
     }
   }
-  uint32_t mine = wish.programs.size();
-  for (auto& [id, row] : connection.core.catalog.loads())
-    if (row.uid == wish.uid && !row.own) mine += connection.core.catalog.programsOf(id).size();
-  connection.rights.requireRoom(mine);
   return wish;
 }
 
@@ -258,7 +259,7 @@ class ProgramsServer final : public schema::Programs::Server {
     std::vector<Entry> entries;
     for (auto& [id, row] : core.catalog.programs()) {
       if (isOwn(row)) continue;
-      entries.push_back({&row, inKernel(id), id, nameOf(static_cast<ProgramType>(row.type))});
+      entries.push_back({&row, inKernel(id), id, typeName(static_cast<ProgramType>(row.type))});
     }
     if (filter.getAll())
       for (auto& program : seen) {

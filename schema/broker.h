@@ -12,13 +12,13 @@ enum class BrokerOp : uint32_t {
                     //   -> 2 descriptors: the worker's control socket, an rtnetlink socket opened in that namespace
   startLoader,      // -> 2 descriptors: the loader's job socket, and the socket that is to be given to a load session
   openTracepoint,   // words "group" and "name", [A-Za-z0-9_-]{1,63} -> 1 descriptor: a perf event (kernel-wide: pid -1, cpu 0)
-  ready,            // the frontend serves; once
+  ready,            // the frontend serves; once. policyTaken: by the policy it was given, which is kept as the last right one
   count
 };
 
 struct BrokerRequest {
   BrokerOp op;
-  uint32_t reserved;
+  uint32_t policyTaken;       // 1 or 0; ready only
   char group[64], name[64];   // NUL-padded; empty where the operation has none
 };
 
@@ -36,13 +36,17 @@ namespace loader { constexpr int session = 4, kernelBtf = 5; }        // the loa
 namespace frontend {
 constexpr int listener = 4;                   // the RPC's listening socket
 constexpr int options = 5;                    // sealed memfd: wire::FrontendOptions
-constexpr int policy = 6;                     // the policy file, or /dev/null: none
+constexpr int policy = 6, keptPolicy = 12;    // sealed memfds: the policy file as it is now, empty: none; and as it last was right, or
+                                              // /dev/null: it never was, since the broker started
 constexpr int kernelBtf = 7;                  // /sys/kernel/btf/vmlinux, or /dev/null
 constexpr int statsEnabled = 8;               // /proc/sys/kernel/bpf_stats_enabled
 constexpr int cgroups = 9;                    // the root of the cgroup2 hierarchy, or /dev/null
 constexpr int stateDir = 10, runtimeDir = 11; // the only directories that it may change: STATE_DIR and RUNTIME_DIR/programs
 }
 }
+
+constexpr uint64_t POLICY_BYTES = 1 << 20;    // one more is copied, so that the frontend can see that it is too large
+constexpr int WRONG_POLICY = 78;              // the frontend's exit status: the policy file is wrong, and there is none that was kept
 
 struct FrontendOptions {
   char runtimeDir[1024];                      // absolute; for the paths that clients are told

@@ -1,5 +1,6 @@
 """Who may do what, through the command, by user and groups; and what a wrong policy says."""
 
+import json
 import os
 import unittest
 
@@ -17,9 +18,24 @@ base = "operator"
 interfaces = ["*"]
 namespaces = ["own"]
 
+[roles.firewall]
+base = "operator"
+interfaces = ["*"]
+namespaces = ["host"]
+
+[[reserve]]
+types = ["xdp"]
+interfaces = ["lan*"]
+priorities = [190, 250]
+roles = ["firewall"]
+
 [[grant]]
 users = [4001]
 roles = ["lan"]
+
+[[grant]]
+users = [4004]
+roles = ["firewall"]
 
 [[grant]]
 groups = [4500]
@@ -103,6 +119,29 @@ class Roles(unittest.TestCase):
         for priority in (99, 201):
             self.denied(f"with priority {priority}", "link", "attach", "xdp", mine, "lan0", "-p", priority, **user(4001))
 
+    def test_reserved_priorities_are_their_roles(self):
+        mine = self.loaded(**user(4001))
+        self.denied("lan: priority 195 is reserved for firewall (line 18)", "link", "attach", "xdp", mine, "lan0", "-p", 195, **user(4001))
+        tcx = self.allowed("program", "load", "file", harness.example("tcx_counter"), "--programs", "tcx:tcx_counter", **user(4001))
+        tcx = tcx["programs"][0]["record"]["program_id"]
+        self.addCleanup(self.daemon.cli, "program", "unload", tcx)
+        firewalls = self.loaded(**user(4004))
+        roots = self.loaded()
+        for words, who in ((("xdp", mine, "lan0", "-p", 189), user(4001)), (("tcx", tcx, "lan0", "ingress", "-p", 195), user(4001)),
+                           (("xdp", firewalls, "lan0", "-p", 195), user(4004)), (("xdp", roots, "lan0", "-p", 200), {})):
+            link = self.allowed("link", "attach", *words, **who)["record"]["id"]
+            self.assertEqual(self.daemon.cli("link", "detach", link, **who).code, 0)
+
+    def test_policy_check_says_what_the_daemon_does(self):
+        mine = self.loaded(**user(4001))
+        for interface, priority in (("lan0", 150), ("lan0", 195), ("lan0", 99), ("wan0", 150)):
+            asked = self.daemon.cli("policy", "check", "--policy", self.daemon.policyFile, "--user", 4001, "attach", "xdp",
+                                    "--interface", interface, "--priority", priority, **user(4999))
+            done = self.daemon.cli("link", "attach", "xdp", mine, interface, "-p", priority, "-o", "json", **user(4001))
+            self.assertEqual(asked.code, done.code, (asked, done))
+            if done.code == 0:
+                self.daemon.cli("link", "detach", json.loads(done.out)["record"]["id"])
+
     def test_an_operator_has_his_classes(self):
         self.denied("load type tracepoint (class observe)", "program", "load", "file", harness.example("tracepoint_counter"),
                     "--programs", "tracepoint:tracepoint_counter", **user(4001))
@@ -146,7 +185,9 @@ class WrongPolicies(unittest.TestCase):
                     daemon.launch()
                     said = harness.eventually(lambda: f"policy.toml:{line}:" in daemon.log and word in daemon.log, 10)
                     self.assertTrue(said, daemon.log)
+                    self.assertIn("does not start without a right policy", daemon.log)
                     self.assertFalse(daemon.ready())
+                    self.assertEqual(daemon.process.wait(10), 1)
                 finally:
                     daemon.end()
 

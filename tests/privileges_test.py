@@ -7,7 +7,7 @@ import unittest
 import harness
 
 CAPABILITIES = {"CHOWN": 0, "KILL": 5, "SETGID": 6, "SETUID": 7, "SETPCAP": 8, "NET_ADMIN": 12, "SYS_ADMIN": 21, "PERFMON": 38, "BPF": 39}
-PLACES = {"null": r"/dev/null", "pipe": r"pipe:", "socket": r"socket:", "memfd": r"/memfd:", "policy": r"/dev/null|/.*policy\.toml",
+PLACES = {"null": r"/dev/null", "pipe": r"pipe:", "socket": r"socket:", "memfd": r"/memfd:",
           "vmlinux": r"/sys/kernel/btf/vmlinux|/dev/null", "bpf_stats_enabled": r"/proc/sys/kernel/bpf_stats_enabled",
           "cgroup": r"/sys/fs/cgroup|/dev/null", "state": r"/.*/state$", "programs": r"/.*/run/programs$"}
 

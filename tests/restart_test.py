@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -84,11 +85,66 @@ class Restart(unittest.TestCase):
         self.daemon.attach("xdp", program, "lan0", "-p", 1)
         counter, frontend = self.daemon.mapId(program), self.daemon.pid("frontend")
         self.daemon.write(self.daemon.policyFile, '[[grant]]\nusers = [4321]\nroles = ["viewer"]\n')
-        os.kill(self.daemon.process.pid, signal.SIGHUP)
-        self.assertTrue(harness.eventually(lambda: self.daemon.processes()["frontend"] not in ([], [frontend])))
+        self.hangUp()
+        self.assertNotEqual(self.daemon.pid("frontend"), frontend)
         wire.send(20)
         self.assertEqual(self.daemon.cli("program", "list", user=4321, group=4321, extra_groups=[]).code, 0)
         self.assertEqual(harness.sums(counter)[0], 20)
+
+    def again(self, do):
+        """Does what ends the frontend, and waits until the next one serves."""
+        before = self.daemon.log.count("bpfmand: ready")
+        do()
+        self.assertTrue(harness.eventually(lambda: self.daemon.log.count("bpfmand: ready") > before), self.daemon.log)
+
+    def hangUp(self):
+        self.again(lambda: os.kill(self.daemon.process.pid, signal.SIGHUP))
+
+    def looks(self, uid):
+        return self.daemon.cli("program", "list", user=uid, group=uid, extra_groups=[]).code == 0
+
+    def testAWrongPolicyIsRefusedAsAWholeAndTheOldOneStaysInForce(self):
+        grant = '[[grant]]\nusers = [%d]\nroles = ["viewer"]\n'
+        wrong = grant % 4322 + '[[grant]]\nusers = [4323]\nroles = ["king"]\n'
+        # Before there is a policy at all, none is what stays in force: the socket remains the administrators'.
+        self.daemon.write(self.daemon.policyFile, wrong)
+        self.hangUp()
+        self.assertIn("policy.toml:6:10: unknown role \"king\"", self.daemon.log)
+        self.assertFalse(self.looks(4322))
+        self.assertEqual(os.stat(os.path.join(self.daemon.runtime, "bpfman.sock")).st_mode & 0o777, 0o660)
+        self.assertEqual(self.daemon.cli("program", "list").code, 0)
+
+        self.daemon.write(self.daemon.policyFile, grant % 4321)
+        self.hangUp()
+        self.assertTrue(self.looks(4321))
+        # Written in place and renamed into place; at a hang-up, and when the frontend dies meanwhile.
+        self.daemon.write(self.daemon.policyFile, wrong)
+        for number, do in enumerate((self.hangUp, self.hangUp, lambda: self.again(lambda: os.kill(self.daemon.pid("frontend"), signal.SIGKILL)))):
+            with self.subTest(number):
+                said = self.daemon.log.count("policy.toml:6:10: unknown role")
+                do()
+                self.assertEqual(self.daemon.log.count("policy.toml:6:10: unknown role"), said + 1)
+                self.assertIn("the policy of before stays in force", self.daemon.log)
+                self.assertEqual([self.looks(uid) for uid in (4321, 4322, 4323)], [True, False, False])
+                self.daemon.write(self.daemon.policyFile + ".new", wrong)
+                os.rename(self.daemon.policyFile + ".new", self.daemon.policyFile)
+
+        self.daemon.write(self.daemon.policyFile, grant % 4322)
+        self.hangUp()
+        self.assertEqual([self.looks(uid) for uid in (4321, 4322)], [False, True])
+        os.unlink(self.daemon.policyFile)  # no file is a right policy
+        self.hangUp()
+        self.assertFalse(self.looks(4322))
+
+    def testAConnectionThatIsOpenEndsWithItsRights(self):
+        self.daemon.write(self.daemon.policyFile, '[[grant]]\nusers = [4321]\nroles = ["viewer"]\n')
+        self.hangUp()
+        client = socket.socket(socket.AF_UNIX)
+        self.addCleanup(client.close)
+        client.connect(os.path.join(self.daemon.runtime, "bpfman.sock"))
+        self.hangUp()
+        client.settimeout(5)
+        self.assertEqual(client.recv(1), b"")
 
     def testPublicPinsOpenWithOtherTools(self):
         program = self.daemon.load("xdp_counter", "xdp")

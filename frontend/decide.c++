@@ -1,0 +1,159 @@
+#include "frontend/decide.h"
+
+#include <fnmatch.h>
+
+#include <algorithm>
+
+#include <kj/vector.h>
+
+namespace bpfman {
+namespace {
+
+constexpr kj::StringPtr MAP_RIGHTS[] = {"read"_kj, "descriptor"_kj, "write"_kj};
+constexpr kj::StringPtr MAP_DEEDS[] = {"read"_kj, "hand out descriptors of"_kj, "write"_kj};
+constexpr kj::StringPtr BASES[] = {"administrator"_kj, "operator"_kj, "viewer"_kj};
+constexpr unsigned TYPES = 32;
+
+template <typename Name>
+kj::String listed(uint32_t bits, unsigned count, Name name) {
+  kj::Vector<kj::StringPtr> names;
+  for (unsigned i = 0; i < count; ++i) {
+    if (bits >> i & 1) names.add(name(i));
+  }
+  return names.empty() ? kj::str("none") : kj::strArray(names, ", ");
+}
+
+kj::String listed(const std::vector<std::string>& words) {
+  return words.empty() ? kj::str("none")
+                       : kj::strArray(
+                             KJ_MAP(word, words) { return kj::StringPtr(word.c_str()); }, ", ");
+}
+
+kj::String typeAndClass(schema::ProgramType type) { return kj::str("type ", typeName(type), " (class ", className(classOf(type)), ")"); }
+
+kj::StringPtr whose(const AttachTarget& target) {
+  return target.hostNetns ? "the host's"_kj : target.ownNetns ? "his own"_kj : "someone else's"_kj;
+}
+
+bool inNamespace(const Places& places, const AttachTarget& target) {
+  bool listed = target.hostNetns ? places.hostNamespace : places.ownNamespaces && target.ownNetns;
+  return listed || std::ranges::any_of(places.namespaces, [&](auto& named) { return named.nsid == target.nsid; });
+}
+
+bool onInterface(const Places& places, const AttachTarget& target) {
+  return std::ranges::any_of(places.interfaces, [&](auto& glob) { return fnmatch(glob.c_str(), target.interface.cStr(), 0) == 0; });
+}
+
+bool atPriority(const Places& places, int32_t priority) { return priority >= places.minPriority && priority <= places.maxPriority; }
+
+kj::String namespacesOf(const Places& places) {
+  std::vector<std::string> words;
+  if (places.hostNamespace) words.push_back("host");
+  if (places.ownNamespaces) words.push_back("own");
+  for (auto& named : places.namespaces) words.push_back("named:" + named.path);
+  return listed(words);
+}
+
+struct Missing {
+  std::vector<std::string> found;
+
+  template <typename... Parts>
+  void add(Parts&&... parts) {
+    found.push_back(kj::str(kj::fwd<Parts>(parts)...).cStr());
+  }
+  void requireClass(const Role& role, schema::ProgramType type) {
+    auto needed = classOf(type);
+    if (!(role.classes & bit(needed))) add("not class ", className(needed), " (classes: ", classNames(role.classes), ")");
+  }
+};
+
+void addAttach(Missing& missing, const Role& role, const AttachTarget& target, const std::vector<Reservation>& reservations) {
+  missing.requireClass(role, target.type);
+  if (classOf(target.type) != ProgramClass::network) return;
+  auto& places = role.places;
+  if (!inNamespace(places, target)) missing.add("not in ", whose(target), " network namespace (namespaces: ", namespacesOf(places), ")");
+  if (!onInterface(places, target)) missing.add("not interface ", target.interface, " (interfaces: ", listed(places.interfaces), ")");
+  if (!atPriority(places, target.priority))
+    missing.add("not priority ", target.priority, " (priorities: ", places.minPriority, " to ", places.maxPriority, ")");
+  for (auto& reserved : reservations) {
+    bool meant = reserved.types & bit(target.type) && inNamespace(reserved.places, target) && onInterface(reserved.places, target) &&
+                 atPriority(reserved.places, target.priority);
+    if (!meant || std::ranges::find(reserved.roles, role.name) != reserved.roles.end()) continue;
+    missing.add("priority ", target.priority, " is reserved for ",
+                reserved.roles.empty() ? kj::str("administrators") : listed(reserved.roles), " (line ", reserved.line, ")");
+  }
+}
+
+}  // namespace
+
+Request Request::toLoad(uint32_t types, uint32_t programs) { return {load, {}, types, programs, 0, MapRight::read}; }
+Request Request::toAttach(const AttachTarget& target) { return {attach, target, 0, 0, 0, MapRight::read}; }
+Request Request::toChange(uid_t owner) { return {change, {}, 0, 0, owner, MapRight::read}; }
+Request Request::toMap(MapRight right, uid_t owner) { return {map, {}, 0, 0, owner, right}; }
+
+kj::String describe(const Request& request) {
+  auto& target = request.target;
+  switch (request.kind) {
+    case Request::view: return kj::str("view this host's eBPF programs");
+    case Request::load: {
+      kj::Vector<kj::String> types;
+      for (unsigned i = 0; i < TYPES; ++i) {
+        if (request.types >> i & 1) types.add(typeAndClass(static_cast<schema::ProgramType>(i)));
+      }
+      return kj::str("load ", kj::strArray(types, " and "));
+    }
+    case Request::attach:
+      if (classOf(target.type) != ProgramClass::network) return kj::str("attach ", typeAndClass(target.type));
+      return kj::str("attach ", typeAndClass(target.type), " to interface ", target.interface, " in ", whose(target),
+                     " network namespace with priority ", target.priority);
+    case Request::change: return kj::str("change programs of user ", request.owner);
+    case Request::map: return kj::str(MAP_DEEDS[unsigned(request.right)], " maps of programs of user ", request.owner);
+  }
+  KJ_UNREACHABLE;
+}
+
+std::vector<std::string> lacks(const Role& role, const Request& request, uid_t uid, const std::vector<Reservation>& reservations) {
+  Missing missing;
+  if (role.base == Role::administrator || request.kind == Request::view) return {};
+  bool looksOnly = role.base == Role::viewer;
+  if (request.kind == Request::map) {
+    // An operator's rights are those to maps of his own programs; a viewer has none of his own and is given all.
+    if (!(role.mapRights & bit(request.right)))
+      missing.add("not ", MAP_RIGHTS[unsigned(request.right)], " (map_rights: ", mapRightNames(role.mapRights), ")");
+    if (!looksOnly && request.owner != uid) missing.add("only maps of his own programs");
+  } else if (looksOnly) {
+    missing.add("only looks");
+  } else if (request.kind == Request::load) {
+    for (unsigned i = 0; i < TYPES; ++i) {
+      if (request.types >> i & 1) missing.requireClass(role, static_cast<schema::ProgramType>(i));
+    }
+    if (request.programs > role.maxPrograms)
+      missing.add("not ", request.programs, " programs at once (max_programs: ", role.maxPrograms, ")");
+  } else if (request.kind == Request::change) {
+    if (request.owner != uid) missing.add("only his own programs");
+  } else {
+    addAttach(missing, role, request.target, reservations);
+  }
+  return std::move(missing.found);
+}
+
+kj::String describe(const Places& places) {
+  return kj::str(listed(places.interfaces), "; namespaces ", namespacesOf(places), "; priorities ", places.minPriority, " to ",
+                 places.maxPriority);
+}
+
+kj::StringPtr baseName(Role::Base base) { return BASES[base]; }
+
+kj::String classNames(uint32_t classes) {
+  return listed(classes, unsigned(ProgramClass::count), [](unsigned i) { return className(static_cast<ProgramClass>(i)); });
+}
+
+kj::String mapRightNames(uint32_t rights) {
+  return listed(rights, unsigned(MapRight::count), [](unsigned i) { return MAP_RIGHTS[i]; });
+}
+
+kj::String typeNames(uint32_t types) {
+  return listed(types, TYPES, [](unsigned i) { return typeName(static_cast<schema::ProgramType>(i)); });
+}
+
+}  // namespace bpfman
