@@ -141,7 +141,10 @@ class Restart(unittest.TestCase):
         self.hangUp()
         client = socket.socket(socket.AF_UNIX)
         self.addCleanup(client.close)
+        sockets = lambda: sum(text.startswith("socket:") for text in harness.descriptors(self.daemon.pid("frontend")).values())
+        before = sockets()
         client.connect(os.path.join(self.daemon.runtime, "bpfman.sock"))
+        self.assertTrue(harness.eventually(lambda: sockets() > before))  # accepted: what still waits is served by the next frontend
         self.hangUp()
         client.settimeout(5)
         self.assertEqual(client.recv(1), b"")
