@@ -228,7 +228,7 @@ TEST_F(Broker, FrontendHasNoPrivilegeAndOnlyItsDescriptors) {
   start();
   auto frontend = see(ask("report"));
   expectIdentity(frontend, BASE, 0);
-  EXPECT_EQ(frontend.descriptors, "0 1 2 3 4 5 6 7 8 9 10 11 12 ");
+  EXPECT_EQ(frontend.descriptors, "0 1 2 3 4 5 6 7 8 9 10 11 12 13 ");
 }
 
 TEST_F(Broker, WorkerHasItsThreeCapabilitiesAndTheBpffsAsItsRoot) {

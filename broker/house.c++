@@ -49,11 +49,9 @@ kj::AutoCloseFd lockAgainstOthers(kj::StringPtr runtimeDir) {
 }
 
 kj::AutoCloseFd sealed(const char* name, const void* content, ssize_t size) {
-  int descriptor;
-  KJ_SYSCALL(descriptor = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  kj::AutoCloseFd memfd(descriptor);
-  KJ_REQUIRE(pwrite(descriptor, content, size, 0) == size, name, strerror(errno));
-  KJ_SYSCALL(fcntl(descriptor, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
+  kj::AutoCloseFd memfd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  KJ_REQUIRE(pwrite(memfd.get(), content, size, 0) == size, name, strerror(errno));
+  KJ_SYSCALL(fcntl(memfd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
   return memfd;
 }
 
@@ -118,10 +116,11 @@ House furnish(Options options) {
   house.socketPath = kj::mv(options.socketPath);
   house.policyPath = kj::mv(options.policyPath);
   house.ownSocket = activated == nullptr;
-  KJ_IF_MAYBE (socket, activated)
-    house.listener = kj::mv(*socket);
-  else
-    house.listener = listenAt(house.socketPath, group);
+  house.listeners.push_back(house.ownSocket ? listenAt(house.socketPath, group, 0660) : kj::mv(KJ_ASSERT_NONNULL(activated)));
+  house.listeners.push_back(listenAt(kj::str(options.runtimeDir, "/fd.sock"), 0, 0666));
+  ownDirectory(kj::str(options.runtimeDir, "/clients"), {0, 0}, 0755);
+  for (auto& client : options.frontend.clients)
+    if (client.name[0]) house.listeners.push_back(listenAt(kj::str(options.runtimeDir, "/clients/", client.name + 0, ".sock"), 0, 0666));
   house.readPolicy();
   return house;
 }

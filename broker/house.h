@@ -9,8 +9,9 @@ namespace bpfman {
 
 struct House {
   Identity frontend, worker, loader;
-  kj::AutoCloseFd null, lock, bpffs, stateDir, programsDir, listener, policy, keptPolicy, tracefs, cgroups, hostNetwork;
+  kj::AutoCloseFd null, lock, bpffs, stateDir, programsDir, policy, keptPolicy, tracefs, cgroups, hostNetwork;
   kj::AutoCloseFd ceiling, frontendOptions;  // sealed memfds
+  std::vector<kj::AutoCloseFd> listeners;    // the RPC's, the tickets', then the clients'
   kj::AutoCloseFd frontendBinary, workerBinary, loaderBinary;
   kj::String socketPath, policyPath, notifySocket;
   bool ownSocket;  // made by us, not by systemd
@@ -29,7 +30,7 @@ kj::AutoCloseFd openTracefs();    // where it is mounted, or a mount of our own 
 kj::AutoCloseFd openCgroups();    // the root of cgroup2, or /dev/null
 kj::AutoCloseFd openKernelBtf();  // likewise
 // sockets.c++
-kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group);
+kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group, mode_t mode);
 kj::Maybe<kj::AutoCloseFd> takeActivatedSocket();  // systemd's
 void tellSystemd(kj::StringPtr notifySocket, kj::StringPtr state);
 

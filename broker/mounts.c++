@@ -19,9 +19,7 @@ namespace {
 constexpr decltype(statfs::f_type) BPFFS = 0xcafe4a11, TRACEFS = 0x74726163, CGROUP2 = 0x63677270;  // not all are in magic.h everywhere
 
 kj::Maybe<kj::AutoCloseFd> openIf(kj::StringPtr path, decltype(statfs::f_type) type, int flags) {
-  int descriptor = open(path.cStr(), flags | O_CLOEXEC | O_DIRECTORY);
-  if (descriptor < 0) return nullptr;
-  kj::AutoCloseFd fd(descriptor);
+  kj::AutoCloseFd fd(open(path.cStr(), flags | O_CLOEXEC | O_DIRECTORY));
   struct statfs about;
   if (fstatfs(fd.get(), &about) != 0 || about.f_type != type) return nullptr;
   return kj::mv(fd);

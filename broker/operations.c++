@@ -45,12 +45,10 @@ Supervisor::Answer Supervisor::startWorker(const wire::BrokerRequest&, kj::Maybe
   // This process is in the other namespace until the end of the scope; what it opens and starts there stays there.
   if (foreign && setns(there, CLONE_NEWNET) != 0) return {{-errno, 0}, {}};
   KJ_DEFER(if (foreign && setns(house.hostNetwork.get(), CLONE_NEWNET) != 0) abort());  // lost elsewhere it may not go on
-  int netlink;
-  KJ_SYSCALL(netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
   Answer answer{{0, 0}, {}};
   kj::AutoCloseFd control;
   answer.descriptors.add(newPair(control));
-  answer.descriptors.add(netlink);
+  answer.descriptors.add(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
   startChild(Kind::worker, foreign, {control.get(), house.ceiling.get()});
   return answer;
 }

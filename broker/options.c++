@@ -58,7 +58,17 @@ std::vector<std::string> wordsFrom(kj::StringPtr key, const toml::node& value) {
   return words;
 }
 
+void addClient(wire::ClientSocket (&clients)[wire::MAX_CLIENTS], kj::StringPtr name, int64_t uid) {
+  auto& last = *std::find_if(clients, clients + wire::MAX_CLIENTS - 1, [](auto& client) { return client.name[0] == 0; });
+  if (name.size() == 0 || strspn(name.cStr(), "abcdefghijklmnopqrstuvwxyz0123456789-") != name.size() || name.size() >= sizeof last.name ||
+      uid < 1 || uid > INT32_MAX || last.name[0] != 0)
+    KJ_FAIL_REQUIRE(kj::str("a client is NAME = UID: up to ", wire::MAX_CLIENTS, " names of [a-z0-9-]{1,32}, uids from 1"));
+  memcpy(last.name, name.begin(), name.size());
+  last.uid = uid;
+}
+
 void setOne(Options& options, kj::StringPtr section, kj::StringPtr key, const toml::node& value) {
+  if (section == "clients") return addClient(options.frontend.clients, key, value.value<int64_t>().value_or(0));
   for (const Number& row : NUMBERS) {
     if (section != row.section || key != row.key) continue;
     int64_t number = value.value<int64_t>().value_or(-1);
@@ -84,7 +94,7 @@ void readConfiguration(Options& options) {
     toml::table file = toml::parse_file(options.configPath.cStr());
     for (auto&& [section, keys] : file) {
       where = at(keys.source());
-      bool known = section.str() == "users" || section.str() == "limits" || section.str() == "ceiling";
+      bool known = section.str() == "users" || section.str() == "limits" || section.str() == "ceiling" || section.str() == "clients";
       if (!known || !keys.is_table()) KJ_FAIL_REQUIRE(kj::str("unknown key ", std::string(section.str()).c_str()));
       for (auto&& [key, value] : *keys.as_table()) {
         where = at(value.source());

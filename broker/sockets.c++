@@ -21,15 +21,12 @@ static socklen_t fill(sockaddr_un& address, kj::StringPtr path) {
   return offsetof(sockaddr_un, sun_path) + path.size() + (path[0] == '@' ? 0 : 1);
 }
 
-static kj::AutoCloseFd unixSocket(int type) {
-  int descriptor;
-  KJ_SYSCALL(descriptor = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  return kj::AutoCloseFd(descriptor);
-}
+// If there is none, what is done with it fails.
+static kj::AutoCloseFd unixSocket(int type) { return kj::AutoCloseFd(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)); }
 
 // The lock is the runtime directory's: with --socket-path somebody else may listen there, and keeps it. The children of a broker that was
 // killed end within a second, and are waited for.
-kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group) {
+kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group, mode_t mode) {
   sockaddr_un address;
   socklen_t size = fill(address, path);
   struct stat about;
@@ -44,7 +41,7 @@ kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group) {
     KJ_SYSCALL(unlink(path.cStr()), path);
   }
   auto listener = unixSocket(SOCK_STREAM);
-  mode_t before = umask(0117);
+  mode_t before = umask(0777 & ~mode);
   KJ_DEFER(umask(before));
   if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) != 0)
     KJ_FAIL_REQUIRE(kj::str("can't listen at ", path, ": ", strerror(errno)));
@@ -57,18 +54,16 @@ kj::Maybe<kj::AutoCloseFd> takeActivatedSocket() {
   const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
   if (!pid || !count || strtol(pid, nullptr, 10) != getpid()) return nullptr;
   if (strcmp(count, "1")) KJ_FAIL_REQUIRE(kj::str("systemd passed ", count, " sockets; bpfmand takes one"));
-  int type = 0, listening = 0, moved;
-  socklen_t size = sizeof type;
+  int type = 0, listening = 0;
   sockaddr_un address{};
-  socklen_t addressSize = sizeof address;
+  socklen_t size = sizeof type, addressSize = sizeof address;
   if (getsockopt(3, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM ||
       getsockopt(3, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || !listening ||
       getsockname(3, reinterpret_cast<sockaddr*>(&address), &addressSize) != 0 || address.sun_family != AF_UNIX)
     KJ_FAIL_REQUIRE("the socket that systemd passed is not a listening Unix stream socket (ListenStream=/run/bpfman/bpfman.sock)");
-  KJ_SYSCALL(moved = fcntl(3, F_DUPFD_CLOEXEC, 32));
+  kj::AutoCloseFd listener(fcntl(3, F_DUPFD_CLOEXEC, 32));
   close(3);
-  kj::AutoCloseFd listener(moved);
-  KJ_SYSCALL(fcntl(moved, F_SETFL, fcntl(moved, F_GETFL) | O_NONBLOCK));
+  KJ_SYSCALL(fcntl(listener.get(), F_SETFL, fcntl(listener.get(), F_GETFL) | O_NONBLOCK));
   return kj::mv(listener);
 }
 

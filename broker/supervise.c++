@@ -103,10 +103,13 @@ void Supervisor::startFrontend() {
   auto stats = openFile("/proc/sys/kernel/bpf_stats_enabled", O_RDONLY);
   ready = reloading = false;
   killAt = Clock::time_point::max();
-  startChild(
-      Kind::frontend, false,
-      {theirs.get(), house.listener.get(), house.frontendOptions.get(), house.policy.get(), btf.get(), stats.get(), house.cgroups.get(),
-       house.stateDir.get(), house.programsDir.get(), (house.keptPolicy.get() < 0 ? house.null : house.keptPolicy).get()});
+  auto& kept = house.keptPolicy.get() < 0 ? house.null : house.keptPolicy;
+  std::vector<int> layout;
+  for (auto* each : {&theirs, &house.listeners[0], &house.frontendOptions, &house.policy, &btf, &stats, &house.cgroups, &house.stateDir,
+                     &house.programsDir, &kept})
+    layout.push_back(each->get());
+  for (size_t i = 1; i < house.listeners.size(); ++i) layout.push_back(house.listeners[i].get());
+  startChild(Kind::frontend, false, kj::arrayPtr(layout.data(), layout.size()));
 }
 
 // A frontend that breaks the protocol is one that was taken over, or is broken: it ends.

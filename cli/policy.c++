@@ -37,15 +37,24 @@ std::string textOf(const std::string& path) {
   return text.str();
 }
 
-template <typename Entry>
-std::string idText(uint32_t id, Entry* entry, char* Entry::*name) {
-  return entry == nullptr ? std::to_string(id) : std::string(entry->*name) + " (" + std::to_string(id) + ")";
+std::string idText(uint32_t id, const char* name) {
+  return name == nullptr ? std::to_string(id) : std::string(name) + " (" + std::to_string(id) + ")";
+}
+
+const char* userName(uid_t uid) {
+  passwd* user = getpwuid(uid);
+  return user ? user->pw_name : nullptr;
+}
+
+const char* groupName(gid_t gid) {
+  group* found = getgrgid(gid);
+  return found ? found->gr_name : nullptr;
 }
 
 std::string whom(const Grant& grant) {
   std::string users, groups;
-  for (uid_t uid : grant.users) users += (users.empty() ? "users " : ", ") + idText(uid, getpwuid(uid), &passwd::pw_name);
-  for (gid_t gid : grant.groups) groups += (groups.empty() ? "groups " : ", ") + idText(gid, getgrgid(gid), &group::gr_name);
+  for (uid_t uid : grant.users) users += (users.empty() ? "users " : ", ") + idText(uid, userName(uid));
+  for (gid_t gid : grant.groups) groups += (groups.empty() ? "groups " : ", ") + idText(gid, groupName(gid));
   if (users.empty() || groups.empty()) return users + groups;
   return users + ", " + groups;
 }

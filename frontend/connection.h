@@ -21,8 +21,9 @@ constexpr int READ_TRIES = 5;
 
 class Connection : public kj::Refcounted {
  public:
-  Connection(Core& core, Identity identity)
+  Connection(Core& core, Identity identity, kj::StringPtr socketName)
       : core(core),
+        socketName(socketName),
         identity(kj::mv(identity)),
         rights(core.policy.rightsOf(this->identity.caller)),
         account(core.accounts.of(this->identity.caller.uid)) {
@@ -31,6 +32,7 @@ class Connection : public kj::Refcounted {
   }
 
   Core& core;
+  kj::StringPtr socketName;  // that it came by
   Identity identity;
   Rights rights;
   std::map<uint64_t, SealedObject> uploads;  // finished, not used yet
@@ -91,11 +93,12 @@ class Connection : public kj::Refcounted {
 
   void disconnected();
 
+  void audit(AuditLine& line, kj::StringPtr result);
+
  private:
   uint32_t descriptorsSent = 0;  // since all was received
 
   void requireCall() const;
-  void audit(AuditLine& line, kj::StringPtr result);
   void auditDenial(kj::StringPtr what);
   size_t unread() const;
   [[noreturn]] static void explain(kj::Exception&& exception);  // rethrows it, in words for the client

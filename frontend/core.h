@@ -29,8 +29,10 @@ struct Core {
   ChainEngine& engine;
   Accounts& accounts;
   Audit& audit;
+  class Tickets& tickets;
   uint32_t possibleCpus;  // how many values an element of a per-CPU map has
   Locks locks;
+  uint32_t connections = 0;  // over all sockets
 
   kj::StringPtr runtimeDir() const { return options.runtimeDir; }
 };

@@ -24,9 +24,9 @@ kj::String listed(uint32_t bits, unsigned count, Name name) {
 }
 
 kj::String listed(const std::vector<std::string>& words) {
-  return words.empty() ? kj::str("none")
-                       : kj::strArray(
-                             KJ_MAP(word, words) { return kj::StringPtr(word.c_str()); }, ", ");
+  kj::Vector<kj::StringPtr> texts;
+  for (auto& word : words) texts.add(word.c_str());
+  return words.empty() ? kj::str("none") : kj::strArray(texts, ", ");
 }
 
 kj::String typeAndClass(schema::ProgramType type) { return kj::str("type ", typeName(type), " (class ", className(classOf(type)), ")"); }

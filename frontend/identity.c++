@@ -42,7 +42,7 @@ Identity identify(int socket) {
   socklen_t size = sizeof peer;
   KJ_SYSCALL(getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size));
   KJ_REQUIRE(peer.uid != uid_t(-1), "the socket is not connected");
-  Identity identity{Caller{peer.uid, {peer.gid}, peer.pid}, processOf(socket)};
+  Identity identity{Caller{peer.uid, {peer.gid}, peer.pid}, peer.uid, processOf(socket)};
   for (gid_t gid : groupsOf(socket)) {
     auto& gids = identity.caller.gids;
     if (std::ranges::find(gids, gid) == gids.end()) gids.push_back(gid);

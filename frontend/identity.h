@@ -19,6 +19,7 @@ struct Caller {
 
 struct Identity {
   Caller caller;
+  uid_t peer;                          // who really connected: on a container's socket the caller is fixed, whoever that is
   kj::Maybe<kj::AutoCloseFd> process;  // pidfd, from kernel 6.5 on; keep it as long as the connection. None: too old, or dead
 };
 

@@ -56,14 +56,18 @@ kj::Promise<void> Listener::serve() {
 
 void Listener::accept(kj::AutoCloseFd client) {
   Identity identity = identify(client);
+  KJ_IF_MAYBE (uid, fixed) {
+    identity.caller.uid = *uid;
+    identity.caller.gids.clear();
+  }
   uint32_t uid = identity.caller.uid;
   size_t his = core.accounts.of(uid)->connections.size();
-  if (all >= limits::CONNECTIONS || his >= core.options.maxConnections) {
-    spdlog::warn("uid {}: refused, too many connections ({} of this user, {} in all)", uid, his, all);
+  if (core.connections >= limits::CONNECTIONS || his >= core.options.maxConnections) {
+    spdlog::warn("uid {}: refused, too many connections ({} of this user, {} in all)", uid, his, core.connections);
     return;
   }
-  ++all;
-  auto connection = kj::refcounted<Connection>(core, kj::mv(identity));
+  ++core.connections;
+  auto connection = kj::refcounted<Connection>(core, kj::mv(identity), name);
   connection->socket = client.get();
   auto stream = guard(core.io.lowLevelProvider->wrapUnixSocketFd(client.release(), kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP |
                                                                                        kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
@@ -73,7 +77,7 @@ void Listener::accept(kj::AutoCloseFd client) {
   auto ended = served->network.onDisconnect();
   tasks.add(ended.then([this, served = kj::mv(served)]() mutable {
     served->connection->disconnected();
-    --all;
+    --core.connections;
   }));
 }
 

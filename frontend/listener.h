@@ -9,10 +9,13 @@ namespace bpfman {
 
 class Listener final : private kj::TaskSet::ErrorHandler {
  public:
-  Listener(Core& core, SystemView& system, int socket)
+  // name: as the audit calls it. fixed: who everybody is that connects here, with no group; none: who he really is.
+  Listener(Core& core, SystemView& system, int socket, kj::StringPtr name, kj::Maybe<uint32_t> fixed)
       : core(core),
         system(system),
         socket(socket),
+        name(name),
+        fixed(fixed),
         observer(core.io.unixEventPort, socket, kj::UnixEventPort::FdObserver::OBSERVE_READ),
         tasks(*this) {}
 
@@ -22,8 +25,9 @@ class Listener final : private kj::TaskSet::ErrorHandler {
   Core& core;
   SystemView& system;
   int socket;
+  kj::StringPtr name;
+  kj::Maybe<uint32_t> fixed;
   kj::UnixEventPort::FdObserver observer;
-  uint32_t all = 0;
   kj::TaskSet tasks;
 
   void accept(kj::AutoCloseFd client);

@@ -12,6 +12,7 @@
 
 #include "frontend/listener.h"
 #include "frontend/reconcile.h"
+#include "frontend/tickets.h"
 #include "seccomp/confine.h"
 #include "seccomp/landlock.h"
 
@@ -99,15 +100,23 @@ int run() {
 
   auto engine = newTailcallEngine(io.unixEventPort, catalog, workers, loads, fibers);
   Accounts accounts;
-  Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, *engine, accounts, audit, possibleCpus, {}};
+  Tickets tickets;
+  Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, *engine, accounts, audit, tickets, possibleCpus, {}};
   SystemView system(core);
-  Listener listener(core, system, fd::listener);
+  kj::Vector<kj::Own<Listener>> listeners;
+  listeners.add(kj::heap<Listener>(core, system, fd::listener, "host", nullptr));
+  for (uint32_t i = 0; i < wire::MAX_CLIENTS && options.clients[i].name[0] != 0; ++i)
+    listeners.add(kj::heap<Listener>(core, system, fd::clients + i, options.clients[i].name + 0, options.clients[i].uid));
+  TicketWindow window(core, fd::tickets);
   reconcile(core, io.waitScope);
   system.install(io.waitScope);
   pool.refill();
   broker.ready(asItIsNow).wait(io.waitScope);
   auto retiring = workers.retireIdle().eagerlyEvaluate(nullptr);
-  listener.serve().wait(io.waitScope);
+  kj::Vector<kj::Promise<void>> serving;
+  for (auto& listener : listeners) serving.add(listener->serve());
+  serving.add(window.serve());
+  kj::joinPromises(serving.releaseAsArray()).wait(io.waitScope);
   return 0;
 }
 

@@ -203,14 +203,9 @@ TEST(Policy, KeepsReservedPrioritiesForTheirRoles) {
     EXPECT_EQ(rightsOf(RESERVED, row.uid).decide(Request::toAttach(target)).allowed, row.allowed) << row.uid << " " << row.priority;
   }
   Rights lan = rightsOf(RESERVED, 1000);
-  EXPECT_NE(refusalOf([&] {
-              lan.requireAttach({T::XDP, "eth0", true, false, 7, 3});
-            }).find("lan: priority 3 is reserved for firewall (line 10)"),
-            std::string::npos);
-  EXPECT_NE(refusalOf([&] {
-              lan.requireAttach({T::XDP, "eth0", true, false, 7, 95});
-            }).find("reserved for administrators"),
-            std::string::npos);
+  auto denied = [&](const AttachTarget& target) { return refusalOf([&] { lan.requireAttach(target); }); };
+  EXPECT_NE(denied({T::XDP, "eth0", true, false, 7, 3}).find("lan: priority 3 is reserved for firewall (line 10)"), std::string::npos);
+  EXPECT_NE(denied({T::XDP, "eth0", true, false, 7, 95}).find("reserved for administrators"), std::string::npos);
 }
 
 TEST(Policy, SaysWhichGrantAndRoleDecide) {

@@ -8,6 +8,7 @@
 #include "frontend/describe.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
+#include "frontend/tickets.h"
 
 namespace bpfman {
 
@@ -78,6 +79,18 @@ class MapServer final : public schema::Map::Server {
     });
   }
 
+  kj::Promise<void> ticket(TicketContext context) override {
+    auto access = context.getParams().getAccess();
+    requireDescriptor(access);
+    connection->requireCapabilities(1);
+    auto holder = kj::heap<MapServer>(*connection, load, index, connection.narrowed());  // it is redeemed as if this one were asked
+    auto open = [holder = kj::mv(holder), access](kj::WaitScope& scope) mutable { return holder->redeem(access, scope); };
+    auto now = core.io.provider->getTimer().now();
+    auto bytes = core.tickets.issue(connection->identity.peer, now, kj::mv(open));
+    context.getResults().setTicket(kj::arrayPtr(bytes.data(), bytes.size()));
+    return kj::READY_NOW;
+  }
+
   kj::Promise<void> update(UpdateContext context) override {
     require(MapRight::write);
     return connection.change("update", [this, context](kj::WaitScope& scope, AuditLine& line) mutable {
@@ -119,6 +132,23 @@ class MapServer final : public schema::Map::Server {
       narrowing->requireLive();
       narrowing->requireDescriptor();
     }
+  }
+
+  kj::AutoCloseFd redeem(schema::Map::Access access, kj::WaitScope& scope) {
+    AuditLine line{"hand over", {}, {}, {}, {}, {}, {}};
+    kj::Maybe<kj::AutoCloseFd> descriptor;
+    auto failure = kj::runCatchingExceptions([&]() {
+      requireDescriptor(access);
+      name(line);
+      line.what += kj::str(toDo(access), ", for a ticket").cStr();
+      descriptor = open(access, scope);
+    });
+    KJ_IF_MAYBE (exception, failure) {
+      connection->audit(line, exception->getDescription());
+      kj::throwFatalException(kj::mv(*exception));
+    }
+    connection->audit(line, "ok");
+    return kj::mv(KJ_ASSERT_NONNULL(descriptor));
   }
 
   kj::AutoCloseFd open(schema::Map::Access access, kj::WaitScope& scope) {

@@ -41,12 +41,21 @@ constexpr int policy = 6, keptPolicy = 12;    // sealed memfds: the policy file 
 constexpr int kernelBtf = 7;                  // /sys/kernel/btf/vmlinux, or /dev/null
 constexpr int statsEnabled = 8;               // /proc/sys/kernel/bpf_stats_enabled
 constexpr int cgroups = 9;                    // the root of the cgroup2 hierarchy, or /dev/null
+constexpr int tickets = 13;                   // fd.sock's listening socket
+constexpr int clients = 14;                   // and those of FrontendOptions::clients, in their order
 constexpr int stateDir = 10, runtimeDir = 11; // the only directories that it may change: STATE_DIR and RUNTIME_DIR/programs
 }
 }
 
 constexpr uint64_t POLICY_BYTES = 1 << 20;    // one more is copied, so that the frontend can see that it is too large
 constexpr int WRONG_POLICY = 78;              // the frontend's exit status: the policy file is wrong, and there is none that was kept
+
+constexpr uint32_t MAX_CLIENTS = 32;
+
+struct ClientSocket {
+  char name[33];                              // [a-z0-9-]: RUNTIME_DIR/clients/NAME.sock; "": no more
+  uint32_t uid;                               // whoever connects there is this user, and in no group
+};
 
 struct FrontendOptions {
   char runtimeDir[1024];                      // absolute; for the paths that clients are told
@@ -57,6 +66,7 @@ struct FrontendOptions {
   uint32_t maxCalls;                          // in flight, per uid
   uint32_t verifierSeconds;                   // a load that takes longer is cancelled
   uint64_t maxMapBytes;                       // of one load: as in the worker's ceiling
+  ClientSocket clients[MAX_CLIENTS];
 };
 
 }  // namespace bpfman::wire

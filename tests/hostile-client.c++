@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <kj/debug.h>
+#include <kj/encoding.h>
 
 #include <cstdio>
 #include <atomic>
@@ -195,6 +196,22 @@ class Attack {
     report("own", outcome(program.getRequest().send().ignoreResult()));
   }
 
+  // One ticket for a map, in hex, to read.
+  void ticket() {
+    auto answer = firstMap(daemon).ticketRequest().send().wait(io.waitScope);
+    report("ticket", kj::encodeHex(answer.getTicket()).cStr());
+    char byte;
+    while (read(STDIN_FILENO, &byte, 1) > 0) {}  // the connection stays meanwhile
+  }
+
+  // A ticket that was issued through what is then revoked.
+  void revokedTicket() {
+    auto narrowed = firstMap(daemon).narrowRequest().send().wait(io.waitScope);
+    auto answer = narrowed.getMap().ticketRequest().send().wait(io.waitScope);
+    narrowed.getRevoker().revokeRequest().send().wait(io.waitScope);
+    report("ticket", kj::encodeHex(answer.getTicket()).cStr());
+  }
+
   // The same with descriptors of a map.
   void descriptors() {
     auto map = firstMap(daemon);
@@ -318,11 +335,16 @@ class Attack {
   }
 };
 
-const std::map<std::string, void (Attack::*)()> ATTACKS = {
-    {"bad-bytecode", &Attack::badBytecode},  {"calls", &Attack::calls},
-    {"capabilities", &Attack::capabilities}, {"asks-again", &Attack::asksAgain},
-    {"hands-on", &Attack::handsOn},          {"descriptors", &Attack::descriptors},
-    {"never-reads", &Attack::neverReads},    {"never-receives", &Attack::neverReceives}};
+const std::map<std::string, void (Attack::*)()> ATTACKS = {{"bad-bytecode", &Attack::badBytecode},
+                                                           {"calls", &Attack::calls},
+                                                           {"capabilities", &Attack::capabilities},
+                                                           {"asks-again", &Attack::asksAgain},
+                                                           {"hands-on", &Attack::handsOn},
+                                                           {"ticket", &Attack::ticket},
+                                                           {"revoked-ticket", &Attack::revokedTicket},
+                                                           {"descriptors", &Attack::descriptors},
+                                                           {"never-reads", &Attack::neverReads},
+                                                           {"never-receives", &Attack::neverReceives}};
 
 }  // namespace
 

@@ -85,7 +85,7 @@ class HostileClient(unittest.TestCase):
             self.daemon.load("two_programs", "xdp", "two_first")    # so that answers are not tiny
         before = self.memory()
         attacks = [self.stays("never-reads") for _ in range(4)]
-        self.assertLess(self.memory() - before, 32 << 10)
+        self.assertLess(self.memory() - before, 64 << 10)
         self.assertEqual(self.daemon.cli("program", "list").code, 0)
         for each in attacks:
             each.communicate()
