@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import unittest
 
 import harness
@@ -190,6 +191,32 @@ class WrongPolicies(unittest.TestCase):
                     self.assertEqual(daemon.process.wait(10), 1)
                 finally:
                     daemon.end()
+
+
+class GroupBpfman(unittest.TestCase):
+    """Its members administrate, without a policy and without root; here in an /etc/group of the test's own."""
+
+    GID = 7999
+
+    def setUp(self):
+        self.groups = tempfile.NamedTemporaryFile("w", suffix=".group")
+        self.addCleanup(self.groups.close)
+        with open("/etc/group") as file:
+            self.groups.write(file.read() + f"bpfman:x:{self.GID}:\n")
+        self.groups.flush()
+        os.chmod(self.groups.name, 0o644)
+        harness.run("mount", "--bind", self.groups.name, "/etc/group")
+        self.addCleanup(harness.run, "umount", "/etc/group")
+        self.daemon = harness.Daemon()
+        self.addCleanup(self.daemon.end)
+        self.daemon.start()
+
+    def test_members_administrate_and_nobody_else_can_connect(self):
+        self.assertEqual(self.daemon.cli(*LOAD, **user(4100, self.GID)).code, 0)
+        self.assertEqual(self.daemon.cli("audit", **user(4100, self.GID)).code, 0)
+        other = self.daemon.cli("program", "list", **user(4100, 4200))
+        self.assertEqual(other.code, 1)
+        self.assertIn("permission", other.err.lower())
 
 
 if __name__ == "__main__":

@@ -80,6 +80,16 @@ class Tickets(unittest.TestCase):
         self.assertIn("for a ticket", actions[0]["what"])
         os.close(passed[0])
 
+    def test_a_client_with_pythons_standard_library_alone(self):
+        script = os.path.join(harness.ROOT, "examples", "sidecar", "redeem.py")
+        with open(script) as file:
+            source = file.read()                                # the checkout may be root's own
+        ticket = self.ticket().hex()
+        possible = os.sysconf("SC_NPROCESSORS_CONF")
+        words = ["python3", "-c", source, os.path.join(self.daemon.runtime, "fd.sock"), ticket, "4", str(8 * 2 * possible)]
+        self.assertRegex(harness.run(*words).stdout, "^anon_inode:bpf-map [0-9a-f]+$")
+        self.assertIn("no such ticket", harness.run(*words, check=False).stderr)
+
     def test_outlives_its_connection_but_not_revocation_nor_the_program(self):
         ticket = self.ticket()
         self.asker.communicate()
