@@ -163,8 +163,9 @@ class Broker : public testing::Test {
   };
 
   static std::string contents(const std::string& path) {
-    std::ifstream file(path);
-    return std::string((std::istreambuf_iterator<char>(file)), {});
+    std::ostringstream text;  // its << throws nothing when a process ends while its file is read
+    text << std::ifstream(path).rdbuf();
+    return text.str();
   }
 
   static Seen see(const std::string& report) {

@@ -92,7 +92,7 @@ void Run::send() {
   request.op = wire::BrokerOp(odd & 1 ? input.byte() : input.byte() % 4);
   strcpy(request.group, input.pick(WORDS)), strcpy(request.name, input.pick(WORDS));
   if (odd & 2) input.fill(request.name, input.below(sizeof request.name + 1));
-  if (odd & 4) request.reserved = input.byte();
+  if (odd & 4) request.policyTaken = input.byte() % 3;
   size_t size = odd & 8 ? input.byte() * 2 : sizeof request;
   descriptors = odd & 16 ? input.byte() % 4 : 0;
 
@@ -111,7 +111,8 @@ void Run::send() {
   if (sendmsg(socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return;
   waiting = true;
   bool takes = request.op == wire::BrokerOp::startWorker;
-  wellFormed = size == sizeof request && request.reserved == 0 && unsigned(request.op) < 4 && descriptors <= takes;
+  bool said = request.policyTaken <= (request.op == wire::BrokerOp::ready);
+  wellFormed = size == sizeof request && said && unsigned(request.op) < 4 && descriptors <= takes;
   if (request.op == wire::BrokerOp::ready) wellFormed &= !std::exchange(ready, ready || wellFormed);
 }
 
@@ -163,7 +164,7 @@ kj::AutoCloseFd newPair(kj::AutoCloseFd& theirs) {
 Started start(const ChildSpec& spec, int, kj::ArrayPtr<const int> layout) {
   bool worker = !strcmp(spec.name, "bpfman-worker"), loader = !strcmp(spec.name, "bpfman-loader");
   FUZZ_REQUIRE((spec.capabilities == WORKER_CAPABILITIES) == worker && (spec.capabilities == 0) == !worker && (spec.root >= 0) == worker);
-  FUZZ_REQUIRE(spec.who.uid != 0 && layout.size() == (worker ? 2u : loader ? 3u : 9u));
+  FUZZ_REQUIRE(spec.who.uid != 0 && layout.size() == (worker ? 2u : loader ? 3u : 10u));
   for (int descriptor : layout) FUZZ_REQUIRE(fcntl(descriptor, F_GETFD) >= 0);
   Kind kind = worker ? Kind::worker : loader ? Kind::loader : Kind::frontend;
   FUZZ_REQUIRE(run->elsewhere ? worker : true);
@@ -186,6 +187,7 @@ Started start(const ChildSpec& spec, int, kj::ArrayPtr<const int> layout) {
 }
 
 void House::readPolicy() { policy = nothing(); }
+void House::keepPolicy() { keptPolicy = nothing(); }
 kj::AutoCloseFd openFile(kj::StringPtr, int) { return nothing(); }
 kj::AutoCloseFd openKernelBtf() { return nothing(); }
 void tellSystemd(kj::StringPtr, kj::StringPtr) {}
@@ -259,10 +261,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     run = &current;
     House& house = current.house;
     house.frontend = {1001, 1001}, house.worker = {1002, 1002}, house.loader = {1003, 1003};
-    for (auto field : {&House::null, &House::bpffs, &House::stateDir, &House::programsDir, &House::listener, &House::policy,
-                       &House::tracefs, &House::cgroups, &House::hostNetwork, &House::ceiling, &House::frontendOptions,
-                       &House::frontendBinary, &House::workerBinary, &House::loaderBinary})
+    for (auto field : {&House::null, &House::bpffs, &House::stateDir, &House::programsDir, &House::policy, &House::tracefs, &House::cgroups,
+                       &House::hostNetwork, &House::ceiling, &House::frontendOptions, &House::frontendBinary, &House::workerBinary,
+                       &House::loaderBinary})
       house.*field = nothing();
+    house.listeners.push_back(nothing());
     try {
       Supervisor supervisor(house);
       supervisor.startFrontend();
