@@ -56,6 +56,15 @@ CREATE TABLE dispatcher (
   program INTEGER NOT NULL, kernel_link INTEGER NOT NULL, netns_path TEXT NOT NULL, interface TEXT NOT NULL,
   host_netns INTEGER NOT NULL CHECK (host_netns IN (0, 1)), PRIMARY KEY (type, nsid, ifindex)) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 1;
+)",
+    // 1 -> 2: XDP programs of the libxdp engine.
+    R"(
+ALTER TABLE program ADD COLUMN extension INTEGER NOT NULL DEFAULT 0 CHECK (extension IN (0, 1));
+ALTER TABLE program ADD COLUMN frags INTEGER NOT NULL DEFAULT 0 CHECK (frags IN (0, 1));
+ALTER TABLE program ADD COLUMN run_priority INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE program ADD COLUMN run_proceed_on INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dispatcher ADD COLUMN engine TEXT NOT NULL DEFAULT 'tailcall';
+PRAGMA user_version = 2;
 )"};
 
 [[noreturn]] void refuseNewer(const std::string& path, int64_t found, size_t known) {

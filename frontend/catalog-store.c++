@@ -43,7 +43,8 @@ std::vector<LoadRow> readLoads(Database& database) {
 std::vector<ProgramRow> readPrograms(Database& database) {
   std::vector<ProgramRow> rows;
   Statement programs = database.prepare(
-      "SELECT id, load, position, name, type, attach_to, application, map_owner, tail_calls, gpl_compatible, tag FROM program ORDER BY id");
+      "SELECT id, load, position, name, type, attach_to, application, map_owner, tail_calls, gpl_compatible, tag, extension, frags, "
+      "run_priority, run_proceed_on FROM program ORDER BY id");
   while (programs.step()) {
     ProgramRow& row = rows.emplace_back();
     row.id = programs.number(0);
@@ -57,6 +58,10 @@ std::vector<ProgramRow> readPrograms(Database& database) {
     row.tailCalls = programs.number(8);
     row.gplCompatible = programs.number(9);
     row.tag = programs.bytes(10);
+    row.extension = programs.number(11);
+    row.frags = programs.number(12);
+    row.runPriority = programs.number(13);
+    row.runProceedOn = programs.number(14);
   }
   Statement globals = database.prepare("SELECT program, name, value FROM program_global ORDER BY program, position");
   join(globals, rows, &ProgramRow::id, [](ProgramRow& row, Statement& s) { row.globals.emplace_back(s.bytes(1), s.bytes(2)); });
@@ -100,7 +105,7 @@ std::vector<LinkRow> readLinks(Database& database) {
 std::vector<DispatcherRow> readDispatchers(Database& database) {
   std::vector<DispatcherRow> rows;
   Statement dispatchers = database.prepare(
-      "SELECT type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns FROM dispatcher "
+      "SELECT type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns, engine FROM dispatcher "
       "ORDER BY type, nsid, ifindex");
   while (dispatchers.step()) {
     DispatcherRow& row = rows.emplace_back();
@@ -114,6 +119,7 @@ std::vector<DispatcherRow> readDispatchers(Database& database) {
     row.netnsPath = dispatchers.bytes(7);
     row.interface = dispatchers.bytes(8);
     row.hostNetns = dispatchers.number(9);
+    row.engine = dispatchers.bytes(10);
   }
   return rows;
 }
@@ -160,11 +166,12 @@ void store(Database& database, const LoadRow& row) {
 void store(Database& database, const ProgramRow& row) {
   database
       .kept(
-          "INSERT INTO program (id, load, position, name, type, attach_to, application, map_owner, tail_calls, gpl_compatible, tag) "
-          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO UPDATE SET load = ?2, position = ?3, name = ?4, "
-          "type = ?5, attach_to = ?6, application = ?7, map_owner = ?8, tail_calls = ?9, gpl_compatible = ?10, tag = ?11")
+          "INSERT INTO program (id, load, position, name, type, attach_to, application, map_owner, tail_calls, gpl_compatible, tag, "
+          "extension, frags, run_priority, run_proceed_on) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT (id) DO UPDATE SET load = ?2, position = ?3, name = ?4, "
+          "type = ?5, attach_to = ?6, application = ?7, map_owner = ?8, tail_calls = ?9, gpl_compatible = ?10, tag = ?11, "
+          "extension = ?12, frags = ?13, run_priority = ?14, run_proceed_on = ?15")
       .with(row.id, row.load, row.index, row.name, row.type, row.attachTo, row.application, row.mapOwner, row.tailCalls, row.gplCompatible,
-            row.tag)
+            row.tag, row.extension, row.frags, row.runPriority, row.runProceedOn)
       .run();
   database.kept("DELETE FROM program_global WHERE program = ?1").with(row.id).run();
   database.kept("DELETE FROM program_metadata WHERE program = ?1").with(row.id).run();
@@ -197,11 +204,11 @@ void store(Database& database, const LinkRow& row) {
 void store(Database& database, const DispatcherRow& row) {
   database
       .kept(
-          "INSERT INTO dispatcher (type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns) "
-          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (type, nsid, ifindex) DO UPDATE SET revision = ?4, load = ?5, "
-          "program = ?6, kernel_link = ?7, netns_path = ?8, interface = ?9, host_netns = ?10")
+          "INSERT INTO dispatcher (type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns, engine) "
+          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (type, nsid, ifindex) DO UPDATE SET revision = ?4, load = ?5, "
+          "program = ?6, kernel_link = ?7, netns_path = ?8, interface = ?9, host_netns = ?10, engine = ?11")
       .with(row.type, row.nsid, row.ifindex, row.revision, row.load, row.programId, row.kernelLinkId, row.netnsPath, row.interface,
-            row.hostNetns)
+            row.hostNetns, row.engine)
       .run();
 }
 

@@ -5,7 +5,10 @@
 
 #include <kj/debug.h>
 
+#include <bpf/btf.h>
+
 #include "loader/object.h"
+#include "loader/run-config.h"
 
 namespace bpfman {
 
@@ -50,6 +53,9 @@ void BpfObject::describe(schema::LoadResult::Done::Builder result) const {
     programs[i].setExpectedAttachType(section.expectedAttachType);
     programs[i].setFlags(section.flags);
     programs[i].setAttachTo(printable(section.attachTo, false).c_str());
+    RunConfig config = section.type == BPF_PROG_TYPE_XDP ? runConfigOf(object.get(), bpf_program__name(program)) : RunConfig{};
+    programs[i].setRunPriority(config.priority);
+    programs[i].setProceedOn(config.proceedOn);
   }
 
   std::vector<const bpf_map*> found;
@@ -68,6 +74,19 @@ void BpfObject::describe(schema::LoadResult::Done::Builder result) const {
     maps[i].setBytes(bytesOf(found[i]));
   }
   result.setLicense(license.c_str());
+  if (job.getListFunctions()) listFunctions(result);
+}
+
+void BpfObject::listFunctions(schema::LoadResult::Done::Builder result) const {
+  const btf* types = bpf_object__btf(object.get());
+  std::vector<uint32_t> ids;
+  for (uint32_t id = 1; types && id < btf__type_cnt(types); ++id)
+    if (const btf_type* type = btf__type_by_id(types, id); btf_is_func(type) && btf_vlen(type) == BTF_FUNC_GLOBAL) ids.push_back(id);
+  auto functions = result.initFunctions(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    functions[i].setName(printable(btf__name_by_offset(types, btf__type_by_id(types, ids[i])->name_off), false).c_str());
+    functions[i].setId(ids[i]);
+  }
 }
 
 }  // namespace bpfman

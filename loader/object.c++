@@ -82,13 +82,15 @@ void BpfObject::choose() {
 void BpfObject::setType(Chosen& choice, schema::LoadJob::Wanted::Reader wanted) {
   const Section& section = choice.section;
   bool sameAttach = section.expectedAttachType == wanted.getExpectedAttachType() || section.type == BPF_PROG_TYPE_SCHED_CLS;
-  if (section.type != wanted.getType() || !sameAttach)
+  bool extension = section.type == BPF_PROG_TYPE_XDP && wanted.getType() == BPF_PROG_TYPE_EXT;  // a member of a libxdp dispatcher
+  if (!extension && (section.type != wanted.getType() || !sameAttach))
     throw Refusal{"program type mismatch: caller specified " + std::string(wanted.getFamily().cStr()) + " but ELF section \"" +
                   printable(section.name, false) + "\" implies " + (section.family.empty() ? "no type" : printable(section.family, false)) +
                   "; recompile the .bpf.o with the matching SEC or pass the matching ProgramType"};
   bpf_program__set_autoload(choice.program, true);
   bpf_program__set_type(choice.program, static_cast<bpf_prog_type>(wanted.getType()));
   bpf_program__set_expected_attach_type(choice.program, static_cast<bpf_attach_type>(wanted.getExpectedAttachType()));
+  bpf_program__set_flags(choice.program, wanted.getFlags());
 }
 
 void BpfObject::leavePinning() {
@@ -139,7 +141,7 @@ void BpfObject::aimPrograms() {
 
 void BpfObject::load(Session& session, const Files& files) {
   Probes probes(object.get(), job.getKernelRelease().cStr());
-  Proxy proxy(session, placeholders, probes);
+  Proxy proxy(session, placeholders, probes, job.getExtended());
   Interception interception(proxy, files);
   reuseMaps(proxy);
   aimPrograms();

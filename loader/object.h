@@ -42,6 +42,7 @@ class BpfObject {
   void reuseMaps(Proxy& proxy);
   void aimPrograms();
   uint32_t handleOf(int fd) const;
+  void listFunctions(schema::LoadResult::Done::Builder result) const;
 };
 
 }  // namespace bpfman

@@ -124,12 +124,10 @@ long Proxy::loadProgram(const bpf_attr& attr) {
     instruction.imm = static_cast<int>(map->handle);
   }
 
-  // XDP chains of the tailcall engine are without frags; a program that can do both is loaded without.
-  uint32_t flags = attr.prog_type == BPF_PROG_TYPE_XDP ? attr.prog_flags & ~BPF_F_XDP_HAS_FRAGS : attr.prog_flags;
   wire::LoadProgram wish{attr.prog_type,
                          attr.expected_attach_type,
-                         attr.attach_btf_id,
-                         flags,
+                         attr.prog_type == BPF_PROG_TYPE_EXT ? extended : attr.attach_btf_id,
+                         attr.prog_flags,
                          attr.kern_version,
                          NO_HANDLE,
                          attr.log_level,

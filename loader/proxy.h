@@ -12,8 +12,8 @@ namespace bpfman {
 
 class Proxy {
  public:
-  Proxy(Session& session, Placeholders& placeholders, const Probes& probes)
-      : session(session), placeholders(placeholders), probes(probes) {}
+  Proxy(Session& session, Placeholders& placeholders, const Probes& probes, uint32_t extended)
+      : session(session), placeholders(placeholders), probes(probes), extended(extended) {}
 
   long call(int command, bpf_attr* attr, unsigned size);  // as bpf(2): >= 0, or -1 and errno
 
@@ -32,6 +32,7 @@ class Proxy {
   Session& session;
   Placeholders& placeholders;
   const Probes& probes;
+  uint32_t extended;  // BTF id of the function that extensions replace
   Failure failure;
   std::string licenseGiven;  // with the last program
 

@@ -11,6 +11,8 @@ struct LoadJob {
   reuse @2 :List(Text);      # names of maps that are not created but taken from the session: handle i is reuse[i]
   kernelRelease @3 :Text;    # as uname says
   inspectOnly @4 :Bool;      # only list what the object has: nothing is loaded
+  extended @5 :UInt32;       # programs of type BPF_PROG_TYPE_EXT replace this function: its id in the BTF of the program that the session knows
+  listFunctions @6 :Bool;    # say the BTF ids of the object's global functions
 
   struct Wanted {
     name @0 :Text;           # the function's name
@@ -18,6 +20,7 @@ struct LoadJob {
     expectedAttachType @2 :UInt32;
     attachTo @3 :Text;       # "" or the function or hook that replaces the one in the section's name
     family @4 :Text;         # the caller's word for the type ("xdp", "tcx", "tracepoint", …), for messages
+    flags @5 :UInt32;        # BPF_F_* to load it with: what the grant says
   }
   struct Global {
     name @0 :Text;           # a variable of .rodata, .data or .bss (also .rodata.x …)
@@ -40,6 +43,11 @@ struct LoadResult {
     programs @0 :List(Loaded);   # in the order of the job
     maps @1 :List(MapLoaded);
     license @2 :Text;
+    functions @3 :List(Function);  # if they were asked for
+  }
+  struct Function {
+    name @0 :Text;
+    id @1 :UInt32;           # in the object's BTF, as the kernel has it too
   }
   struct Loaded {
     name @0 :Text;
@@ -50,6 +58,8 @@ struct LoadResult {
     expectedAttachType @5 :UInt32;
     flags @6 :UInt32;        # BPF_F_* that the section implies (sleepable, frags)
     attachTo @7 :Text;       # from the section's name: tracepoint, function, …; "" when it has none
+    runPriority @8 :Int32 = -1;  # XDP: of the object's .xdp_run_config; -1: it has none
+    proceedOn @9 :UInt32;    # likewise: bit = 1 << verdict; 0: none
   }
   struct MapLoaded {
     name @0 :Text;           # the ELF name: "counters", ".rodata", …

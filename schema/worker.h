@@ -25,7 +25,7 @@ constexpr size_t NAME = 64;                   // [A-Za-z0-9_]{1,63} and its NUL:
 enum class Op : uint32_t {
   // frontend -> worker
   startSession, endSession, wipeStaging, publish, remove, removeLoad, list, inspect, openMap, openIterator,
-  lookup, readMap, update, erase, setSlot, createLink, query,
+  lookup, readMap, update, erase, setSlot, createLink, updateLink, query,
   // frontend -> load session
   grant, inspectHandle, commit,
   // loader -> load session
@@ -56,6 +56,9 @@ enum class Dir : uint32_t {
   tcxEgress,     // tcx-egress/link_A_B_C
   iterators,     // iterators/NAME
   version,       // version_A: which layout these pins have
+  xdpPrograms,   // libxdp/dispatch-A-B/progC-prog: the libxdp protocol's pins, in its own directory (on another bpffs): A interface index,
+                 // B the dispatcher's program id, C position
+  xdpLinks,      // libxdp/dispatch-A-B/progC-link
   count
 };
 
@@ -72,8 +75,9 @@ enum class Kind : uint32_t { program, map, link, btf };
 struct GrantedProgram {
   uint32_t type;                              // BPF_PROG_TYPE_*
   uint32_t expectedAttachType;
-  uint32_t attachBtfId;                       // in the kernel's own BTF; 0: none
+  uint32_t attachBtfId;                       // in the kernel's own BTF, or in the target's; 0: none
   uint32_t flags;                             // BPF_F_* of BPF_PROG_LOAD, exactly
+  uint32_t target = 0;                        // an extension's: the program loads/<target>/p0; 0: none
 };
 
 struct MapSource { uint32_t load, index; };   // loads/<load>/m<index>
@@ -134,17 +138,20 @@ struct Element { Pin pin; uint32_t keySize, valueSize, flags, reserved; };   // 
 struct ReadMap { Pin pin; uint32_t keySize, valueSize, hasStart, reserved; };// tail: the key after which to start -> keys and values in turn
 struct SetSlot { Pin array, program; uint32_t index, present; };  // present 0: empties the slot
 
-enum class LinkKind : uint32_t { xdp, tcx, perfEvent, rawTracepoint, tracing, iterator, count };
+enum class LinkKind : uint32_t { xdp, tcx, perfEvent, rawTracepoint, tracing, iterator, freplace, count };
 
 struct CreateLink {                           // -> kernel link id, pinned at `to`
   Pin program, to;
   LinkKind kind;
   uint32_t attachType, interface, flags;      // flags: XDP_FLAGS_* or BPF_F_BEFORE, BPF_F_AFTER, BPF_F_ID, BPF_F_LINK
-  uint32_t relative, reserved;                // id of a program or, with BPF_F_LINK, of a link
+  uint32_t relative, reserved;                // id of a program or, with BPF_F_LINK, of a link; freplace: BTF id of a function of `target`
   uint64_t expectedRevision;                  // TCX: 0 for any; ESTALE when another came first
   uint64_t cookie;
   char name[NAME * 2];                        // rawTracepoint: which
+  Pin target;                                 // freplace: the program whose function is replaced; else zeros
 };                                            // perfEvent: one descriptor of the event
+
+struct UpdateLink { Pin link, program; };     // the link runs this program from now on; no packet sees neither
 
 struct Query { uint32_t interface, attachType, flags, reserved; };// -> QueryAnswer, program ids, link ids (interface) ; one descriptor: a cgroup
 struct QueryAnswer { uint64_t revision; uint32_t count, attachFlags; };

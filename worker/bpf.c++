@@ -41,7 +41,6 @@ long RealBpf::call(int command, bpf_attr& attr) {
 
 int RealBpf::makeDirectory(const char* path) { return result(mkdir(path, 0755)); }
 int RealBpf::removeDirectory(const char* path) { return result(rmdir(path)); }
-int RealBpf::link(const char* from, const char* to) { return result(::link(from, to)); }
 int RealBpf::unlink(const char* path) { return result(::unlink(path)); }
 int RealBpf::renameNew(const char* from, const char* to) { return result(renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE)); }
 

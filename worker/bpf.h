@@ -20,7 +20,6 @@ class Bpf {
   // Files of the bpffs that is our root directory. 0 or -errno.
   virtual int makeDirectory(const char* path) = 0;
   virtual int removeDirectory(const char* path) = 0;
-  virtual int link(const char* from, const char* to) = 0;
   virtual int unlink(const char* path) = 0;
   virtual int renameNew(const char* from, const char* to) = 0;  // never replaces
   virtual int list(const char* path, std::vector<std::string>& names) = 0;
@@ -36,7 +35,6 @@ class RealBpf final : public Bpf {
   long call(int command, bpf_attr& attr) override;
   int makeDirectory(const char* path) override;
   int removeDirectory(const char* path) override;
-  int link(const char* from, const char* to) override;
   int unlink(const char* path) override;
   int renameNew(const char* from, const char* to) override;
   int list(const char* path, std::vector<std::string>& names) override;

@@ -61,7 +61,11 @@ void SessionOracle::loadProgram(bpf_attr attr) {
   FUZZ_REQUIRE(op == Op::loadProgram);
   auto wish = sent<wire::LoadProgram>();
   wire::GrantedProgram program = {takeOut(attr.prog_type), takeOut(attr.expected_attach_type), takeOut(attr.attach_btf_id),
-                                  takeOut(attr.prog_flags)};
+                                  takeOut(attr.prog_flags), 0};
+  if (uint32_t extended = takeOut(attr.attach_prog_fd); extended != 0) {
+    FUZZ_REQUIRE(int(extended) == target, "extends descriptor %u", extended);
+    program.target = targetLoad;
+  }
   FUZZ_REQUIRE(has(&ceiling.programTypes, 1, program.type) && has(ceiling.attachTypes, 2, program.expectedAttachType));
   auto granted = std::ranges::find_if(unused, [&](auto& each) { return memcmp(&each, &program, sizeof program) == 0; });
   FUZZ_REQUIRE(granted != unused.end(), "type %u, attach type %u, target %u, flags %#x", program.type, program.expectedAttachType,
@@ -162,6 +166,18 @@ void SessionOracle::open(bpf_attr attr) const {
   requireNothingElse(attr);
 }
 
+// What an extension of the grant extends: some granted program names that load.
+long SessionOracle::openTarget(bpf_attr attr) {
+  std::string path = textAt(takeOut(attr.pathname));
+  auto named = std::ranges::find_if(unused, [&](auto& each) { return each.target != 0 && path == "loads/" + std::to_string(each.target) + "/p0"; });
+  FUZZ_REQUIRE(named != unused.end(), "%s", path.c_str());
+  requireNothingElse(attr);
+  targetLoad = named->target;
+  bpf_attr plain{};
+  if (--failing == 0) return -ENOENT;
+  return target = kernel.call(BPF_OBJ_GET, plain);
+}
+
 void SessionOracle::pin(bpf_attr attr) const {
   FUZZ_REQUIRE(op == Op::commit);
   auto wish = sent<wire::Commit>();
@@ -206,10 +222,6 @@ int SessionOracle::makeDirectory(const char* path) { return requireStaging(path)
 int SessionOracle::removeDirectory(const char* path) { return requireStaging(path), kernel.removeDirectory(path); }
 int SessionOracle::unlink(const char* path) { return requireStaging(path), kernel.unlink(path); }
 int SessionOracle::list(const char* path, std::vector<std::string>& names) { return requireStaging(path), kernel.list(path, names); }
-int SessionOracle::link(const char* from, const char*) {
-  FUZZ_REQUIRE(false, "%s gets a second name", from);
-  return 0;
-}
 int SessionOracle::renameNew(const char* from, const char* to) {
   auto wish = sent<wire::Commit>();
   requireStaging(from);

@@ -33,7 +33,6 @@ class SessionOracle final : public Bpf {
   long call(int command, bpf_attr& attr) override;
   int makeDirectory(const char* path) override;
   int removeDirectory(const char* path) override;
-  int link(const char*, const char*) override;
   int unlink(const char* path) override;
   int renameNew(const char* from, const char* to) override;
   int list(const char* path, std::vector<std::string>& names) override;
@@ -60,6 +59,8 @@ class SessionOracle final : public Bpf {
   bool byLoader = false;
   std::vector<uint8_t> body, blob;  // of the request; blob: what follows its struct
   size_t calls = 0;                 // that it caused
+  long target = -1;                 // descriptor of what the program that is being loaded extends
+  uint32_t targetLoad = 0;
 
   template <typename T>
   T sent() const {
@@ -75,6 +76,7 @@ class SessionOracle final : public Bpf {
   void requireInstructions(const bpf_insn* bound, uint32_t count) const;
   void update(bpf_attr attr) const;
   void open(bpf_attr attr) const;
+  long openTarget(bpf_attr attr);
   void pin(bpf_attr attr) const;
   void info(bpf_attr attr) const;
   void requireStaging(const std::string& path) const;

@@ -34,6 +34,7 @@ constexpr Shape SHAPES[] = {{0, false, 2, 2},
                             {sizeof(wire::Element), true, 0, 0},
                             {sizeof(wire::SetSlot), false, 0, 0},
                             {sizeof(wire::CreateLink), false, 0, 1},
+                            {sizeof(wire::UpdateLink), false, 0, 0},
                             {sizeof(wire::Query), false, 0, 1}};
 static_assert(std::size(SHAPES) == size_t(Op::query) + 1);
 
@@ -56,7 +57,7 @@ class ControlOracle final : public Bpf {
         FUZZ_REQUIRE(attr.file_flags == 0 || op == Op::openMap);
         break;
       case BPF_OBJ_PIN:
-        FUZZ_REQUIRE(links);
+        FUZZ_REQUIRE(links || op == Op::publish);
         requirePath(reinterpret_cast<const char*>(attr.pathname));
         own(attr.bpf_fd);
         break;
@@ -69,6 +70,11 @@ class ControlOracle final : public Bpf {
         own(attr.link_create.prog_fd);
         if (attr.link_create.attach_type == BPF_PERF_EVENT) own(attr.link_create.target_fd);
         break;
+      case BPF_LINK_UPDATE:
+        FUZZ_REQUIRE(op == Op::updateLink && attr.link_update.flags == 0);
+        own(attr.link_update.link_fd);
+        own(attr.link_update.new_prog_fd);
+        return 0;
       case BPF_RAW_TRACEPOINT_OPEN:
         FUZZ_REQUIRE(links);
         own(attr.raw_tracepoint.prog_fd);
@@ -110,10 +116,6 @@ class ControlOracle final : public Bpf {
   }
   int makeDirectory(const char* path) override { return requirePath(path), kernel.makeDirectory(path); }
   int removeDirectory(const char* path) override { return requirePath(path), kernel.removeDirectory(path); }
-  int link(const char* from, const char* to) override {
-    FUZZ_REQUIRE(op == Op::publish && std::string(from).starts_with("loads/"));
-    return requirePath(from), requirePath(to), kernel.link(from, to);
-  }
   int unlink(const char* path) override { return requirePath(path), kernel.unlink(path); }
   int renameNew(const char* from, const char* to) override {
     FUZZ_REQUIRE(op == Op::removeLoad);

@@ -34,6 +34,9 @@ bool fill(const wire::CreateLink& wish, int event, bpf_attr& attr) {
       return wish.attachType == BPF_PERF_EVENT && event >= 0;
     case LinkKind::tracing: return wish.attachType == BPF_TRACE_RAW_TP && event < 0;
     case LinkKind::iterator: return wish.attachType == BPF_TRACE_ITER && event < 0;
+    case LinkKind::freplace:
+      attr.link_create.target_btf_id = wish.relative;
+      return wish.attachType == 0 && event < 0 && wish.relative != 0 && kindOf(wish.target) == Kind::program;
     case LinkKind::rawTracepoint:
       if (strnlen(wish.name, sizeof wish.name) == sizeof wish.name || event >= 0) return false;
       attr = {};
@@ -56,6 +59,12 @@ Answer answerCreateLink(Context& context, Request& request) {
   Path path = pathOf(wish.to);
   Fd program = context.bpf.open(pathOf(wish.program).text);
   if (!program) return program.error();
+  Fd target;
+  if (wish.kind == LinkKind::freplace) {
+    target = context.bpf.open(pathOf(wish.target).text);
+    if (!target) return target.error();
+    attr.link_create.target_fd = target.get();
+  }
   bool raw = wish.kind == LinkKind::rawTracepoint;
   if (raw)
     attr.raw_tracepoint.prog_fd = program.get();
@@ -63,10 +72,22 @@ Answer answerCreateLink(Context& context, Request& request) {
     attr.link_create.prog_fd = program.get();
   Fd link(context.bpf.call(raw ? BPF_RAW_TRACEPOINT_OPEN : BPF_LINK_CREATE, attr));
   if (!link) return link.error();
+  context.bpf.makeDirectory(directoryOf(wish.to).text);  // of a dispatcher; if it can't be made, pinning says so
   if (int error = context.bpf.pin(link, path.text); error) return error;  // closing the descriptor undoes the attachment
   bpf_link_info info{};
   if (int error = context.bpf.info(link, &info, sizeof info); error) return error;
   return info.id;
+}
+
+Answer answerUpdateLink(Context& context, Request& request) {
+  auto wish = request.as<wire::UpdateLink>();
+  if (kindOf(wish.link) != Kind::link || kindOf(wish.program) != Kind::program) die("malformed update of a link");
+  Fd link = context.bpf.open(pathOf(wish.link).text), program = context.bpf.open(pathOf(wish.program).text);
+  if (!link || !program) return link ? program.error() : link.error();
+  bpf_attr attr{};
+  attr.link_update.link_fd = link.get();
+  attr.link_update.new_prog_fd = program.get();
+  return context.bpf.call(BPF_LINK_UPDATE, attr);
 }
 
 Answer answerQuery(Context& context, Request& request) {

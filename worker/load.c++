@@ -1,6 +1,7 @@
 // What a loader asks of its session: libbpf's bpf(2) calls as typed messages. The loader parsed the object and is not trusted, so
 // each number that the kernel would take for a descriptor is put in here, from handles, or ends the session.
 #include "worker/operations.h"
+#include "worker/pins.h"
 
 #include <cerrno>
 #include <cstdio>
@@ -157,7 +158,13 @@ Answer answerLoadProgram(Context& context, Request& request) {
   std::vector<uint8_t> bytes = bytesOf(request, sizes[0] + sizes[1] + sizes[2] + sizes[3]);
   bindInstructions(context, reinterpret_cast<bpf_insn*>(bytes.data()), wish.instructionCount);
 
+  Fd target;
   bpf_attr attr{};
+  if (uint32_t from = load.grant.programs[slot].target) {
+    target = context.bpf.open(pathOf({wire::Dir::loads, from, 0, 0, "p"}).text);
+    if (!target) return target.error();
+    attr.attach_prog_fd = target.get();
+  }
   attr.prog_type = wish.type;
   attr.expected_attach_type = wish.expectedAttachType;
   attr.attach_btf_id = wish.attachBtfId;

@@ -52,10 +52,11 @@ Answer answerWipeStaging(Context& context, Request&) {
 
 Answer answerPublish(Context& context, Request& request) {
   auto wish = request.as<wire::Publish>();
-  if (wish.from.dir != wire::Dir::loads || kindOf(wish.from) != kindOf(wish.to) || kindOf(wish.to) == Kind::link)
-    die("publish of what no load has");
+  bool known = wish.from.dir == wire::Dir::loads || wish.from.dir == wire::Dir::xdpPrograms;
+  if (!known || kindOf(wish.from) != kindOf(wish.to) || kindOf(wish.to) == Kind::link) die("publish of what no load has");
   if (int error = context.bpf.makeDirectory(directoryOf(wish.to).text); error && error != -EEXIST) return error;
-  return context.bpf.link(pathOf(wish.from).text, pathOf(wish.to).text);
+  Fd object = context.bpf.open(pathOf(wish.from).text);  // not link(): it may be on another bpffs
+  return object ? context.bpf.pin(object, pathOf(wish.to).text) : object.error();
 }
 
 // A link is opened first, so that its last reference is a descriptor: only then it is gone when the call returns.
@@ -64,7 +65,8 @@ Answer answerRemove(Context& context, Request& request) {
   Path path = pathOf(pin), directory = directoryOf(pin);
   Fd link = kindOf(pin) == Kind::link ? context.bpf.open(path.text) : Fd();
   int error = context.bpf.unlink(path.text);
-  if (pin.dir == wire::Dir::maps || pin.dir == wire::Dir::members) context.bpf.removeDirectory(directory.text);  // if it was the last one
+  bool shared = pin.dir == wire::Dir::maps || pin.dir == wire::Dir::members || pin.dir == wire::Dir::xdpPrograms || pin.dir == wire::Dir::xdpLinks;
+  if (shared) context.bpf.removeDirectory(directory.text);  // if it was the last one
   return error == -ENOENT ? 0 : error ? error : 1;
 }
 

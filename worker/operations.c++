@@ -27,6 +27,7 @@ static constexpr Operation OPERATIONS[] = {
     {Op::erase,         Control,            sizeof(wire::Element),     true,  0, 0, answerErase},
     {Op::setSlot,       Control,            sizeof(wire::SetSlot),     false, 0, 0, answerSetSlot},
     {Op::createLink,    Control,            sizeof(wire::CreateLink),  false, 0, 1, answerCreateLink},
+    {Op::updateLink,    Control,            sizeof(wire::UpdateLink),  false, 0, 0, answerUpdateLink},
     {Op::query,         Control,            sizeof(wire::Query),       false, 0, 1, answerQuery},
     {Op::grant,         Waiting,            sizeof(wire::Grant),       false, 0, 0, answerGrant},
     {Op::inspectHandle, Granted,            sizeof(wire::Handle),      false, 0, 0, answerInspectHandle},

@@ -96,6 +96,7 @@ Answer answerUpdate(Context&, Request&);
 Answer answerErase(Context&, Request&);
 Answer answerSetSlot(Context&, Request&);
 Answer answerCreateLink(Context&, Request&);  // links.c++
+Answer answerUpdateLink(Context&, Request&);
 Answer answerQuery(Context&, Request&);
 
 }  // namespace bpfman

@@ -122,7 +122,7 @@ TEST_F(WorkerControl, OnlyWhatALoadHasIsPublishedAndOnlyAsWhatItIs) {
   EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{pinOf(Dir::loads, "p"), pinOf(Dir::maps, "a")}), "publish");
   EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{pinOf(Dir::loads, "p"), pinOf(Dir::links)}), "publish");
   EXPECT_EQ(control(Op::publish, wire::Publish{pinOf(Dir::loads, "p"), pinOf(Dir::programs)}), 0);
-  EXPECT_EQ(bpf.files.back(), "link loads/1/p2 ./prog_1");
+  EXPECT_EQ(bpf.files.back(), "pin ./prog_1");
 }
 
 TEST_F(WorkerControl, NumbersThatTheKernelTakesForDescriptorsNeverComeFromTheFrontend) {

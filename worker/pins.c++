@@ -32,11 +32,13 @@ constexpr Place PLACES[] = {
     {Dir::tcxEgress, Kind::link, false, "tcx-egress", "link_%1$u_%2$u_%3$u"},
     {Dir::iterators, Kind::link, true, "iterators", "%4$s"},
     {Dir::version, Kind::map, false, ".", "version_%1$u"},
+    {Dir::xdpPrograms, Kind::program, false, "libxdp/dispatch-%1$u-%2$u", "prog%3$u-prog"},
+    {Dir::xdpLinks, Kind::link, false, "libxdp/dispatch-%1$u-%2$u", "prog%3$u-link"},
 };
 static_assert(sizeof PLACES / sizeof *PLACES == static_cast<size_t>(Dir::count));
 
 // What always exists beneath the root of the bpffs.
-constexpr const char* DIRECTORIES[] = {"staging", "loads", "maps", "links", "xdp", "tcx-ingress", "tcx-egress", "iterators"};
+constexpr const char* DIRECTORIES[] = {"staging", "loads", "maps", "links", "xdp", "tcx-ingress", "tcx-egress", "iterators", "libxdp"};
 
 const Place& placeOf(const wire::Pin& pin) {
   if (pin.dir >= Dir::count) die("pin in an unknown directory %u", static_cast<unsigned>(pin.dir));

@@ -57,7 +57,6 @@ class RecordingBpf final : public Bpf {
   }
   int makeDirectory(const char* path) override { return file("mkdir", path); }
   int removeDirectory(const char* path) override { return file("rmdir", path); }
-  int link(const char* from, const char* to) override { return file("link", (std::string(from) + " " + to).c_str()); }
   int unlink(const char* path) override { return file("unlink", path); }
   int renameNew(const char* from, const char* to) override { return file("rename", (std::string(from) + " " + to).c_str()); }
   int list(const char* path, std::vector<std::string>& into) override {
