@@ -49,12 +49,11 @@ bool fill(const wire::CreateLink& wish, int event, bpf_attr& attr) {
 Answer answerCreateLink(Context& context, Request& request) {
   auto wish = request.as<wire::CreateLink>();
   bpf_attr attr{};
-  if (kindOf(wish.program) != Kind::program || kindOf(wish.to) != Kind::link || !fill(wish, request.descriptors[0].get(), attr))
-    die("malformed link");
+  if (kindOf(wish.to) != Kind::link || !fill(wish, request.descriptors[0].get(), attr)) die("malformed link");
   if (wish.kind != LinkKind::rawTracepoint && !covers(context.ceiling.attachTypes, 2, wish.attachType)) return -EPERM;
 
   Path path = pathOf(wish.to);
-  Fd program = context.bpf.open(pathOf(wish.program).text);
+  Fd program = openProgram(context.bpf, wish.program);
   if (!program) return program.error();
   bool raw = wish.kind == LinkKind::rawTracepoint;
   if (raw)
