@@ -206,6 +206,23 @@ static __u64 mapBytes(struct bpf_map* map) {
   }
 }
 
+// The map's value lies where the addresses of a per-CPU array's values would.
+SEC("iter/bpf_prog") int dump_dispatchers(struct bpf_iter__bpf_prog* ctx) {
+  struct bpf_prog* program = ctx->prog;
+  if (!program || program->type != BPF_PROG_TYPE_XDP || program->aux->used_map_cnt != 1) return 0;
+  const char name[] = "xdp_dispatcher";
+  for (unsigned i = 0; i < sizeof(name); i++)
+    if (program->aux->name[i] != name[i]) return 0;
+  struct bpf_map* map = 0;
+  bpf_probe_read_kernel(&map, sizeof(map), program->aux->used_maps);
+  if (BPF_CORE_READ(map, map_type) != BPF_MAP_TYPE_ARRAY || !(BPF_CORE_READ(map, map_flags) & BPF_F_RDONLY_PROG)) return 0;
+  struct DispatcherRecord r = {.record = HEAD(RECORD_DISPATCHER, sizeof(r)), .id = program->aux->id, .configSize = BPF_CORE_READ(map, value_size)};
+  __u32 size = r.configSize < OVERVIEW_CONFIG ? r.configSize : OVERVIEW_CONFIG;
+  bpf_probe_read_kernel(r.config, size, (void*)(number(map) + bpf_core_field_offset(struct bpf_array, pptrs)));
+  WRITE(ctx, &r, sizeof(r));
+  return 0;
+}
+
 SEC("iter/bpf_map") int dump_maps(struct bpf_iter__bpf_map* ctx) {
   struct bpf_map* map = ctx->map;
   if (!map) return 0;

@@ -6,6 +6,7 @@
 
 #define OVERVIEW_VERSION 1
 #define OVERVIEW_MAP_IDS 64  // listed in one program's record; mapCount is the true number
+#define OVERVIEW_CONFIG 128  // bytes of a dispatcher's configuration
 #define OVERVIEW_TARGET 128  // bytes of a target's name, NUL included
 
 #ifdef __cplusplus
@@ -15,7 +16,7 @@ namespace bpfman::bpf {
 #define OVERVIEW_ASSERT _Static_assert
 #endif
 
-enum RecordKind { RECORD_PROGRAM = 1, RECORD_MAP = 2, RECORD_LINK = 3 };
+enum RecordKind { RECORD_PROGRAM = 1, RECORD_MAP = 2, RECORD_LINK = 3, RECORD_DISPATCHER = 4 };
 
 struct Record {
   __u32 size;  // of the whole record, this head included
@@ -72,6 +73,14 @@ struct LinkRecord {
   char target[OVERVIEW_TARGET];  // tracepoint, function, file or iterator; may be cut
 };
 
+// An XDP program that could be a dispatcher of the libxdp protocol: by name, and with one read-only map. What the map says decides.
+struct DispatcherRecord {
+  struct Record record;
+  __u32 id, configSize;  // configSize: of the map's value; config has as much of it as there is room
+  __u8 config[OVERVIEW_CONFIG];
+};
+
+OVERVIEW_ASSERT(sizeof(struct DispatcherRecord) == 16 + OVERVIEW_CONFIG, "layout");
 OVERVIEW_ASSERT(sizeof(struct Record) == 8, "layout");
 OVERVIEW_ASSERT(sizeof(struct ProgramRecord) == 128, "layout");
 OVERVIEW_ASSERT(sizeof(struct MapRecord) == 72, "layout");

@@ -56,10 +56,12 @@ void arrange(int null, int log, kj::ArrayPtr<const int> layout) {
 }
 
 // pivot_root wants a mount of this namespace: the working directory moves along into a new one, a descriptor does not.
-void takeRoot(int root) {
+void takeRoot(int root, int xdp) {
   KJ_SYSCALL(fchdir(root));
+  kj::AutoCloseFd tree(open_tree(xdp, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));  // likewise: before it is another's
   KJ_SYSCALL(unshare(CLONE_NEWNS));
   KJ_SYSCALL(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
+  if (tree.get() >= 0) (void)!move_mount(tree.get(), "", AT_FDCWD, "libxdp", MOVE_MOUNT_F_EMPTY_PATH);
   KJ_SYSCALL(syscall(SYS_pivot_root, ".", "."));
   KJ_SYSCALL(umount2(".", MNT_DETACH));
 }
@@ -78,7 +80,7 @@ void limit(__rlimit_resource what, rlim_t most) {
   KJ_SYSCALL(sigprocmask(SIG_SETMASK, &none, nullptr));
   KJ_SYSCALL(setsid());
   umask(077);
-  if (spec.root >= 0) takeRoot(spec.root);
+  if (spec.root >= 0) takeRoot(spec.root, spec.xdp);
   KJ_SYSCALL(chdir("/"));
   int binary;
   KJ_SYSCALL(binary = fcntl(spec.binary, F_DUPFD_CLOEXEC, 256));

@@ -34,6 +34,7 @@ struct ChildSpec {
   unsigned descriptors;  // RLIMIT_NOFILE
   bool forks;            // or starts threads
   int root;              // its root directory; -1: as ours
+  int xdp;               // a directory that it finds there as "libxdp", or -1
 };
 
 struct Started {

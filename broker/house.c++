@@ -104,6 +104,7 @@ House furnish(Options options) {
 
   house.tracefs = openTracefs();
   house.cgroups = openCgroups();
+  house.xdp = openXdp(house.worker);
   house.hostNetwork = openFile("/proc/self/ns/net", O_RDONLY);
   options.ceiling.possibleCpus = sysconf(_SC_NPROCESSORS_CONF);  // glibc reads the kernel's list of possible ones
   house.ceiling = sealed("ceiling", &options.ceiling, sizeof options.ceiling);

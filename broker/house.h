@@ -9,7 +9,7 @@ namespace bpfman {
 
 struct House {
   Identity frontend, worker, loader;
-  kj::AutoCloseFd null, lock, bpffs, stateDir, programsDir, policy, keptPolicy, tracefs, cgroups, hostNetwork;
+  kj::AutoCloseFd null, lock, bpffs, stateDir, programsDir, policy, keptPolicy, tracefs, cgroups, hostNetwork, xdp;
   kj::AutoCloseFd ceiling, frontendOptions;  // sealed memfds
   std::vector<kj::AutoCloseFd> listeners;    // the RPC's, the tickets', then the clients'
   kj::AutoCloseFd frontendBinary, workerBinary, loaderBinary;
@@ -28,6 +28,7 @@ kj::AutoCloseFd ownDirectory(kj::StringPtr path, Identity owner, mode_t mode);  
 kj::AutoCloseFd mountBpffs(kj::StringPtr path, Identity owner);
 kj::AutoCloseFd openTracefs();    // where it is mounted, or a mount of our own that nobody else sees; /dev/null: neither
 kj::AutoCloseFd openCgroups();    // the root of cgroup2, or /dev/null
+kj::AutoCloseFd openXdp(Identity worker);  // libxdp's directory in the host's bpffs, made if it is missing; /dev/null: there is no bpffs
 kj::AutoCloseFd openKernelBtf();  // likewise
 // sockets.c++
 kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group, mode_t mode);

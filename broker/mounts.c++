@@ -87,6 +87,7 @@ kj::AutoCloseFd mountBpffs(kj::StringPtr path, Identity owner) {
   if (mounts == 0) { KJ_SYSCALL(mount("bpf", path.cStr(), "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755"), path); }
 
   KJ_IF_MAYBE (root, openIf(path, BPFFS, O_RDONLY)) {
+    (void)!mkdirat(root->get(), "libxdp", 0755);  // where a worker finds openXdp()'s
     giveTo(root->get(), path, owner, 0755);
     return kj::mv(*root);
   }
@@ -106,6 +107,16 @@ kj::AutoCloseFd openTracefs() {
 kj::AutoCloseFd openCgroups() {
   for (kj::StringPtr path : {kj::StringPtr("/sys/fs/cgroup"), kj::StringPtr("/sys/fs/cgroup/unified")})
     KJ_IF_MAYBE (mounted, openIf(path, CGROUP2, O_RDONLY)) return kj::mv(*mounted);
+  return openFile("/dev/null", O_RDONLY);
+}
+
+// Its group stays root's, so that we can still enter it without being its owner: CAP_DAC_OVERRIDE is given up.
+kj::AutoCloseFd openXdp(Identity worker) {
+  KJ_IF_MAYBE (root, openIf("/sys/fs/bpf", BPFFS, O_RDONLY)) {
+    (void)!mkdirat(root->get(), "xdp", 0700);
+    kj::AutoCloseFd directory(openat(root->get(), "xdp", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (directory.get() >= 0 && fchmod(directory.get(), 0770) == 0 && fchown(directory.get(), worker.uid, 0) == 0) return directory;
+  }
   return openFile("/dev/null", O_RDONLY);
 }
 

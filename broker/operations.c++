@@ -1,9 +1,12 @@
 // What the frontend may ask of the broker: schema/broker.h says what each operation takes and returns.
+#include <dirent.h>
 #include <fcntl.h>
 #include <kj/debug.h>
+#include <linux/bpf.h>
 #include <linux/netlink.h>
 #include <linux/perf_event.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,6 +24,8 @@ const Supervisor::Operation Supervisor::OPERATIONS[] = {
     {wire::BrokerOp::startWorker, true, &Supervisor::startWorker},
     {wire::BrokerOp::startLoader, false, &Supervisor::startLoader},
     {wire::BrokerOp::openTracepoint, false, &Supervisor::openTracepoint},
+    {wire::BrokerOp::shareXdp, false, &Supervisor::shareXdp},
+    {wire::BrokerOp::openXdpProgram, false, &Supervisor::openXdpProgram},
     {wire::BrokerOp::ready, false, &Supervisor::noteReady},
 };
 
@@ -31,6 +36,17 @@ constexpr size_t HOST_WORKERS = 4, FOREIGN_WORKERS = 32, LOADERS = 64;  // at on
 bool isWord(const char (&text)[64]) {
   size_t length = strnlen(text, sizeof text);
   return length > 0 && length < sizeof text && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == length;
+}
+
+std::vector<std::string> namesIn(int directory) {
+  std::vector<std::string> names;
+  int copy = fcntl(directory, F_DUPFD_CLOEXEC, 3);
+  DIR* entries = copy < 0 ? nullptr : fdopendir(copy);
+  if (!entries) return names;
+  while (dirent* entry = readdir(entries))
+    if (entry->d_name[0] != '.') names.push_back(entry->d_name);
+  closedir(entries);
+  return names;
 }
 
 }  // namespace
@@ -79,6 +95,36 @@ Supervisor::Answer Supervisor::openTracepoint(const wire::BrokerRequest& request
   if (descriptor.get() < 0) return {{-errno, 0}, {}};
   Answer answer{{0, 0}, {}};
   answer.descriptors.add(kj::mv(descriptor));
+  return answer;
+}
+
+// Root's tools make what is in there. Their directories are given away last: what is the worker's already is not looked into again.
+Supervisor::Answer Supervisor::shareXdp(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>) {
+  constexpr int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  kj::AutoCloseFd locked(openat(house.xdp.get(), ".", flags));  // not dup(): the lock belongs to whoever opened it
+  if (locked.get() < 0) return {{errno == ENOTDIR ? -EOPNOTSUPP : -errno, 0}, {}};
+  if (flock(locked.get(), LOCK_EX | LOCK_NB) != 0) return {{-EAGAIN, 10}, {}};
+  for (auto& name : namesIn(locked.get())) {
+    kj::AutoCloseFd inner(openat(locked.get(), name.c_str(), flags));
+    if (inner.get() < 0) continue;
+    for (auto& pin : namesIn(inner.get())) (void)!fchownat(inner.get(), pin.c_str(), house.worker.uid, 0, AT_SYMLINK_NOFOLLOW);
+    (void)!fchown(inner.get(), house.worker.uid, 0);
+  }
+  Answer answer{{0, 0}, {}};
+  answer.descriptors.add(kj::mv(locked));
+  return answer;
+}
+
+Supervisor::Answer Supervisor::openXdpProgram(const wire::BrokerRequest& request, kj::Maybe<kj::AutoCloseFd>) {
+  bpf_attr get{}, look{};
+  bpf_prog_info info{};
+  get.prog_id = request.id;
+  kj::AutoCloseFd program(syscall(SYS_bpf, BPF_PROG_GET_FD_BY_ID, &get, sizeof get));
+  if (program.get() < 0) return {{-errno, 0}, {}};
+  look.info = {uint32_t(program.get()), sizeof info, reinterpret_cast<uint64_t>(&info)};
+  if (syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &look, sizeof look) != 0 || info.type != BPF_PROG_TYPE_XDP) return {{-EPERM, 0}, {}};
+  Answer answer{{0, 0}, {}};
+  answer.descriptors.add(kj::mv(program));
   return answer;
 }
 

@@ -79,6 +79,11 @@ void setOne(Options& options, kj::StringPtr section, kj::StringPtr key, const to
   if (section == "users" && key == "socket_group") {
     if (!value.is_string()) KJ_FAIL_REQUIRE("socket_group is the name of a group");
     options.socketGroup = kj::str(value.as_string()->get().c_str());
+  } else if (section == "xdp" && key == "engine") {
+    const std::string names[] = {"auto", "libxdp", "tailcall"};  // as wire::WantedEngine
+    auto found = std::find(names, names + 3, value.value<std::string>().value_or(""));
+    if (found == names + 3) KJ_FAIL_REQUIRE("engine is one of \"auto\", \"libxdp\", \"tailcall\"");
+    options.frontend.engine = static_cast<wire::WantedEngine>(found - names);
   } else if (section == "ceiling" && (key == "program_types" || key == "refused_helpers")) {
     (key == "program_types" ? allowProgramTypes : refuseHelpers)(options.ceiling, wordsFrom(key, value));
   } else {
@@ -94,7 +99,7 @@ void readConfiguration(Options& options) {
     toml::table file = toml::parse_file(options.configPath.cStr());
     for (auto&& [section, keys] : file) {
       where = at(keys.source());
-      bool known = section.str() == "users" || section.str() == "limits" || section.str() == "ceiling" || section.str() == "clients";
+      bool known = section.str() == "users" || section.str() == "limits" || section.str() == "ceiling" || section.str() == "clients" || section.str() == "xdp";
       if (!known || !keys.is_table()) KJ_FAIL_REQUIRE(kj::str("unknown key ", std::string(section.str()).c_str()));
       for (auto&& [key, value] : *keys.as_table()) {
         where = at(value.source());

@@ -78,9 +78,10 @@ size_t Supervisor::count(Kind kind, bool foreign) const {
 
 void Supervisor::startChild(Kind kind, bool foreign, kj::ArrayPtr<const int> layout) {
   const ChildSpec specs[] = {
-      {"bpfman-frontend", house.frontend, 0, house.frontendBinary.get(), FRONTEND_DESCRIPTORS, true, -1},
-      {"bpfman-worker", house.worker, WORKER_CAPABILITIES, house.workerBinary.get(), WORKER_DESCRIPTORS, true, house.bpffs.get()},
-      {"bpfman-loader", house.loader, 0, house.loaderBinary.get(), LOADER_DESCRIPTORS, false, -1},
+      {"bpfman-frontend", house.frontend, 0, house.frontendBinary.get(), FRONTEND_DESCRIPTORS, true, -1, -1},
+      {"bpfman-worker", house.worker, WORKER_CAPABILITIES, house.workerBinary.get(), WORKER_DESCRIPTORS, true, house.bpffs.get(),
+       house.xdp.get()},
+      {"bpfman-loader", house.loader, 0, house.loaderBinary.get(), LOADER_DESCRIPTORS, false, -1, -1},
   };
   const ChildSpec& spec = specs[static_cast<int>(kind)];
   auto started = start(spec, house.null.get(), layout);

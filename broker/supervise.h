@@ -67,6 +67,8 @@ class Supervisor {
   Answer startWorker(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd> networkNamespace);
   Answer startLoader(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
   Answer openTracepoint(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
+  Answer shareXdp(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
+  Answer openXdpProgram(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
   Answer noteReady(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
 
   void startChild(Kind kind, bool foreign, kj::ArrayPtr<const int> layout);

@@ -14,7 +14,7 @@ namespace {
 struct AttachArguments {
   uint32_t program = 0;
   std::string interface, direction, netns, tracepoint, output = "text";
-  int32_t priority = 0;
+  int32_t priority = -1;
   std::vector<std::string> proceedOn, metadata;
 };
 
@@ -81,8 +81,10 @@ int attach(Session& session, const AttachArguments& arguments, SetPlace setPlace
   return 0;
 }
 
-void addOrder(CLI::App& app, AttachArguments& arguments) {
-  app.add_option("-p,--priority", arguments.priority, "Lower runs first, from 0")->required()->check(CLI::Range(0, INT32_MAX));
+void addOrder(CLI::App& app, AttachArguments& arguments, bool required) {
+  app.add_option("-p,--priority", arguments.priority, required ? "Lower runs first, from 0" : "Lower runs first, from 0 (default: what the object says, or 50)")
+      ->required(required)
+      ->check(CLI::Range(0, INT32_MAX));
   app.add_option("-n,--netns", arguments.netns, "PATH of the interface's network namespace (default: the host's)");
 }
 
@@ -105,13 +107,13 @@ void addAttachKinds(CLI::App& parent, Words words, Command& chosen) {
 
   auto& xdp = add("xdp", "To an interface, before the network stack", setXdp);
   xdp.add_option(named("INTERFACE", "-i,--iface"), arguments->interface, "The interface's name")->required();
-  addOrder(xdp, *arguments);
+  addOrder(xdp, *arguments, false);
   addRepeated(xdp, "--proceed-on", arguments->proceedOn, "VERDICT[,...] after which the next program runs (pass,dispatcher_return)");
 
   auto& tcx = add("tcx", "To an interface's ingress or egress", setTcx);
   tcx.add_option(named("INTERFACE", "-i,--iface"), arguments->interface, "The interface's name")->required();
   tcx.add_option(named("DIRECTION", "-d,--direction"), arguments->direction, "ingress or egress")->required();
-  addOrder(tcx, *arguments);
+  addOrder(tcx, *arguments, true);
 
   add("tracepoint", "To a tracepoint of the kernel", setTracepoint)
       .add_option(named("TRACEPOINT", "-t,--tracepoint"), arguments->tracepoint, "GROUP/NAME")

@@ -1,9 +1,11 @@
 #include "dispatchers/objects.h"
 
+extern "C" const unsigned char bpfman_xdp_libxdp[], bpfman_xdp_libxdp_end[];
 extern "C" const unsigned char bpfman_xdp_tailcall[], bpfman_xdp_tailcall_end[];
 
 namespace bpfman {
 
+std::span<const unsigned char> xdpLibxdpDispatcher() { return {bpfman_xdp_libxdp, bpfman_xdp_libxdp_end}; }
 std::span<const unsigned char> xdpTailcallDispatcher() { return {bpfman_xdp_tailcall, bpfman_xdp_tailcall_end}; }
 
 }  // namespace bpfman

@@ -5,6 +5,7 @@
 
 namespace bpfman {
 
+std::span<const unsigned char> xdpLibxdpDispatcher();    // likewise; xdp-libxdp.h has its configuration
 std::span<const unsigned char> xdpTailcallDispatcher();  // an ELF object; see xdp-tailcall.h for what its maps mean
 
 }  // namespace bpfman

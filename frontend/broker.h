@@ -24,6 +24,8 @@ class BrokerChannel {
   kj::Promise<StartedLoader> startLoader();
   kj::Promise<kj::AutoCloseFd> openTracepoint(kj::StringPtr group, kj::StringPtr name);
   // A perf event of that tracepoint. Fails with type FAILED and the errno's text; "does not exist" when there is no such tracepoint.
+  kj::Promise<kj::AutoCloseFd> shareXdp();  // libxdp's directory; locked as long as the descriptor, or a copy of it, is open
+  kj::Promise<kj::AutoCloseFd> openXdpProgram(uint32_t id);
   kj::Promise<void> ready(bool policyTaken);
   // Says once that we serve; policyTaken: by the policy file as it is now.
 

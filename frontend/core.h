@@ -26,7 +26,7 @@ struct Core {
   BrokerChannel& broker;
   Workers& workers;
   Loads& loads;
-  ChainEngine& engine;
+  Engines& engines;
   Accounts& accounts;
   Audit& audit;
   class Tickets& tickets;

@@ -26,28 +26,32 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
       : catalog(catalog), workers(workers), loads(loads), fibers(fibers), grace(port), tasks(*this) {}
 
   kj::StringPtr name() const override { return "tailcall"; }
-  kj::StringPtr reason() const override { return "the only engine of this version; it works on every kernel from 6.1 on"; }
+  kj::StringPtr reason() const override { return "it works on every kernel from 6.1 on"; }
   uint32_t capacity() const override { return XDP_POSITIONS; }
 
-  kj::Maybe<DispatcherRow> apply(const ChainHook& hook, const std::vector<ChainMember>& members, kj::Maybe<Place&> place,
-                                 kj::WaitScope& scope) override {
+  bool start(kj::WaitScope&) override { return true; }
+  Present look(const ChainHook&, const std::vector<OursInChain>&, kj::WaitScope&) override { return {}; }  // its link lets nobody else in
+
+  Applied apply(const ChainHook& hook, Present&, const std::vector<ChainMember>& members, kj::Maybe<Place&> place,
+                kj::WaitScope& scope) override {
     KJ_REQUIRE(members.size() <= capacity());
     KJ_IF_MAYBE (row, catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
       DispatcherRow dispatcher = *row;
       if (members.empty()) {
         remove(hook, dispatcher, scope);
-        return nullptr;
+        return {};
       }
       change(hook, dispatcher, members, scope);
       ++dispatcher.revision;
-      return kj::mv(dispatcher);
+      return {kj::mv(dispatcher), {}};
     }
-    if (members.empty()) return nullptr;
-    return create(hook, members, KJ_REQUIRE_NONNULL(place, "a new dispatcher needs its namespace"), scope);
+    if (members.empty()) return {};
+    return {create(hook, members, KJ_REQUIRE_NONNULL(place, "a new dispatcher needs its namespace"), scope), {}};
   }
 
-  void tidy(const ChainHook& hook) override {
-    KJ_IF_MAYBE (row, catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) clean(hook, row->load);
+  void recover(kj::WaitScope&) override {
+    for (auto& [key, row] : catalog.dispatchers())
+      if (row.engine == "tailcall") clean({row.type, row.nsid, row.ifindex, row.interface, row.netnsPath, row.hostNetns}, row.load);
   }
 
   void settle(const ChainHook& hook, kj::WaitScope& scope) override {

@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "frontend/broker.h"
 #include "frontend/catalog.h"
+#include "frontend/load.h"
 #include "frontend/workers.h"
 
 namespace bpfman {
@@ -21,6 +23,47 @@ struct ChainHook {
 struct ChainMember {     // in the order in which they run
   uint32_t load, index;  // the program: loads/LOAD/pINDEX
   uint32_t proceedOn;    // bit = 1 << verdict after which the next one runs
+  uint32_t program = 0;  // its kernel id
+  uint32_t link = 0;     // ours; 0: another tool's
+  std::string name = {};
+  int64_t priority = 0;
+  bool frags = false;
+  kj::Maybe<wire::Pin> theirs = nullptr;  // where another tool's program is pinned
+
+  wire::Pin pin() const {
+    KJ_IF_MAYBE (place, theirs) return *place;
+    return loadedProgram(load, index);
+  }
+};
+
+struct OursInChain {
+  uint32_t link, program;
+  bool attached;  // else it joins or leaves
+};
+
+struct OtherMember {  // put there by another tool
+  uint32_t program;
+  std::string name;
+  int64_t priority;
+  uint32_t proceedOn;
+  bool frags;
+  uint32_t position;  // in the dispatcher that runs now
+};
+
+struct Present {              // what the hook has in the kernel at this moment
+  kj::AutoCloseFd lock;       // while it is open nobody changes that who keeps to the engine's protocol
+  uint32_t program = 0;       // what runs there; 0: nothing
+  uint32_t modes = 0;         // XDP_FLAGS_MODES
+  bool foreign = false;       // it is no dispatcher
+  const char* locked = nullptr;     // why nobody may be added to it
+  std::vector<uint32_t> programs;   // kernel ids, as they run: ours and others'
+  std::vector<OtherMember> others;  // as they run
+  std::vector<uint32_t> gone;       // links of ours that somebody else took out
+};
+
+struct Applied {
+  kj::Maybe<DispatcherRow> row;  // none: the hook has no dispatcher of ours any more
+  std::vector<uint32_t> links;   // the kernel's link of each member, where each has its own
 };
 
 class ChainEngine {
@@ -28,22 +71,45 @@ class ChainEngine {
   virtual ~ChainEngine() noexcept(false) {}
 
   virtual kj::StringPtr name() const = 0;
-  virtual kj::StringPtr reason() const = 0;  // why it is this one
+  virtual kj::StringPtr reason() const = 0;  // why it can be used here, or can't
   virtual uint32_t capacity() const = 0;     // programs on one hook
+  virtual kj::Maybe<Extension> extension() const { return nullptr; }  // what its members are loaded as extensions of
 
-  virtual kj::Maybe<DispatcherRow> apply(const ChainHook& hook, const std::vector<ChainMember>& members, kj::Maybe<Place&> place,
-                                         kj::WaitScope& scope) = 0;
+  virtual bool start(kj::WaitScope& scope) = 0;
+  // Tries, once, whether this kernel lets it work.
+
+  virtual Present look(const ChainHook& hook, const std::vector<OursInChain>& ours, kj::WaitScope& scope) = 0;
+  virtual Applied apply(const ChainHook& hook, Present& present, const std::vector<ChainMember>& members, kj::Maybe<Place&> place,
+                        kj::WaitScope& scope) = 0;
   // Whatever the hook has now, it has this chain afterwards. No members: what the engine had there is gone, and so is the row. The row
   // is the caller's to store. `place` is needed for a hook that has no dispatcher yet. Calls for one hook don't overlap.
 
-  virtual void tidy(const ChainHook& hook) = 0;
-  // At start, for each hook that has a dispatcher: what a change that was cut short left over begins to be taken away.
+  virtual void recover(kj::WaitScope& scope) = 0;
+  // At start: what a change that was cut short left is completed, or begins to be taken away.
 
   virtual void settle(const ChainHook& hook, kj::WaitScope& scope) = 0;
   // Returns when nothing of earlier chains is held any more, so that programs that left can be freed.
 };
 
-kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, class Loads& loads,
-                                       kj::FiberPool& fibers);
+kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers);
+kj::Own<ChainEngine> newLibxdpEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker);
+
+class Engines {  // of the host; which one a program is for is decided when it is loaded
+ public:
+  Engines(kj::Own<ChainEngine> tailcall, kj::Own<ChainEngine> libxdp, wire::WantedEngine wanted)
+      : tailcall(kj::mv(tailcall)), libxdp(kj::mv(libxdp)), wanted(wanted) {}
+
+  void start(kj::WaitScope& scope);
+  void recover(kj::WaitScope& scope);
+  ChainEngine& preferred() { return preferLibxdp ? *libxdp : *tailcall; }  // of new XDP programs
+  kj::String reason();
+  ChainEngine& named(const std::string& name) { return name == "libxdp" ? *libxdp : *tailcall; }
+  ChainEngine& of(const ProgramRow& program) { return program.extension ? *libxdp : *tailcall; }
+
+ private:
+  kj::Own<ChainEngine> tailcall, libxdp;
+  wire::WantedEngine wanted;
+  bool preferLibxdp = false;
+};
 
 }  // namespace bpfman

@@ -94,7 +94,10 @@ struct Loads::Run {
       wanted[i].setExpectedAttachType(programs[i].expectedAttachType);
       wanted[i].setAttachTo(programs[i].attachTo.c_str());
       wanted[i].setFamily(programs[i].family.c_str());
+      wanted[i].setFlags(programs[i].flags);
     }
+    job.root.setListFunctions(wish.listFunctions);
+    KJ_IF_MAYBE (extension, wish.extension) job.root.setExtended(extension->function);
     auto globals = job.root.initGlobals(wish.globals.size());
     for (size_t i = 0; i < wish.globals.size(); ++i) {
       globals[i].setName(wish.globals[i].first.c_str());
@@ -204,7 +207,11 @@ struct Loads::Run {
           refuse("tp_btf program ", programs[i].name.c_str(), ": this kernel has no tracepoint \"", programs[i].attachTo.c_str(), "\"",
                  suggestion(programs[i].attachTo.c_str()));
       }
-      grant.programs[i] = {programs[i].kernelType, programs[i].expectedAttachType, target, 0};
+      grant.programs[i] = {programs[i].kernelType, programs[i].expectedAttachType, target, programs[i].flags, 0};
+      if (programs[i].kernelType != BPF_PROG_TYPE_EXT) continue;
+      auto& extension = KJ_REQUIRE_NONNULL(wish.extension);
+      grant.programs[i].attachBtfId = extension.function;
+      grant.programs[i].target = extension.load;
     }
     grant.reuseCount = reuse.size();
     std::copy(reuse.begin(), reuse.end(), grant.reuse);
@@ -217,6 +224,9 @@ struct Loads::Run {
 
   LoadOutcome carryOut() {
     programs = wish.programs;
+    if (wish.extension != nullptr)
+      for (auto& program : programs)
+        if (program.kernelType == BPF_PROG_TYPE_XDP) program.kernelType = BPF_PROG_TYPE_EXT, program.expectedAttachType = 0;
     chooseMaps();
     pair = loads.pool.take(scope);
     KJ_IF_MAYBE (refused, resolveTargets()) return LoadOutcome::refusal(kj::mv(*refused));
@@ -243,6 +253,7 @@ struct Loads::Run {
     for (auto map : maps) replies.push_back(inspect(commit.handles[replies.size()] = map.getHandle()));
     LoadOutcome outcome;
     outcome.load = row.load;
+    for (auto function : done.getFunctions()) outcome.functions[function.getName().cStr()] = function.getId();
     std::vector<ProgramRow> rows;
     for (size_t i = 0; i < loaded.size(); ++i) {
       rows.push_back(checkedProgram(i, loaded[i], outcome.seenPrograms.add(replies[i].wait(scope))));
@@ -282,6 +293,10 @@ struct Loads::Run {
     program.application = wish.application;
     program.mapOwner = wish.mapOwner;
     program.tailCalls = said.getTailCalls();
+    program.extension = info.type == BPF_PROG_TYPE_EXT;
+    program.frags = said.getFlags() & BPF_F_XDP_HAS_FRAGS && (program.extension || info.type == BPF_PROG_TYPE_XDP);
+    program.runPriority = said.getRunPriority();
+    program.runProceedOn = said.getProceedOn();
     program.gplCompatible = info.gpl_compatible;
     program.tag = kj::encodeHex(kj::arrayPtr(info.tag, sizeof info.tag)).cStr();
     return program;

@@ -2,6 +2,7 @@
 // loader's word counts only for names.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,12 @@ struct WantedProgram {
   std::string name, attachTo;
   std::string family;                       // "xdp", …: for messages
   uint32_t kernelType, expectedAttachType;  // BPF_PROG_TYPE_*, BPF_*
+  uint32_t flags = 0;                       // BPF_F_* to load it with
+};
+
+struct Extension {  // what extensions are verified against
+  uint32_t load;      // loads/LOAD/p0: a program of ours
+  uint32_t function;  // its function that they replace: an id in its BTF
 };
 
 struct LoadWish {
@@ -31,6 +38,8 @@ struct LoadWish {
   uint32_t uid = 0;
   uint64_t maxMapBytes = 0;
   bool own = false;  // an object of bpfman itself: nothing of it is public
+  bool listFunctions = false;
+  kj::Maybe<Extension> extension;  // its XDP programs are loaded as extensions of that
   std::string purpose;
   std::string request;  // as in the catalogue
 };
@@ -43,9 +52,10 @@ struct LoadOutcome {
   kj::Maybe<Refused> refused;
   uint32_t load = 0;
   std::vector<uint32_t> programs;                  // kernel ids, in the order of the wish
+  std::map<std::string, uint32_t> functions;       // if they were asked for: ids in the object's BTF
   kj::Vector<WorkerReply> seenPrograms, seenMaps;  // what the kernel said about them and about all maps of the load
 
-  static LoadOutcome refusal(Refused refused) { return {kj::mv(refused), 0, {}, {}, {}}; }
+  static LoadOutcome refusal(Refused refused) { return {kj::mv(refused), 0, {}, {}, {}, {}}; }
 };
 
 class Cancellation {  // set by whoever no longer wants the load

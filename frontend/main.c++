@@ -98,10 +98,11 @@ int run() {
   Loads loads(timer, catalog, workers, pool, btf, fd::runtimeDir, options.verifierSeconds * kj::SECONDS);
   closeIn();  // from here on only what the policy lists; before the first thread, as Landlock covers those that begin later
 
-  auto engine = newTailcallEngine(io.unixEventPort, catalog, workers, loads, fibers);
+  Engines engines(newTailcallEngine(io.unixEventPort, catalog, workers, loads, fibers), newLibxdpEngine(catalog, workers, loads, broker),
+                  options.engine);
   Accounts accounts;
   Tickets tickets;
-  Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, *engine, accounts, audit, tickets, possibleCpus, {}};
+  Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, engines, accounts, audit, tickets, possibleCpus, {}};
   SystemView system(core);
   kj::Vector<kj::Own<Listener>> listeners;
   listeners.add(kj::heap<Listener>(core, system, fd::listener, "host", nullptr));
@@ -110,6 +111,7 @@ int run() {
   TicketWindow window(core, fd::tickets);
   reconcile(core, io.waitScope);
   system.install(io.waitScope);
+  engines.start(io.waitScope);
   pool.refill();
   broker.ready(asItIsNow).wait(io.waitScope);
   auto retiring = workers.retireIdle().eagerlyEvaluate(nullptr);

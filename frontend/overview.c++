@@ -82,6 +82,10 @@ std::vector<KernelProgram> decodePrograms(std::span<const std::byte> records) {
 }
 
 std::vector<KernelMap> decodeMaps(std::span<const std::byte> records) { return decodeFixed<KernelMap>(records, RECORD_MAP); }
+std::vector<DispatcherRecord> decodeDispatchers(std::span<const std::byte> records) {
+  return decodeFixed<DispatcherRecord>(records, RECORD_DISPATCHER);
+}
+
 std::vector<KernelLink> decodeLinks(std::span<const std::byte> records) { return decodeFixed<KernelLink>(records, RECORD_LINK); }
 
 bool statisticsEnabled(int sysctl) {

@@ -26,6 +26,7 @@ std::vector<std::byte> readAll(int iterator);
 
 std::vector<KernelProgram> decodePrograms(std::span<const std::byte> records);
 std::vector<KernelMap> decodeMaps(std::span<const std::byte> records);
+std::vector<bpf::DispatcherRecord> decodeDispatchers(std::span<const std::byte> records);
 std::vector<KernelLink> decodeLinks(std::span<const std::byte> records);
 // In the order of the kernel, which is ascending by id.
 

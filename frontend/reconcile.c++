@@ -22,8 +22,7 @@ class Reconciliation {
     requireOk(place->worker.callPlain(wire::Op::wipeStaging).wait(scope), "wipe what was being loaded");
     auto present = numbersIn(wire::Dir::loads);
     forgetGone(present);
-    for (auto& [key, row] : core.catalog.dispatchers())
-      core.engine.tidy({row.type, row.nsid, row.ifindex, row.interface, row.netnsPath, row.hostNetns});
+    core.engines.recover(scope);
     undoLinks();
     undoLoads();
     bool fresh = core.catalog.loads().empty() && !present.empty();

@@ -96,8 +96,8 @@ class DaemonServer final : public schema::Daemon::Server {
     auto results = context.getResults();
     results.setVersion(VERSION);
     results.setProtocol(PROTOCOL);
-    results.setEngine(connection->core.engine.name());
-    results.setEngineReason(connection->core.engine.reason());
+    results.setEngine(connection->core.engines.preferred().name());
+    results.setEngineReason(connection->core.engines.reason());
     return kj::READY_NOW;
   }
 

@@ -114,7 +114,7 @@ class LinksServer final : public schema::Links::Server {
     out.setProgramId(row.programId);
     out.setKernelLinkId(row.kernelLinkId);
     out.setNetnsPath(row.netnsPath.c_str());
-    out.setEngine(core.engine.name());
+    out.setEngine(row.engine.c_str());
     auto links = core.catalog.linksOn(static_cast<uint16_t>(schema::ProgramType::XDP), row.nsid, row.ifindex);
     if (!links.empty()) links = orderedOn(core, *links[0]);
     auto members = out.initMembers(links.size());

@@ -142,7 +142,7 @@ schema::Program::Client newProgram(Connection& connection, uint32_t id, Narrowed
 
 void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope) {
   auto turn = core.locks.take(lockOf(id), scope);
-  rowOf(core, id);
+  const ProgramRow program = rowOf(core, id);
   std::vector<LinkRow> links;
   for (auto link : core.catalog.linksOf(id)) links.push_back(*link);
   for (auto& link : links) {
@@ -152,7 +152,7 @@ void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope) {
   }
   for (auto& link : links)
     if (!hookOf(link).hook.kernelLinkIsOwn())
-      core.engine.settle({"xdp", link.nsid, link.ifindex, link.interface, link.netnsPath, link.hostNetns}, scope);
+      core.engines.of(program).settle({"xdp", link.nsid, link.ifindex, link.interface, link.netnsPath, link.hostNetns}, scope);
   core.loads.removeProgram(id, scope);
 }
 

@@ -1,6 +1,7 @@
 // Loading, and the list of programs.
 #include <algorithm>
 #include <fcntl.h>
+#include <linux/bpf.h>
 
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
@@ -199,7 +200,7 @@ class ProgramsServer final : public schema::Programs::Server {
     Cancellation cancellation;
     connection->loads.insert(&cancellation);
     KJ_DEFER(connection->loads.erase(&cancellation));
-    LoadOutcome outcome = core.loads.load(wish, object.fd(), object.size(), cancellation, scope);
+    LoadOutcome outcome = loadFor(core.engines.preferred(), wish, object, cancellation, scope);
     auto results = context.getResults();
     line.programs = outcome.programs;
     for (auto& map : outcome.seenMaps) line.maps.push_back(infoOf<bpf_map_info>(map).id);
@@ -215,6 +216,19 @@ class ProgramsServer final : public schema::Programs::Server {
       loaded[i].setProgram(newProgram(*connection, outcome.programs[i]));
       describeLoaded(core, outcome, i, loaded[i].initDetails());
     }
+  }
+
+  // For the engine of new programs. What can't become an extension (an object without types, say) is loaded to run by itself.
+  LoadOutcome loadFor(ChainEngine& engine, LoadWish& wish, SealedObject& object, Cancellation& cancellation, kj::WaitScope& scope) {
+    wish.extension = engine.extension();
+    bool extends = wish.extension != nullptr && std::ranges::any_of(wish.programs, [](auto& program) { return program.kernelType == BPF_PROG_TYPE_XDP; });
+    LoadOutcome outcome = core.loads.load(wish, object.fd(), object.size(), cancellation, scope);
+    if (!extends || outcome.refused == nullptr) return outcome;
+    std::string reason = KJ_ASSERT_NONNULL(outcome.refused).reason;
+    wish.extension = nullptr;
+    LoadOutcome alone = core.loads.load(wish, object.fd(), object.size(), cancellation, scope);
+    if (alone.refused == nullptr) spdlog::info("{}: engine tailcall, not {}: {}", wish.sourcePath, engine.name().cStr(), reason);
+    return alone;
   }
 
   struct Entry {

@@ -62,6 +62,8 @@ kj::String pathOf(kj::StringPtr runtimeDir, const wire::Pin& pin) {
     case wire::Dir::tcxEgress: return kj::str(fs, "tcx-egress/link_", pin.a, '_', pin.b, '_', pin.c);
     case wire::Dir::iterators: return kj::str(fs, "iterators/", pin.name);
     case wire::Dir::version: return kj::str(fs, "version_", pin.a);
+    case wire::Dir::xdpPrograms: return kj::str("/sys/fs/bpf/xdp/dispatch-", pin.a, '-', pin.b, "/prog", pin.c, "-prog");
+    case wire::Dir::xdpLinks: return kj::str("/sys/fs/bpf/xdp/dispatch-", pin.a, '-', pin.b, "/prog", pin.c, "-link");
     case wire::Dir::count: break;
   }
   KJ_UNREACHABLE;

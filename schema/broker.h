@@ -12,6 +12,9 @@ enum class BrokerOp : uint32_t {
                     //   -> 2 descriptors: the worker's control socket, an rtnetlink socket opened in that namespace
   startLoader,      // -> 2 descriptors: the loader's job socket, and the socket that is to be given to a load session
   openTracepoint,   // words "group" and "name", [A-Za-z0-9_-]{1,63} -> 1 descriptor: a perf event (kernel-wide: pid -1, cpu 0)
+  shareXdp,         // libxdp's directory, locked as its protocol wants until the last descriptor of it is closed; what others made in it is the
+                    //   worker's too from now on -> 1 descriptor. -EAGAIN: somebody else has the lock. -EOPNOTSUPP: no bpffs is there
+  openXdpProgram,   // id: a kernel program id, of type XDP; else -EPERM -> 1 descriptor
   ready,            // the frontend serves; once. policyTaken: by the policy it was given, which is kept as the last right one
   count
 };
@@ -20,6 +23,7 @@ struct BrokerRequest {
   BrokerOp op;
   uint32_t policyTaken;       // 1 or 0; ready only
   char group[64], name[64];   // NUL-padded; empty where the operation has none
+  uint32_t id;                // 0 where the operation has none
 };
 
 struct BrokerReply {
@@ -57,10 +61,13 @@ struct ClientSocket {
   uint32_t uid;                               // whoever connects there is this user, and in no group
 };
 
+enum class WantedEngine : uint32_t { automatic, libxdp, tailcall };
+
 struct FrontendOptions {
   char runtimeDir[1024];                      // absolute; for the paths that clients are told
   char stateDir[1024];                        // absolute
   char policyPath[1024];                      // for messages only
+  WantedEngine engine;                        // by which XDP programs share an interface
   uint32_t poolSize;                          // loader and session pairs kept waiting, 1 .. 8
   uint32_t maxConnections;                    // per uid
   uint32_t maxCalls;                          // in flight, per uid

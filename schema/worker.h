@@ -25,7 +25,7 @@ constexpr size_t NAME = 64;                   // [A-Za-z0-9_]{1,63} and its NUL:
 enum class Op : uint32_t {
   // frontend -> worker
   startSession, endSession, wipeStaging, publish, remove, removeLoad, list, inspect, openMap, openIterator,
-  lookup, readMap, update, erase, setSlot, createLink, updateLink, query,
+  lookup, readMap, update, erase, setSlot, createLink, updateLink, query, setXdp, setFilter,
   // frontend -> load session
   grant, inspectHandle, commit,
   // loader -> load session
@@ -155,6 +155,22 @@ struct UpdateLink { Pin link, program; };     // the link runs this program from
 
 struct Query { uint32_t interface, attachType, flags, reserved; };// -> QueryAnswer, program ids, link ids (interface) ; one descriptor: a cgroup
 struct QueryAnswer { uint64_t revision; uint32_t count, attachFlags; };
+
+// What has no link: by rtnetlink, in the worker's own network namespace, to the kernel's own answer. Never blindly: what is there must be
+// what is expected, or nothing.
+struct SetXdp {
+  Pin program, expected;                      // expected: a program of ours, or (hasExpected 0) one descriptor, or neither: nothing is there
+  uint32_t hasProgram, hasExpected;           // hasProgram 0: detaches
+  uint32_t interface, modes;                  // modes: XDP_FLAGS_MODES
+};
+
+enum class FilterChange : uint32_t { create, replace, remove, count };
+
+struct SetFilter {                            // one cls_bpf filter, direct action, all protocols, on a clsact qdisc that `create` makes too
+  Pin program;                                // of create and replace
+  FilterChange change;                        // create: EEXIST when the handle is taken. replace: in place, atomic for packets
+  uint32_t egress, interface, priority, handle, reserved;   // priority 1 .. 65535; handle: never 0, which is all of a priority
+};
 
 struct ObjectInfo {                           // as the kernel says; then the kernel's own bpf_*_info, and for a program its map ids
   Kind kind;

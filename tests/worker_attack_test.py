@@ -15,7 +15,7 @@ import unittest
 import harness
 
 XDP, XDP_ATTACH, ARRAY, PROG_ARRAY, HASH = 6, 37, 2, 3, 1
-NO_HANDLE, EPERM = 0xffffffff, 1
+NO_HANDLE, EPERM, EBUSY, EEXIST, EINVAL = 0xffffffff, 1, 16, 17, 22
 PROBE_WRITE_USER = 36
 F_ADD_SEALS, ALL_SEALS = 1033, 15
 
@@ -49,6 +49,15 @@ def memfd(content, sealed=True):
     if sealed:
         fcntl.fcntl(fd, F_ADD_SEALS, ALL_SEALS)
     return fd
+
+
+def setXdp(interface=1, modes=2, has=(1, 0), load=1):
+    pin = struct.pack("<IIII64s", 0, load, 0, 0, b"p")
+    return pin + pin + struct.pack("<IIII", *has, interface, modes)
+
+
+def setFilter(change=0, egress=0, interface=1, priority=50, handle=1, load=1):
+    return struct.pack("<IIII64s", 0, load, 0, 0, b"p") + struct.pack("<7I", change, egress, interface, priority, handle, 0, 0)[:24]
 
 
 def ceiling():
@@ -116,13 +125,15 @@ class Peer:
 
 
 class Worker:
-    def __init__(self, root):
+    def __init__(self, root, isolated=False):
         self.control, self.errors = Peer(), tempfile.TemporaryFile()
         binary = os.open(os.path.join(harness.BIN, "bpfman-worker"), os.O_RDONLY)
         limits = memfd(ceiling())
         self.pid = os.fork()
         if self.pid == 0:
             try:
+                if isolated:
+                    harness.LIBC.unshare(0x40000000)                 # a network namespace of its own
                 os.chroot(root)
                 os.chdir("/")
                 keep = [os.dup2(fd, 100 + i) for i, fd in enumerate((self.control.theirs.fileno(), limits, self.errors.fileno(), binary))]
@@ -186,6 +197,12 @@ class Attack(unittest.TestCase):
             "a name with a dot": message("inspect", struct.pack("<IIII64s", 3, 1, 0, 0, b"..")),
             "a name with a slash": message("inspect", struct.pack("<IIII64s", 3, 1, 0, 0, b"a/b")),
             "a name without an end": message("inspect", struct.pack("<IIII64s", 3, 1, 0, 0, b"a" * 64)),
+            "XDP in place of whatever is there": message("setXdp", setXdp(modes=16)),
+            "XDP off, whatever is there": message("setXdp", setXdp(has=(0, 0))),
+            "all filters of a priority": message("setFilter", setFilter(change=2, handle=0)),
+            "all filters of a hook": message("setFilter", setFilter(change=2, priority=0)),
+            "a filter elsewhere": message("setFilter", setFilter(egress=2)),
+            "an unknown change of a filter": message("setFilter", setFilter(change=3)),
             "an unknown directory": message("inspect", struct.pack("<IIII64s", 99, 1, 0, 0, b"p")),
         }
         for name, packet in attacks.items():
@@ -259,6 +276,35 @@ class Attack(unittest.TestCase):
         self.assertTrue(worker.lives())
         self.assertEqual(worker.end()[0], 0)
         self.nothingIsLeft()
+
+    def test_what_has_no_link_is_done_in_its_own_namespace_and_never_over_others(self):
+        worker = Worker(self.root, isolated=True)
+        control, loader = worker.session()
+        control.call("grant", grant(((XDP, XDP_ATTACH, 0, 0), (XDP, XDP_ATTACH, 0, 0))))
+        self.assertEqual([loader.call("loadProgram", program()) for _ in range(2)], [0, 1])
+        self.assertEqual(control.call("commit", commit(5, [0, 1])), 0)
+
+        def inside(*command):
+            return harness.run("nsenter", f"--net=/proc/{worker.pid}/ns/net", *command).stdout
+        first = setXdp(load=5)
+        second = bytearray(first)
+        second[8:12] = struct.pack("<I", 1)                           # p1; what is expected is p0 still
+        self.assertEqual(worker.control.call("setXdp", first), 0)
+        self.assertIn("xdpgeneric", inside("ip", "link", "show", "lo"))
+        self.assertEqual(worker.control.call("setXdp", first), -EBUSY)
+        second[160:168] = struct.pack("<II", 1, 1)
+        self.assertEqual(worker.control.call("setXdp", bytes(second)), 0)
+        self.assertEqual(worker.control.call("setXdp", bytes(second)), -EEXIST)   # p0 is not there any more
+        descriptor = os.open("/dev/null", os.O_RDONLY)
+        self.assertEqual(worker.control.call("setXdp", first, [descriptor]), -EINVAL)
+        os.close(descriptor)
+        self.assertIn("xdpgeneric", inside("ip", "link", "show", "lo"))
+        self.assertEqual(worker.control.call("setFilter", setFilter(load=5)), -EPERM)   # above this ceiling
+        self.assertTrue(worker.lives())
+        self.assertEqual(worker.end()[0], 0)
+        for each in ("p0", "p1"):
+            os.unlink(os.path.join(self.root, "loads", "5", each))
+        self.assertNotIn("xdp", harness.run("ip", "link", "show", "lo").stdout)
 
     def test_blobs_must_be_sealed(self):
         worker = self.worker()

@@ -4,7 +4,9 @@
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -37,6 +39,18 @@ static int result(int value) { return value < 0 ? -errno : value; }
 long RealBpf::call(int command, bpf_attr& attr) {
   long value = syscall(__NR_bpf, command, &attr, sizeof attr);
   return value < 0 ? -errno : value;
+}
+
+// A socket of its own each time, so that nothing else can be in it: the kernel has answered when write() returns. Whoever opened a socket
+// must have CAP_NET_ADMIN too, so one that the broker opened would not do.
+int RealBpf::route(const void* message, uint32_t size) {
+  Fd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  struct {
+    nlmsghdr head;
+    nlmsgerr said;  // then the request, which is cut off
+  } answer{};
+  if (!socket || write(socket.get(), message, size) < 0 || recv(socket.get(), &answer, sizeof answer, MSG_DONTWAIT) < 0) return -errno;
+  return answer.head.nlmsg_type == NLMSG_ERROR ? answer.said.error : -EBADMSG;
 }
 
 int RealBpf::makeDirectory(const char* path) { return result(mkdir(path, 0755)); }

@@ -17,6 +17,8 @@ class Bpf {
 
   virtual long call(int command, bpf_attr& attr) = 0;  // bpf(2): >= 0 or -errno; a descriptor belongs to the caller
 
+  virtual int route(const void* message, uint32_t size) = 0;  // rtnetlink, in our own network namespace: 0 or -errno, as the kernel answers
+
   // Files of the bpffs that is our root directory. 0 or -errno.
   virtual int makeDirectory(const char* path) = 0;
   virtual int removeDirectory(const char* path) = 0;
@@ -33,6 +35,7 @@ class Bpf {
 class RealBpf final : public Bpf {
  public:
   long call(int command, bpf_attr& attr) override;
+  int route(const void* message, uint32_t size) override;
   int makeDirectory(const char* path) override;
   int removeDirectory(const char* path) override;
   int unlink(const char* path) override;

@@ -6,27 +6,15 @@
 
 namespace bpfman {
 
-static void vlog(const char* format, va_list arguments) {
+void die(const char* format, ...) {
   char line[512];
+  va_list arguments;
+  va_start(arguments, format);
   int length = vsnprintf(line, sizeof line - 1, format, arguments);
-  if (length < 0) return;
-  if (length > static_cast<int>(sizeof line) - 2) length = sizeof line - 2;
+  va_end(arguments);
+  length = length < 0 ? 0 : length > static_cast<int>(sizeof line) - 2 ? static_cast<int>(sizeof line) - 2 : length;
   line[length] = '\n';
   (void)!write(STDERR_FILENO, line, length + 1);
-}
-
-void logLine(const char* format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  vlog(format, arguments);
-  va_end(arguments);
-}
-
-void die(const char* format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  vlog(format, arguments);
-  va_end(arguments);
   _exit(70);
 }
 

@@ -4,6 +4,5 @@
 namespace bpfman {
 
 [[noreturn]] __attribute__((format(printf, 1, 2))) void die(const char* format, ...);
-__attribute__((format(printf, 1, 2))) void logLine(const char* format, ...);
 
 }  // namespace bpfman

@@ -23,9 +23,7 @@ OpenedMap openMap(Context& context, const wire::Pin& pin) {
   if (int error = context.bpf.info(map.fd, &info, sizeof info); error) return {Fd(error)};
   map.type = info.type;
   map.keySize = info.key_size;
-  bool perCpu = info.type == BPF_MAP_TYPE_PERCPU_ARRAY || info.type == BPF_MAP_TYPE_PERCPU_HASH ||
-                info.type == BPF_MAP_TYPE_LRU_PERCPU_HASH || info.type == BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE_DEPRECATED;
-  map.valueSize = perCpu ? ((info.value_size + 7) & ~7u) * context.ceiling.possibleCpus : info.value_size;
+  map.valueSize = isPerCpu(info.type) ? ((info.value_size + 7) & ~7u) * context.ceiling.possibleCpus : info.value_size;
   return map;
 }
 
@@ -94,8 +92,7 @@ Answer answerSetSlot(Context& context, Request& request) {
   if (!array.fd) return array.fd.error();
   if (array.type != BPF_MAP_TYPE_PROG_ARRAY) die("a slot of map type %u", array.type);
   if (!wish.present) return element(context, BPF_MAP_DELETE_ELEM, array, &wish.index, nullptr, 0);
-  if (kindOf(wish.program) != Kind::program) die("not a program");
-  Fd program = context.bpf.open(pathOf(wish.program).text);
+  Fd program = openProgram(context.bpf, wish.program);
   if (!program) return program.error();
   uint32_t value = program.get();
   return element(context, BPF_MAP_UPDATE_ELEM, array, &wish.index, &value, 0);

@@ -31,6 +31,7 @@ class SessionOracle final : public Bpf {
   size_t handleCount() const { return handles.size(); }
 
   long call(int command, bpf_attr& attr) override;
+  int route(const void*, uint32_t) override { FUZZ_REQUIRE(false, "a session speaks to rtnetlink"); }
   int makeDirectory(const char* path) override;
   int removeDirectory(const char* path) override;
   int unlink(const char* path) override;

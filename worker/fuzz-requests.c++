@@ -35,8 +35,10 @@ constexpr Shape SHAPES[] = {{0, false, 2, 2},
                             {sizeof(wire::SetSlot), false, 0, 0},
                             {sizeof(wire::CreateLink), false, 0, 1},
                             {sizeof(wire::UpdateLink), false, 0, 0},
-                            {sizeof(wire::Query), false, 0, 1}};
-static_assert(std::size(SHAPES) == size_t(Op::query) + 1);
+                            {sizeof(wire::Query), false, 0, 1},
+                            {sizeof(wire::SetXdp), false, 0, 1},
+                            {sizeof(wire::SetFilter), false, 0, 0}};
+static_assert(std::size(SHAPES) == size_t(Op::setFilter) + 1);
 
 class ControlOracle final : public Bpf {
  public:
@@ -113,6 +115,27 @@ class ControlOracle final : public Bpf {
     kernel.calls.clear();
     if (result > 2) usable.insert(result);
     return result;
+  }
+  // XDP: never blindly, and no descriptor but the request's. A filter: the kernel's own checks are enough, but its handle names one.
+  int route(const void* message, uint32_t size) override {
+    FUZZ_REQUIRE(op == Op::setXdp || op == Op::setFilter);
+    requireMemory(toKernel(message), size);
+    uint32_t words[64] = {};
+    FUZZ_REQUIRE(size % 4 == 0 && size <= sizeof words);
+    memcpy(words, message, size);
+    FUZZ_REQUIRE(words[0] == size);
+    auto own = [&](uint32_t descriptor) { FUZZ_REQUIRE(descriptor == ~0u || usable.contains(descriptor), "descriptor %u", descriptor); };
+    if (op == Op::setXdp) {
+      own(words[10]), own(words[14]);
+      bool replaces = words[12] & 16;
+      FUZZ_REQUIRE(replaces ? words[14] != ~0u : words[12] & 1 && words[10] != ~0u);
+    } else if ((words[1] & 0xffff) == 36) {  // RTM_NEWQDISC: clsact, only if there is none
+      FUZZ_REQUIRE((words[1] >> 16 & 0x200) && size == 48);
+    } else {
+      own(words[14]);
+      FUZZ_REQUIRE(words[6] != 0 && words[8] >> 16 != 0, "a filter without handle or priority");
+    }
+    return kernel.route(message, size);
   }
   int makeDirectory(const char* path) override { return requirePath(path), kernel.makeDirectory(path); }
   int removeDirectory(const char* path) override { return requirePath(path), kernel.removeDirectory(path); }

@@ -11,25 +11,13 @@
 
 namespace bpfman {
 
-static std::string formatted(const char* format, va_list arguments) {
-  char line[512];
-  vsnprintf(line, sizeof line, format, arguments);
-  return line;
-}
-
 void die(const char* format, ...) {
+  char line[512];
   va_list arguments;
   va_start(arguments, format);
-  Died died{formatted(format, arguments)};
+  vsnprintf(line, sizeof line, format, arguments);
   va_end(arguments);
-  throw died;
-}
-
-void logLine(const char* format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  formatted(format, arguments);
-  va_end(arguments);
+  throw Died{line};
 }
 
 const seccomp::Policy seccomp::SESSION_POLICY{};

@@ -36,7 +36,7 @@ bool fill(const wire::CreateLink& wish, int event, bpf_attr& attr) {
     case LinkKind::iterator: return wish.attachType == BPF_TRACE_ITER && event < 0;
     case LinkKind::freplace:
       attr.link_create.target_btf_id = wish.relative;
-      return wish.attachType == 0 && event < 0 && wish.relative != 0 && kindOf(wish.target) == Kind::program;
+      return wish.attachType == 0 && event < 0 && wish.relative != 0;
     case LinkKind::rawTracepoint:
       if (strnlen(wish.name, sizeof wish.name) == sizeof wish.name || event >= 0) return false;
       attr = {};
@@ -52,19 +52,15 @@ bool fill(const wire::CreateLink& wish, int event, bpf_attr& attr) {
 Answer answerCreateLink(Context& context, Request& request) {
   auto wish = request.as<wire::CreateLink>();
   bpf_attr attr{};
-  if (kindOf(wish.program) != Kind::program || kindOf(wish.to) != Kind::link || !fill(wish, request.descriptors[0].get(), attr))
-    die("malformed link");
+  if (kindOf(wish.to) != Kind::link || !fill(wish, request.descriptors[0].get(), attr)) die("malformed link");
   if (wish.kind != LinkKind::rawTracepoint && !covers(context.ceiling.attachTypes, 2, wish.attachType)) return -EPERM;
 
   Path path = pathOf(wish.to);
-  Fd program = context.bpf.open(pathOf(wish.program).text);
+  Fd program = openProgram(context.bpf, wish.program);
   if (!program) return program.error();
-  Fd target;
-  if (wish.kind == LinkKind::freplace) {
-    target = context.bpf.open(pathOf(wish.target).text);
-    if (!target) return target.error();
-    attr.link_create.target_fd = target.get();
-  }
+  Fd target = wish.kind == LinkKind::freplace ? openProgram(context.bpf, wish.target) : Fd();
+  if (wish.kind == LinkKind::freplace && !target) return target.error();
+  if (target) attr.link_create.target_fd = target.get();
   bool raw = wish.kind == LinkKind::rawTracepoint;
   if (raw)
     attr.raw_tracepoint.prog_fd = program.get();
@@ -81,8 +77,8 @@ Answer answerCreateLink(Context& context, Request& request) {
 
 Answer answerUpdateLink(Context& context, Request& request) {
   auto wish = request.as<wire::UpdateLink>();
-  if (kindOf(wish.link) != Kind::link || kindOf(wish.program) != Kind::program) die("malformed update of a link");
-  Fd link = context.bpf.open(pathOf(wish.link).text), program = context.bpf.open(pathOf(wish.program).text);
+  if (kindOf(wish.link) != Kind::link) die("malformed update of a link");
+  Fd link = context.bpf.open(pathOf(wish.link).text), program = openProgram(context.bpf, wish.program);
   if (!link || !program) return link ? program.error() : link.error();
   bpf_attr attr{};
   attr.link_update.link_fd = link.get();

@@ -45,11 +45,6 @@ void requireText(const char (&text)[N]) {
   if (strnlen(text, N) == N) die("text without an end");
 }
 
-bool isPerCpu(uint32_t type) {
-  return type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH ||
-         type == BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE_DEPRECATED;
-}
-
 uint64_t bytesOfMap(const wire::CreateMap& map, uint32_t cpus) {
   if (map.type == BPF_MAP_TYPE_ARENA) return map.maxEntries * uint64_t{4096};  // its entries are pages
   auto round = [](uint64_t size) { return (size + 7) & ~uint64_t{7}; };

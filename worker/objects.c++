@@ -2,46 +2,27 @@
 #include "worker/operations.h"
 #include "worker/pins.h"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace bpfman {
 
 using wire::Kind;
 
-namespace {
-
-template <typename Info>
-Answer describeAs(Bpf& bpf, const Fd& object, Kind kind, Info& info) {
-  if (int error = bpf.info(object, &info, sizeof info); error) return error;
-  Answer answer(0);
-  answer.add(wire::ObjectInfo{kind, sizeof info, 0, 0}).add(info);
-  return answer;
-}
-
-}  // namespace
-
 Answer describe(Bpf& bpf, const Fd& object, Kind kind) {
-  if (kind == Kind::map) {
-    bpf_map_info info{};
-    return describeAs(bpf, object, kind, info);
-  }
-  if (kind == Kind::link) {
-    bpf_link_info info{};
-    return describeAs(bpf, object, kind, info);
-  }
-  if (kind == Kind::btf) {
-    bpf_btf_info info{};
-    return describeAs(bpf, object, kind, info);
-  }
-  uint32_t maps[wire::MAX_MAPS];
-  bpf_prog_info info{};
-  info.nr_map_ids = wire::MAX_MAPS;
-  info.map_ids = toKernel(maps);
-  if (int error = bpf.info(object, &info, sizeof info); error) return error;
-  uint32_t count = info.nr_map_ids < wire::MAX_MAPS ? info.nr_map_ids : wire::MAX_MAPS;
-  info.map_ids = 0;
+  union {
+    bpf_prog_info program;  // the largest
+    bpf_map_info map;
+    bpf_link_info link;
+    bpf_btf_info btf;
+  } info{};
+  constexpr uint32_t SIZES[] = {sizeof info.program, sizeof info.map, sizeof info.link, sizeof info.btf};  // by Kind
+  uint32_t maps[wire::MAX_MAPS], count = 0, size = SIZES[static_cast<size_t>(kind)];
+  if (kind == Kind::program) info.program.nr_map_ids = wire::MAX_MAPS, info.program.map_ids = toKernel(maps);
+  if (int error = bpf.info(object, &info, size); error) return error;
+  if (kind == Kind::program) count = std::min<uint32_t>(info.program.nr_map_ids, wire::MAX_MAPS), info.program.map_ids = 0;
   Answer answer(0);
-  answer.add(wire::ObjectInfo{kind, sizeof info, count, 0}).add(info).add(maps, count * sizeof *maps);
+  answer.add(wire::ObjectInfo{kind, size, count, 0}).add(&info, size).add(maps, count * sizeof *maps);
   return answer;
 }
 

@@ -19,7 +19,7 @@ class WorkerTable : public testing::Test {
 
 // As schema/worker.h groups them: said here once more, so that a row that gains a state is noticed.
 uint32_t statesOf(Op op) {
-  if (op <= Op::query) return Control;
+  if (op <= Op::setFilter) return Control;
   if (op == Op::grant) return Waiting;
   if (op <= Op::commit) return Granted;
   return Loading;

@@ -2,6 +2,8 @@
 
 #include "schema/broker.h"
 
+#include <algorithm>
+
 namespace bpfman {
 
 using wire::Op;
@@ -29,6 +31,8 @@ static constexpr Operation OPERATIONS[] = {
     {Op::createLink,    Control,            sizeof(wire::CreateLink),  false, 0, 1, answerCreateLink},
     {Op::updateLink,    Control,            sizeof(wire::UpdateLink),  false, 0, 0, answerUpdateLink},
     {Op::query,         Control,            sizeof(wire::Query),       false, 0, 1, answerQuery},
+    {Op::setXdp,        Control,            sizeof(wire::SetXdp),      false, 0, 1, answerSetXdp},
+    {Op::setFilter,     Control,            sizeof(wire::SetFilter),   false, 0, 0, answerSetFilter},
     {Op::grant,         Waiting,            sizeof(wire::Grant),       false, 0, 0, answerGrant},
     {Op::inspectHandle, Granted,            sizeof(wire::Handle),      false, 0, 0, answerInspectHandle},
     {Op::commit,        Granted,            sizeof(wire::Commit),      false, 0, 0, answerCommit},
@@ -71,27 +75,21 @@ void serveControl(Context& context) {
 
 bool covers(const uint64_t* bits, size_t words, uint32_t bit) { return bit / 64 < words && (bits[bit / 64] >> (bit % 64) & 1); }
 
-bool holdsDescriptors(uint32_t type) {
-  switch (type) {
-    case BPF_MAP_TYPE_PROG_ARRAY:
-    case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
-    case BPF_MAP_TYPE_CGROUP_ARRAY:
-    case BPF_MAP_TYPE_ARRAY_OF_MAPS:
-    case BPF_MAP_TYPE_HASH_OF_MAPS:
-    case BPF_MAP_TYPE_DEVMAP:
-    case BPF_MAP_TYPE_DEVMAP_HASH:
-    case BPF_MAP_TYPE_CPUMAP:
-    case BPF_MAP_TYPE_XSKMAP:
-    case BPF_MAP_TYPE_SOCKMAP:
-    case BPF_MAP_TYPE_SOCKHASH:
-    case BPF_MAP_TYPE_REUSEPORT_SOCKARRAY:
-    case BPF_MAP_TYPE_STRUCT_OPS:
-    case BPF_MAP_TYPE_SK_STORAGE:
-    case BPF_MAP_TYPE_INODE_STORAGE:
-    case BPF_MAP_TYPE_TASK_STORAGE:
-    case BPF_MAP_TYPE_CGRP_STORAGE: return true;  // the storages: their keys are descriptors
-    default: return type >= __MAX_BPF_MAP_TYPE;   // newer than what we know
-  }
+// clang-format off
+constexpr uint32_t HOLD_DESCRIPTORS[] = {  // the storages: their keys are descriptors
+    BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_PERF_EVENT_ARRAY, BPF_MAP_TYPE_CGROUP_ARRAY, BPF_MAP_TYPE_ARRAY_OF_MAPS,
+    BPF_MAP_TYPE_HASH_OF_MAPS, BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_DEVMAP_HASH, BPF_MAP_TYPE_CPUMAP, BPF_MAP_TYPE_XSKMAP,
+    BPF_MAP_TYPE_SOCKMAP, BPF_MAP_TYPE_SOCKHASH, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, BPF_MAP_TYPE_STRUCT_OPS, BPF_MAP_TYPE_SK_STORAGE,
+    BPF_MAP_TYPE_INODE_STORAGE, BPF_MAP_TYPE_TASK_STORAGE, BPF_MAP_TYPE_CGRP_STORAGE};
+// clang-format on
+
+bool holdsDescriptors(uint32_t type) {  // also one that is newer than what we know
+  return type >= __MAX_BPF_MAP_TYPE || std::ranges::find(HOLD_DESCRIPTORS, type) != std::end(HOLD_DESCRIPTORS);
+}
+
+bool isPerCpu(uint32_t type) {
+  return type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH ||
+         type == BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE_DEPRECATED;
 }
 
 }  // namespace bpfman

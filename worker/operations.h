@@ -67,6 +67,7 @@ void reapSessions(Context& context);  // those that ended by themselves
 
 bool covers(const uint64_t* bits, size_t words, uint32_t bit);  // whether bit is set in a mask of the ceiling or grant
 bool holdsDescriptors(uint32_t mapType);                        // whether the kernel reads descriptor numbers from this map's values
+bool isPerCpu(uint32_t mapType);                                // whether it has a value for each CPU
 Answer describe(Bpf& bpf, const Fd& object, wire::Kind kind);   // ObjectInfo and what belongs to it
 
 // Handlers, by file.
@@ -98,5 +99,7 @@ Answer answerSetSlot(Context&, Request&);
 Answer answerCreateLink(Context&, Request&);  // links.c++
 Answer answerUpdateLink(Context&, Request&);
 Answer answerQuery(Context&, Request&);
+Answer answerSetXdp(Context&, Request&);  // netlink.c++
+Answer answerSetFilter(Context&, Request&);
 
 }  // namespace bpfman

@@ -159,7 +159,9 @@ TEST_F(WorkerControl, ALinkTakesOnlyWhatItsKindTakes) {
     change(wish);
     EXPECT_DEATH_BY_LINE(control(Op::createLink, wish, {}, descriptors), "malformed link");
   };
-  dies([](auto& wish) { wish.program = pinOf(Dir::maps, "a"); });
+  wire::CreateLink noProgram = tcx();
+  noProgram.program = pinOf(Dir::maps, "a");
+  EXPECT_DEATH_BY_LINE(control(Op::createLink, noProgram), "not a program");
   dies([](auto& wish) { wish.to = pinOf(Dir::programs); });
   dies([](auto& wish) { wish.kind = wire::LinkKind::count; });
   dies([](auto& wish) { wish.kind = wire::LinkKind(~0u); });

@@ -77,6 +77,11 @@ Path pathOf(const wire::Pin& pin) {
 
 Kind kindOf(const wire::Pin& pin) { return pin.dir == Dir::loads && pin.name[0] == 'm' ? Kind::map : placeOf(pin).kind; }
 
+Fd openProgram(Bpf& bpf, const wire::Pin& pin) {
+  if (kindOf(pin) != Kind::program) die("not a program");
+  return bpf.open(pathOf(pin).text);
+}
+
 Path loadPath(const char* root, uint32_t load) {
   Path path;
   snprintf(path.text, sizeof path.text, "%s/%u", root, load);

@@ -13,6 +13,7 @@ struct Path {
 Path pathOf(const wire::Pin& pin);               // dies on a malformed pin
 Path directoryOf(const wire::Pin& pin);          // the directory that the pin is in
 wire::Kind kindOf(const wire::Pin& pin);         // what can be pinned there
+Fd openProgram(Bpf& bpf, const wire::Pin& pin);  // dies when no program can be there
 Path loadPath(const char* root, uint32_t load);  // root: "loads" or "staging"
 
 void makeDirectories(Bpf& bpf);              // the fixed ones; kept if they are there

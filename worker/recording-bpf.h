@@ -23,12 +23,14 @@ class RecordingBpf final : public Bpf {
   };
 
   std::vector<Call> calls;
-  std::vector<std::string> files;      // "mkdir staging/1", "pin loads/1/p0", …
-  std::vector<std::string> names;      // what a directory is said to have
-  std::map<std::string, int> failing;  // an entry of files -> -errno
-  std::map<int, long> answers;         // a command -> what it answers instead
-  bpf_map_info mapInfo{};              // what every map says of itself
-  std::string log;                     // what the verifier writes
+  std::vector<std::string> files;            // "mkdir staging/1", "pin loads/1/p0", …
+  std::vector<std::string> names;            // what a directory is said to have
+  std::map<std::string, int> failing;        // an entry of files -> -errno
+  std::map<int, long> answers;               // a command -> what it answers instead
+  std::vector<std::vector<uint8_t>> routed;  // messages to rtnetlink
+  int routeAnswer = 0;
+  bpf_map_info mapInfo{};  // what every map says of itself
+  std::string log;         // what the verifier writes
 
   long call(int command, bpf_attr& attr) override {
     Call call{command, attr, {}};
@@ -54,6 +56,11 @@ class RecordingBpf final : public Bpf {
         return 0;
       default: return 0;
     }
+  }
+  int route(const void* message, uint32_t size) override {
+    auto* bytes = static_cast<const uint8_t*>(message);
+    routed.emplace_back(bytes, bytes + size);
+    return routeAnswer;
   }
   int makeDirectory(const char* path) override { return file("mkdir", path); }
   int removeDirectory(const char* path) override { return file("rmdir", path); }

@@ -1,0 +1,30 @@
+#include <spdlog/spdlog.h>
+
+#include "frontend/engine.h"
+#include "frontend/refuse.h"
+
+namespace bpfman {
+
+// `auto` decides once, by trying. A host whose configuration names libxdp serves nothing else: who relies on it must not get another by chance.
+void Engines::start(kj::WaitScope& scope) {
+  if (wanted != wire::WantedEngine::tailcall) preferLibxdp = libxdp->start(scope);
+  if (wanted == wire::WantedEngine::libxdp && !preferLibxdp)
+    refuse("engine libxdp, which the configuration wants, can't be used: ", libxdp->reason(), "; set xdp.engine = \"auto\"");
+  tailcall->start(scope);
+  spdlog::info("engine {}: {}", preferred().name().cStr(), reason().cStr());
+}
+
+void Engines::recover(kj::WaitScope& scope) {
+  libxdp->recover(scope);
+  tailcall->recover(scope);
+}
+
+kj::String Engines::reason() {
+  switch (wanted) {
+    case wire::WantedEngine::tailcall: return kj::str("the configuration says so");
+    case wire::WantedEngine::libxdp: return kj::str("the configuration says so; ", libxdp->reason());
+    default: return kj::str(libxdp->reason());
+  }
+}
+
+}  // namespace bpfman
