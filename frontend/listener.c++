@@ -72,6 +72,7 @@ void Listener::accept(kj::AutoCloseFd client) {
   ++account->arriving;
   tasks.add(core.fibers.startFiber(
       [this, client = kj::mv(client), identity = kj::mv(identity), account = kj::mv(account)](kj::WaitScope& scope) mutable {
+        KJ_ON_SCOPE_FAILURE(--core.connections);
         core.callers.settle(identity, scope);
         --account->arriving;
         serveOne(kj::mv(client), kj::mv(identity));

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Prints how many attacks of each class the tests tried and how many were refused: class by class as docs/threat-model.md lists them. A class that
-nobody tried, an unknown class and an attempt that was not refused fail. Run after the tests that attack; without all of them there is
-nothing to judge (exit 77).
+"""Prints how many attacks of each class the tests tried and how many were refused, by the classes of docs/threat-model.md. A class that nobody
+tried, an unknown class and an attempt that was not refused fail. Run after the tests that attack; without all of them there is nothing to
+judge (exit 77).
 
     attack_count.py BUILD TEST…        TEST: file names of those tests
 """
