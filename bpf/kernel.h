@@ -1,4 +1,4 @@
-// The kernel's structs, as much as overview.bpf.c reads of them. Sizes and offsets are the running kernel's: libbpf relocates every
+// The kernel's structs, as much as our iterators read of them. Sizes and offsets are the running kernel's: libbpf relocates every
 // access by name (CO-RE), so the order and the gaps here mean nothing. A suffix ___x names another version's layout of the struct.
 #pragma once
 
@@ -19,6 +19,11 @@ struct bpf_iter__bpf_prog {
 struct bpf_iter__bpf_map {
   struct bpf_iter_meta* meta;
   struct bpf_map* map;
+};
+struct bpf_iter__bpf_map_elem {
+  struct bpf_iter_meta* meta;
+  struct bpf_map* map;
+  void *key, *value;
 };
 struct bpf_iter__bpf_link {
   struct bpf_iter_meta* meta;
@@ -174,6 +179,28 @@ struct kernfs_node {
 };
 struct cgroup {
   struct kernfs_node* kn;
+};
+struct css_set {
+  struct cgroup* dfl_cgrp;
+};
+struct user_namespace {
+  struct ns_common ns;
+};
+struct cred {
+  struct user_namespace* user_ns;
+};
+struct nsproxy {
+  struct net* net_ns;
+};
+struct task_struct {
+  int pid, tgid;
+  const struct cred* cred;
+  struct nsproxy* nsproxy;
+  struct css_set* cgroups;
+};
+struct bpf_iter__task {
+  struct bpf_iter_meta* meta;
+  struct task_struct* task;
 };
 struct bpf_cgroup_link {
   struct bpf_link link;

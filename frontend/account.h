@@ -17,6 +17,7 @@ class Account : public kj::Refcounted {
   ~Account() noexcept(false);
 
   std::set<const Connection*> connections;  // open ones
+  uint32_t arriving = 0;                    // connections whose peer is being looked at
   uint32_t calls = 0;                       // in flight
 
  private:

@@ -32,6 +32,19 @@ TEST_F(AuditTest, FindsByEachField) {
   EXPECT_EQ(audit.read({.since = "9"}, 100).size(), 0u);
 }
 
+TEST_F(AuditTest, SaysWhereTheCallerIsOrWhyThatIsNotKnown) {
+  Audit audit("audit.log", 1 << 20, 2);
+  AuditLine line = attached(1, 1);
+  line.where = {77, 4026531837, 4026531840, ""};
+  audit.write(0, 10, "host", line);
+  audit.deny(0, 10, "host", "look", {0, 0, 0, "it has ended"});
+  auto lines = audit.read({}, 10);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_NE(lines[0].find(R"("cgroup":77,"user_namespace":4026531837,"network_namespace":4026531840,)"), std::string::npos);
+  EXPECT_NE(lines[1].find(R"("where_unknown":"it has ended",)"), std::string::npos);
+  EXPECT_EQ(lines[1].find("user_namespace"), std::string::npos);
+}
+
 TEST_F(AuditTest, RotatesAndReadsOverItsFiles) {
   {
     Audit audit("audit.log", 4096, 2);

@@ -94,6 +94,13 @@ Audit::~Audit() = default;
 void Audit::write(uint32_t uid, int32_t pid, kj::StringPtr socket, const AuditLine& line) {
   nlohmann::ordered_json json = {{"time", timeText(wallClock())}, {"number", ++number},          {"uid", uid}, {"pid", pid},
                                  {"socket", socket.cStr()},       {"action", line.action.cStr()}};
+  if (line.where.userNamespace != 0) {
+    json["cgroup"] = line.where.cgroup;
+    json["user_namespace"] = line.where.userNamespace;
+    json["network_namespace"] = line.where.networkNamespace;
+  } else if (!line.where.unknown.empty()) {
+    json["where_unknown"] = line.where.unknown;
+  }
   if (!line.programs.empty()) json["programs"] = line.programs;
   if (!line.links.empty()) json["links"] = line.links;
   if (!line.maps.empty()) json["maps"] = line.maps;
@@ -105,7 +112,7 @@ void Audit::write(uint32_t uid, int32_t pid, kj::StringPtr socket, const AuditLi
   spdlog::info("audit: {}", text);  // also when the disk is full
 }
 
-void Audit::deny(uint32_t uid, int32_t pid, kj::StringPtr socket, kj::StringPtr what) {
+void Audit::deny(uint32_t uid, int32_t pid, kj::StringPtr socket, kj::StringPtr what, const Whereabouts& where) {
   int64_t now = wallClock() / 60'000'000'000;
   if (now != minute) {
     for (auto& [who, count] : denials)
@@ -114,7 +121,7 @@ void Audit::deny(uint32_t uid, int32_t pid, kj::StringPtr socket, kj::StringPtr 
     denials.clear();
     minute = now;
   }
-  if (++denials[uid] <= limits::DENIALS_PER_MINUTE) write(uid, pid, socket, {"denied", {}, {}, {}, what.cStr(), {}, "denied"});
+  if (++denials[uid] <= limits::DENIALS_PER_MINUTE) write(uid, pid, socket, {"denied", {}, {}, {}, what.cStr(), {}, "denied", where});
 }
 
 std::string Audit::fileName(size_t age) const {  // as the sink names them

@@ -10,6 +10,8 @@
 #include <kj/common.h>
 #include <kj/string.h>
 
+#include "frontend/identity.h"
+
 namespace spdlog {
 class logger;
 }
@@ -22,6 +24,7 @@ struct AuditLine {
   std::string what;                             // for people: the interface, the object's path, what was denied
   std::string request;                          // the client's request id, in hex
   std::string result;                           // "ok", or why not
+  Whereabouts where = {};                       // of the caller
 };
 
 struct AuditFilter {  // each: "" or nothing matches all
@@ -37,7 +40,7 @@ class Audit {
   KJ_DISALLOW_COPY(Audit);
 
   void write(uint32_t uid, int32_t pid, kj::StringPtr socket, const AuditLine& line);
-  void deny(uint32_t uid, int32_t pid, kj::StringPtr socket, kj::StringPtr what);
+  void deny(uint32_t uid, int32_t pid, kj::StringPtr socket, kj::StringPtr what, const Whereabouts& where = {});
   // At most DENIALS_PER_MINUTE lines of one user, then a line that says how many more there were: what he is denied must not push out
   // what others did.
   std::vector<std::string> read(const AuditFilter& filter, size_t limit) const;  // the newest that match, oldest first

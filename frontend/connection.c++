@@ -53,10 +53,11 @@ void Connection::requireDescriptor(kj::WaitScope& scope) {
 
 void Connection::audit(AuditLine& line, kj::StringPtr result) {
   line.result = result.cStr();
+  line.where = identity.where;
   core.audit.write(uid(), identity.caller.pid, socketName, line);
 }
 
-void Connection::auditDenial(kj::StringPtr what) { core.audit.deny(uid(), identity.caller.pid, socketName, what); }
+void Connection::auditDenial(kj::StringPtr what) { core.audit.deny(uid(), identity.caller.pid, socketName, what, identity.where); }
 
 std::string Connection::requestKey(capnp::Data::Reader id) const {
   if (id.size() > limits::REQUEST_ID_BYTES) refuse("a request id has at most ", limits::REQUEST_ID_BYTES, " bytes");

@@ -130,9 +130,13 @@ class Holding {
   }
   template <typename Body>
   kj::Promise<void> change(kj::StringPtr action, Body&& body) {
+    KJ_IF_MAYBE (n, narrowing) (*n)->requireChange();
+    return audited(action, kj::fwd<Body>(body));
+  }
+  template <typename Body>
+  kj::Promise<void> audited(kj::StringPtr action, Body&& body) {  // a hand-over may be for reading only, and then is no change
     KJ_IF_MAYBE (n, narrowing) {
       (*n)->requireLive();
-      (*n)->requireChange();
       return (*n)->guard(connection->change(action, kj::fwd<Body>(body)));
     }
     return connection->change(action, kj::fwd<Body>(body));

@@ -7,11 +7,13 @@
 #include "frontend/audit.h"
 #include "frontend/broker.h"
 #include "frontend/catalog.h"
+#include "frontend/elements.h"
 #include "frontend/engine.h"
 #include "frontend/intake.h"
 #include "frontend/load.h"
 #include "frontend/locks.h"
 #include "frontend/policy.h"
+#include "frontend/whereabouts.h"
 #include "frontend/workers.h"
 
 namespace bpfman {
@@ -30,6 +32,8 @@ struct Core {
   Accounts& accounts;
   Audit& audit;
   class Tickets& tickets;
+  ElementIterators& elements;
+  Callers& callers;
   uint32_t possibleCpus;  // how many values an element of a per-CPU map has
   Locks locks;
   uint32_t connections = 0;  // over all sockets

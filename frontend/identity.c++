@@ -28,11 +28,14 @@ std::vector<gid_t> groupsOf(int socket) {
   }
 }
 
-kj::Maybe<kj::AutoCloseFd> processOf(int socket) {
+void findProcess(int socket, Identity& identity) {
   int pidfd = -1;
   socklen_t size = sizeof pidfd;
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0 || pidfd < 0) return nullptr;
-  return kj::AutoCloseFd(pidfd);
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0 && pidfd >= 0)
+    identity.process = kj::AutoCloseFd(pidfd);
+  else
+    identity.oldKernel = errno == ENOPROTOOPT;
+  identity.where.unknown = identity.oldKernel ? "this kernel gives no pidfd of a peer (6.5 does)" : "the process that connected has ended";
 }
 
 }  // namespace
@@ -42,7 +45,8 @@ Identity identify(int socket) {
   socklen_t size = sizeof peer;
   KJ_SYSCALL(getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size));
   KJ_REQUIRE(peer.uid != uid_t(-1), "the socket is not connected");
-  Identity identity{Caller{peer.uid, {peer.gid}, peer.pid}, peer.uid, processOf(socket)};
+  Identity identity{Caller{peer.uid, {peer.gid}, peer.pid}, peer.uid, nullptr};
+  findProcess(socket, identity);
   for (gid_t gid : groupsOf(socket)) {
     auto& gids = identity.caller.gids;
     if (std::ranges::find(gids, gid) == gids.end()) gids.push_back(gid);

@@ -59,14 +59,27 @@ void Listener::accept(kj::AutoCloseFd client) {
   KJ_IF_MAYBE (uid, fixed) {
     identity.caller.uid = *uid;
     identity.caller.gids.clear();
+    identity.fixed = true;
   }
   uint32_t uid = identity.caller.uid;
-  size_t his = core.accounts.of(uid)->connections.size();
+  auto account = core.accounts.of(uid);
+  size_t his = account->connections.size() + account->arriving;
   if (core.connections >= limits::CONNECTIONS || his >= core.options.maxConnections) {
     spdlog::warn("uid {}: refused, too many connections ({} of this user, {} in all)", uid, his, core.connections);
     return;
   }
   ++core.connections;
+  ++account->arriving;
+  tasks.add(core.fibers.startFiber(
+      [this, client = kj::mv(client), identity = kj::mv(identity), account = kj::mv(account)](kj::WaitScope& scope) mutable {
+        KJ_ON_SCOPE_FAILURE(--core.connections);
+        core.callers.settle(identity, scope);
+        --account->arriving;
+        serveOne(kj::mv(client), kj::mv(identity));
+      }));
+}
+
+void Listener::serveOne(kj::AutoCloseFd client, Identity identity) {
   auto connection = kj::refcounted<Connection>(core, kj::mv(identity), name);
   connection->socket = client.get();
   auto stream = guard(core.io.lowLevelProvider->wrapUnixSocketFd(client.release(), kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP |

@@ -31,6 +31,7 @@ class Listener final : private kj::TaskSet::ErrorHandler {
   kj::TaskSet tasks;
 
   void accept(kj::AutoCloseFd client);
+  void serveOne(kj::AutoCloseFd client, Identity identity);
   void taskFailed(kj::Exception&& exception) override;
 };
 

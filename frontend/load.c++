@@ -360,6 +360,21 @@ LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancell
   return outcome;
 }
 
+std::string purposeOf(kj::StringPtr what, kj::ArrayPtr<const kj::byte> object) {
+  uint64_t hash = 14695981039346656037u;  // FNV-1a
+  for (auto byte : object) hash = (hash ^ byte) * 1099511628211u;
+  return kj::str(what, ':', kj::hex(hash)).cStr();
+}
+
+LoadOutcome Loads::loadOwn(LoadWish wish, kj::ArrayPtr<const kj::byte> object, kj::WaitScope& scope) {
+  wish.own = true;
+  Upload upload(object.size());
+  upload.write(object);
+  SealedObject sealed = upload.finish();
+  Cancellation never;
+  return load(wish, sealed.fd(), sealed.size(), never, scope);
+}
+
 void Loads::publish(uint32_t load, kj::WaitScope& scope) {
   auto place = workers.host(scope);
   auto pins = publishing(load, *place);

@@ -58,6 +58,9 @@ struct LoadOutcome {
   static LoadOutcome refusal(Refused refused) { return {kj::mv(refused), 0, {}, {}, {}, {}}; }
 };
 
+// Changes with the object, so that what another version loaded is not taken for ours.
+std::string purposeOf(kj::StringPtr what, kj::ArrayPtr<const kj::byte> object);
+
 class Cancellation {  // set by whoever no longer wants the load
  public:
   void cancel() {
@@ -74,6 +77,7 @@ class Loads {
       : timer(timer), catalog(catalog), workers(workers), pool(pool), btf(btf), programsDir(programsDir), patience(patience) {}
 
   LoadOutcome load(const LoadWish& wish, int object, uint64_t size, Cancellation& cancellation, kj::WaitScope& scope);
+  LoadOutcome loadOwn(LoadWish wish, kj::ArrayPtr<const kj::byte> object, kj::WaitScope& scope);  // an object of bpfman itself
   void undo(uint32_t load, kj::WaitScope& scope);         // removes all that a load left, whatever it was doing
   void removeProgram(uint32_t id, kj::WaitScope& scope);  // its links are gone already
   void publish(uint32_t load, kj::WaitScope& scope);      // makes the public names that are missing

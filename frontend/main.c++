@@ -28,9 +28,9 @@ wire::FrontendOptions readOptions() {
   return options;
 }
 
-uint64_t ownNetworkNamespace() {
+uint64_t ownNamespace(const char* kind) {
   struct stat status;
-  KJ_SYSCALL(stat("/proc/self/ns/net", &status));
+  KJ_SYSCALL(stat(kj::str("/proc/self/ns/", kind).cStr(), &status));
   return status.st_ino;
 }
 
@@ -80,7 +80,7 @@ int run() {
   if (taken == nullptr) return wire::WRONG_POLICY;
   auto& [policy, asItIsNow] = KJ_ASSERT_NONNULL(taken);
   for (auto& note : policy.notes()) spdlog::warn("policy: {}", note);
-  uint64_t hostNsid = ownNetworkNamespace();
+  uint64_t hostNsid = ownNamespace("net"), hostUserNamespace = ownNamespace("user");
   uint32_t possibleCpus = sysconf(_SC_NPROCESSORS_CONF);
 
   auto io = kj::setupAsyncIo();
@@ -102,7 +102,10 @@ int run() {
                   options.engine);
   Accounts accounts;
   Tickets tickets;
-  Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, engines, accounts, audit, tickets, possibleCpus, {}};
+  Callers callers(loads, catalog, workers, hostUserNamespace);
+  ElementIterators elements(loads, catalog, workers, possibleCpus);
+  Core core{io,      options,  fibers, intake,  policy,   catalog, broker,       workers, loads,
+            engines, accounts, audit,  tickets, elements, callers, possibleCpus, {}};
   SystemView system(core);
   kj::Vector<kj::Own<Listener>> listeners;
   listeners.add(kj::heap<Listener>(core, system, fd::listener, "host", nullptr));
@@ -112,6 +115,7 @@ int run() {
   reconcile(core, io.waitScope);
   system.install(io.waitScope);
   engines.start(io.waitScope);
+  callers.install(io.waitScope);
   pool.refill();
   broker.ready(asItIsNow).wait(io.waitScope);
   auto retiring = workers.retireIdle().eagerlyEvaluate(nullptr);

@@ -53,6 +53,17 @@ TEST(Policy, WithoutAFileLetsRootAdministrateAndNobodyElseDoAnything) {
             "/etc/bpfman/policy.toml");
 }
 
+TEST(Policy, GivesRootOfAForeignUserNamespaceNothingForBeingRoot) {
+  constexpr char GRANTS[] = "[[grant]]\nusers = [0, 1000]\ngroups = [0]\nroles = [\"viewer\"]\n";
+  for (auto policy : {GRANTS, ""}) {
+    auto foreign = [&](uid_t uid) { return Policy::parseText(policy, "policy.toml").rightsOf({uid, {0}, 1, true}); };
+    EXPECT_FALSE(foreign(0).administrator());
+    EXPECT_FALSE(foreign(0).view());
+    EXPECT_FALSE(foreign(1001).view()) << "nor for root's group";
+    EXPECT_EQ(foreign(1000).view(), policy == GRANTS) << "what his uid has he keeps";
+  }
+}
+
 TEST(Policy, TreatsAnEmptyDescriptorLikeNoFile) {
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   EXPECT_FALSE(Policy::parse(null, "p").rightsOf({1000, {}, 1}).view());

@@ -45,9 +45,12 @@ Policy Policy::defaults(kj::StringPtr name, const Surroundings& around) {
 
 Rights Policy::rightsOf(const Caller& caller) const {
   std::vector<HeldRole> held;
+  // Root of a user namespace of its own, which somebody mapped to root here, is nobody; and so is its group bpfman.
+  auto counts = [&](uint32_t id) { return !caller.foreign || id != 0; };
   for (auto& grant : grants) {
-    bool meant = std::ranges::find(grant.users, caller.uid) != grant.users.end();
-    for (gid_t gid : caller.gids) meant = meant || std::ranges::find(grant.groups, gid) != grant.groups.end();
+    if (caller.foreign && &grant == &grants.front()) continue;  // defaults(): uid 0 and group bpfman
+    bool meant = counts(caller.uid) && std::ranges::find(grant.users, caller.uid) != grant.users.end();
+    for (gid_t gid : caller.gids) meant = meant || (counts(gid) && std::ranges::find(grant.groups, gid) != grant.groups.end());
     if (!meant) continue;
     for (auto& role : grant.roles) {
       if (std::ranges::find(held, role, &HeldRole::role) == held.end()) held.push_back({role, grant.line});

@@ -110,6 +110,11 @@ class DaemonServer final : public schema::Daemon::Server {
     auto names = connection->rights.roleNames();
     auto roles = results.initRoles(names.size());
     for (size_t i = 0; i < names.size(); ++i) roles.set(i, names[i].c_str());
+    auto& where = connection->identity.where;
+    results.setCgroup(where.cgroup);
+    results.setUserNamespace(where.userNamespace);
+    results.setNetworkNamespace(where.networkNamespace);
+    results.setUnknown(where.unknown.c_str());
     return kj::READY_NOW;
   }
 

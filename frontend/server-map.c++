@@ -68,20 +68,13 @@ class MapServer final : public schema::Map::Server {
     return kj::READY_NOW;
   }
 
-  kj::Promise<void> descriptor(DescriptorContext context) override {
-    auto access = context.getParams().getAccess();
-    requireDescriptor(access);
-    return connection.change("hand over", [this, context, access](kj::WaitScope& scope, AuditLine& line) mutable {
-      name(line);
-      line.what += toDo(access);
-      connection->requireDescriptor(scope);
-      context.getResults().setDescriptor(kj::heap<HandedOver>(*connection, open(access, scope)));
-    });
-  }
+  kj::Promise<void> descriptor(DescriptorContext context) override { return handOver(context.getParams().getAccess(), context); }
+
+  kj::Promise<void> iterate(IterateContext context) override { return handOver(schema::Map::Access::ELEMENTS, context); }
 
   kj::Promise<void> ticket(TicketContext context) override {
     auto access = context.getParams().getAccess();
-    requireDescriptor(access);
+    requireHandOver(access);
     connection->requireCapabilities(1);
     auto holder = kj::heap<MapServer>(*connection, load, index, connection.narrowed());  // it is redeemed as if this one were asked
     auto open = [holder = kj::mv(holder), access](kj::WaitScope& scope) mutable { return holder->redeem(access, scope); };
@@ -121,24 +114,38 @@ class MapServer final : public schema::Map::Server {
     switch (access) {
       case schema::Map::Access::READ: return ", to read"_kj;
       case schema::Map::Access::WRITE: return ", to write"_kj;
+      case schema::Map::Access::ELEMENTS: return ", its elements to read"_kj;
       default: return ", to read and write"_kj;
     }
   }
 
-  void requireDescriptor(schema::Map::Access access) {
-    require(MapRight::descriptor);
-    if (access != schema::Map::Access::READ) require(MapRight::write);
+  void requireHandOver(schema::Map::Access access) {
+    bool elements = access == schema::Map::Access::ELEMENTS;  // which can't be written through: the map itself could, whatever was asked
+    require(elements ? MapRight::read : MapRight::descriptor);
+    if (!elements && access != schema::Map::Access::READ) require(MapRight::write);
     KJ_IF_MAYBE (narrowing, connection.narrowed()) {
       narrowing->requireLive();
       narrowing->requireDescriptor();
+      if (!elements) narrowing->requireChange();
     }
+  }
+
+  template <typename Context>
+  kj::Promise<void> handOver(schema::Map::Access access, Context context) {
+    requireHandOver(access);
+    return connection.audited("hand over", [this, context, access](kj::WaitScope& scope, AuditLine& line) mutable {
+      name(line);
+      line.what += toDo(access);
+      connection->requireDescriptor(scope);
+      context.getResults().setDescriptor(kj::heap<HandedOver>(*connection, open(access, scope)));
+    });
   }
 
   kj::AutoCloseFd redeem(schema::Map::Access access, kj::WaitScope& scope) {
     AuditLine line{"hand over", {}, {}, {}, {}, {}, {}};
     kj::Maybe<kj::AutoCloseFd> descriptor;
     auto failure = kj::runCatchingExceptions([&]() {
-      requireDescriptor(access);
+      requireHandOver(access);
       name(line);
       line.what += kj::str(toDo(access), ", for a ticket").cStr();
       descriptor = open(access, scope);
@@ -152,14 +159,20 @@ class MapServer final : public schema::Map::Server {
   }
 
   kj::AutoCloseFd open(schema::Map::Access access, kj::WaitScope& scope) {
-    uint32_t flags = access == schema::Map::Access::READ ? BPF_F_RDONLY : access == schema::Map::Access::WRITE ? BPF_F_WRONLY : 0;
-    auto place = core.workers.host(scope);
-    auto reply = place->worker.call(wire::Op::openMap, wire::OpenMap{pin(), flags, 0}).wait(scope);
-    requireOk(reply, "open the map");
+    auto descriptor = access == schema::Map::Access::ELEMENTS ? core.elements.open(pin(), infoOf<bpf_map_info>(inspect(scope)), scope)
+                                                              : openMap(access, scope);
     KJ_IF_MAYBE (narrowing, connection.narrowed()) {
       narrowing->requireLive();  // revoked meanwhile
       narrowing->note({rowOf().id, access, wallClock()});
     }
+    return descriptor;
+  }
+
+  kj::AutoCloseFd openMap(schema::Map::Access access, kj::WaitScope& scope) {
+    uint32_t flags = access == schema::Map::Access::READ ? BPF_F_RDONLY : access == schema::Map::Access::WRITE ? BPF_F_WRONLY : 0;
+    auto place = core.workers.host(scope);
+    auto reply = place->worker.call(wire::Op::openMap, wire::OpenMap{pin(), flags, 0}).wait(scope);
+    requireOk(reply, "open the map");
     return kj::mv(KJ_REQUIRE_NONNULL(reply.descriptor));
   }
 

@@ -24,12 +24,7 @@ const Iterator ITERATORS[] = {
 
 kj::ArrayPtr<const kj::byte> object() { return kj::arrayPtr(bpfman_overview, bpfman_overview_end - bpfman_overview); }
 
-// Changes with the object, so that another version's iterators are not taken for ours (FNV-1a).
-std::string purpose() {
-  uint64_t hash = 14695981039346656037u;
-  for (auto byte : object()) hash = (hash ^ byte) * 1099511628211u;
-  return kj::str(PURPOSE, ':', kj::hex(hash)).cStr();
-}
+std::string purpose() { return purposeOf(PURPOSE, object()); }
 
 }  // namespace
 
@@ -55,16 +50,11 @@ void SystemView::install(kj::WaitScope& scope) {
   for (uint32_t load : old) core.loads.undo(load, scope);
 
   LoadWish wish;
-  wish.own = true;
   wish.purpose = purpose();
   wish.maxMapBytes = 16 << 20;
   for (auto& iterator : ITERATORS)
     wish.programs.push_back({0, iterator.program.cStr(), iterator.over.cStr(), "iter", BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER});
-  Upload upload(object().size());
-  upload.write(object());
-  SealedObject sealed = upload.finish();
-  Cancellation never;
-  LoadOutcome outcome = core.loads.load(wish, sealed.fd(), sealed.size(), never, scope);
+  LoadOutcome outcome = core.loads.loadOwn(wish, object(), scope);
   KJ_IF_MAYBE (refused, outcome.refused)
     refuse("this kernel refuses the iterators of the overview: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
   for (uint32_t i = 0; i < std::size(ITERATORS); ++i) {
@@ -83,7 +73,8 @@ void SystemView::install(kj::WaitScope& scope) {
 
 std::vector<std::byte> SystemView::read(kj::StringPtr iterator, kj::WaitScope& scope) {
   auto place = core.workers.host(scope);
-  auto reply = place->worker.call(wire::Op::openIterator, wire::OpenIterator{pinAt(wire::Dir::iterators, 0, 0, 0, iterator)}).wait(scope);
+  auto reply =
+      place->worker.call(wire::Op::openIterator, wire::OpenIterator{pinAt(wire::Dir::iterators, 0, 0, 0, iterator), {}}).wait(scope);
   requireOk(reply, "open the overview's iterator");
   return readAll(KJ_REQUIRE_NONNULL(reply.descriptor));
 }

@@ -14,13 +14,16 @@
 $import "/capnp/c++.capnp".namespace("bpfman::schema");
 
 interface Daemon {
-  # What every connection begins with. The caller was identified (uid, all groups) before its first byte was read.
+  # What every connection begins with. The caller was identified (uid, all groups, and where the kernel tells it cgroup and
+  # namespaces) before its first byte was read. From another user namespace than the daemon's, uid 0 and group `bpfman` give nothing.
 
   version @0 () -> (version :Text, protocol :UInt32, engine :Text, engineReason :Text);
   # For anyone. `protocol` grows when something is added. `engine` is how XDP programs share an interface here ("tailcall").
 
-  whoAmI @1 () -> (uid :UInt32, gids :List(UInt32), roles :List(Text));
-  # For anyone: how the daemon sees the caller, and the policy's roles for him.
+  whoAmI @1 () -> (uid :UInt32, gids :List(UInt32), roles :List(Text),
+                   cgroup :UInt64, userNamespace :UInt64, networkNamespace :UInt64, unknown :Text);
+  # For anyone: how the daemon sees the caller, and the policy's roles for him. Where the process is that connected: its cgroup's id (the
+  # inode of its directory in cgroup2), the inodes of its namespaces, as they were then. All 0 where that can't be known: `unknown` says why.
 
   enter @2 () -> (programs :Programs, links :Links, overview :Overview, audit :Audit);
   # The powers. One that the policy does not grant is there too: each call of it fails and says which role is missing.
@@ -127,9 +130,9 @@ interface Program {
 # whoever narrowed it: his rights, his limits, his lines in the audit; it ends with his connection.
 
 struct Narrowing {
-  readOnly @0 :Bool;           # only to look: get, info, maps, and reading elements over the RPC
+  readOnly @0 :Bool;           # only to look: get, info, maps, and reading elements, over the RPC or by an iterator
   interfaces @1 :List(Text);   # attach to these only, by name; empty: any. Hooks without an interface are then out of reach
-  noDescriptors @2 :Bool;      # no map leaves as a descriptor or a ticket
+  noDescriptors @2 :Bool;      # no map leaves as a descriptor, an iterator or a ticket
 }
 
 interface Revoker {
@@ -312,8 +315,16 @@ interface Map {
   # Whoever connects to RUNTIME_DIR/fd.sock as that user and sends them gets one byte, and with a 0 byte exactly one descriptor; 1: there is
   # no such ticket (any more), 2: it is another user's, 3: the map or the right to it is gone. Needs the same rights as `descriptor`.
 
+  iterate @7 () -> (descriptor :Descriptor);
+  # An iterator over the elements. Needs the right `read` only, as nothing can be written through it: it is no map. Reading it to its end
+  # gives each key (key_size bytes) and its value behind it, raw, without anything between: value_size bytes; of a per-CPU map
+  # value_size rounded up to 8 for each possible CPU, in the order of the CPUs. What changes meanwhile may be there or not. It is read once:
+  # ask for another. Maps that the kernel can iterate: hash, LRU hash, array, and the per-CPU ones of these, with key and value below
+  # 32 KiB together. Others (prog arrays, maps of maps, LPM tries, queues, ring buffers, …) fail with "the kernel has no iterator over the
+  # elements of a map of type T". The same by a ticket: `ticket` with access `elements`.
+
   struct Entry { key @0 :Data; value @1 :Data; }
-  enum Access { read @0; write @1; readWrite @2; }
+  enum Access { read @0; write @1; readWrite @2; elements @3; }
 }
 
 # ---- the whole machine ----

@@ -133,7 +133,9 @@ struct List { Pin directory; uint32_t skip, reserved; };          // -> NUL-term
                                                                   // maps/ themselves
 struct Inspect { Pin pin; };                                      // -> ObjectInfo
 struct OpenMap { Pin pin; uint32_t flags, reserved; };            // flags 0, BPF_F_RDONLY, BPF_F_WRONLY -> one descriptor
-struct OpenIterator { Pin pin; };                                 // -> one descriptor to read
+struct OpenIterator { Pin pin, map; };                            // -> one descriptor to read. pin: an iterator's; or a program, which
+                                                                  // runs over the process whose pidfd comes with it, or over the
+                                                                  // elements of `map`
 struct Element { Pin pin; uint32_t keySize, valueSize, flags, reserved; };   // Op::lookup -> value, Op::update, Op::erase. Tail: key, value
 struct ReadMap { Pin pin; uint32_t keySize, valueSize, hasStart, reserved; };// tail: the key after which to start -> keys and values in turn
 struct SetSlot { Pin array, program; uint32_t index, present; };  // present 0: empties the slot

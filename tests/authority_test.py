@@ -84,10 +84,8 @@ class Roles(unittest.TestCase):
 
     def denied(self, text, *words, **who):
         result = self.daemon.cli(*words, **who)
-        self.assertEqual(result.code, 1, result)
-        self.assertIn("permission denied: user", result.err)
-        self.assertIn(text, result.err)
-        self.assertIn(self.daemon.policyFile, result.err)
+        refused = result.code == 1 and all(each in result.err for each in ("permission denied: user", text, self.daemon.policyFile))
+        harness.attack(self, "authority", f"{words[:4]} as {who.get('user')}: {result}", refused)
 
     def allowed(self, *words, **who):
         return self.daemon.json(*words, **who)

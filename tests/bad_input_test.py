@@ -52,9 +52,8 @@ class Counted(unittest.TestCase):
 
     def refused(self, text, *words):
         result = self.daemon.cli(*words)
-        self.assertEqual(result.code, 1, result)
-        self.assertTrue(result.err.startswith("bpfman: error: "), result)
-        self.assertIn(text, result.err)
+        refused = result.code == 1 and result.err.startswith("bpfman: error: ") and text in result.err
+        harness.attack(self, "bad object or place", f"{words[:3]}: {str(result)[:300]}", refused)
         return result
 
     def refusedLoad(self, text, path, programs="xdp:xdp_counter", *more):
@@ -102,6 +101,20 @@ class Objects(Counted):
     def test_verifiers_refusal_comes_with_its_log(self):
         self.assertIn("R0 invalid mem access", self.refusedLoad("the kernel refused program", harness.example("bad_verifier"), "xdp:bad_verifier").err)
 
+    def test_programs_that_call_bpf_in_the_kernel(self):
+        path = harness.example("calls_bpf")
+        for programs in ("xdp:calls_bpf", "tracepoint:calls_bpf", "syscall:calls_bpf_as_syscall", "xdp:calls_bpf_as_syscall"):
+            result = self.daemon.cli("program", "load", "file", path, "--programs", programs)
+            harness.attack(self, "bpf in the kernel", f"{programs}: {result.err[:200]}", result.code != 0)
+        self.assertEqual([each for each in self.daemon.kernelPrograms().values() if each["type"] == "syscall"], [])
+
+    def test_a_ceiling_with_them_is_refused(self):
+        daemon = harness.Daemon(config='[ceiling]\nprogram_types = ["xdp", "syscall"]\n')
+        self.addCleanup(daemon.end)
+        daemon.launch()
+        refused = daemon.process.wait(10) != 0 and 'there is no program type "syscall"' in daemon.log
+        harness.attack(self, "bpf in the kernel", "a ceiling with syscall programs", refused)
+
     def test_no_licence(self):
         self.refusedLoad("GPL", harness.example("no_license"), "raw_tracepoint:no_license")
 
@@ -138,9 +151,10 @@ class Clients(Counted):
         self.addCleanup(one.close)
         return one
 
-    def served(self):
-        self.assertEqual(self.daemon.cli("program", "list").code, 0)
-        self.assertNotIn("killed by signal", self.daemon.log)
+    def served(self, kind="resource exhaustion", what="a client that does not speak the protocol"):
+        """Others are, and nobody died of it."""
+        lives = self.daemon.cli("program", "list").code == 0 and "killed by signal" not in self.daemon.log
+        harness.attack(self, kind, what, lives)
 
     def bootstrap(self):
         """A Cap'n Proto frame: Message.bootstrap with question 0."""
@@ -155,7 +169,7 @@ class Clients(Counted):
                 one.sendall(bytes_)
             except OSError:
                 pass
-            self.served()
+            self.served("malformed message", "garbage " + repr(bytes_[:16]))
             one.close()
 
     def test_deep_and_crossing_pointers(self):
@@ -176,7 +190,7 @@ class Clients(Counted):
                     pass
             except OSError:
                 pass
-            self.served()
+            self.served("malformed message", f"pointers in {len(words)} words")
         harness.eventually(lambda: self.memory() - before < 16384)
         self.assertLess(self.memory() - before, 16384)
 
@@ -242,7 +256,7 @@ class Clients(Counted):
         for count in (1, 4, 5, 64, 253):
             one = self.connect()
             one.sendmsg([self.bootstrap()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * count))])
-            self.served()
+            self.served("descriptor", f"{count} descriptors with a message")
             one.close()
 
     def test_a_worker_that_dies_is_replaced(self):

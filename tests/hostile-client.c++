@@ -73,7 +73,7 @@ class DeafRelay {
 
 class Attack {
  public:
-  explicit Attack(const Arguments& arguments) : arguments(arguments), io(kj::setupAsyncIo()), daemon(io, arguments.runtimeDir.c_str()) {}
+  explicit Attack(const Arguments& arguments) : arguments(arguments), io(kj::setupAsyncIo()), daemon(io, socketOf(arguments.runtimeDir)) {}
 
   // A memfd that could still be changed, a pipe, a file, and a capability without any descriptor.
   void badBytecode() {
@@ -181,6 +181,10 @@ class Attack {
     auto below = looking.getProgram().narrowRequest().send().wait(io.waitScope);
     report("below_read_only", attachTo(below.getProgram(), "lo"));
     auto firstOf = [&](schema::Program::Client of) { return of.mapsRequest().send().wait(io.waitScope).getMaps()[0].getMap(); };
+    report("read_only_descriptor", outcome(firstOf(looking.getProgram()).descriptorRequest().send().ignoreResult()));
+    report("read_only_ticket", outcome(firstOf(looking.getProgram()).ticketRequest().send().ignoreResult()));
+    report("read_only_iterate", outcome(firstOf(looking.getProgram()).iterateRequest().send().ignoreResult()));
+    report("no_iterator", outcome(firstOf(kept.getProgram()).iterateRequest().send().ignoreResult()));
     report("no_descriptor", outcome(firstOf(kept.getProgram()).descriptorRequest().send().ignoreResult()));
     auto map = firstOf(received);
     report("descriptor", outcome(map.descriptorRequest().send().ignoreResult()));
@@ -190,6 +194,7 @@ class Attack {
     report("given_map", std::to_string(revoked.getHandedOver()[0].getMapId()));
     report("after_get", outcome(received.getRequest().send().ignoreResult()));
     report("after_map", outcome(map.infoRequest().send().ignoreResult()));
+    report("after_iterate", outcome(map.iterateRequest().send().ignoreResult()));
     report("after_descriptor", outcome(map.descriptorRequest().send().ignoreResult()));
     looking.getRevoker().revokeRequest().send().wait(io.waitScope);
     report("below_revoked", outcome(below.getProgram().getRequest().send().ignoreResult()));
@@ -197,11 +202,38 @@ class Attack {
   }
 
   // One ticket for a map, in hex, to read.
-  void ticket() {
-    auto answer = firstMap(daemon).ticketRequest().send().wait(io.waitScope);
-    report("ticket", kj::encodeHex(answer.getTicket()).cStr());
-    char byte;
-    while (read(STDIN_FILENO, &byte, 1) > 0) {}  // the connection stays meanwhile
+  void ticket() { ticketFor(schema::Map::Access::READ); }
+  void elementsTicket() { ticketFor(schema::Map::Access::ELEMENTS); }
+
+  // An iterator over the elements of each map, and what came out of it.
+  void elements() {
+    auto request = daemon.programs().getRequest();
+    request.setId(arguments.program);
+    auto answer = request.send().getProgram().mapsRequest().send().wait(io.waitScope);
+    for (auto each : answer.getMaps()) {
+      auto said = outcome(each.getMap().iterateRequest().send().then([&](auto&& answer) {
+        return received(answer.getDescriptor()).then([&](kj::AutoCloseFd iterator) {
+          kj::byte bytes[32768];
+          ssize_t got = read(iterator, bytes, sizeof bytes);
+          report(each.getName().cStr(), kj::encodeHex(kj::arrayPtr(bytes, got < 0 ? 0 : got)).cStr());
+        });
+      }));
+      if (said != "ok") report(each.getName().cStr(), said);
+    }
+  }
+
+  // How the daemon sees us.
+  void who() {
+    auto answer = daemon.daemon().whoAmIRequest().send().wait(io.waitScope);
+    std::string roles;
+    for (auto role : answer.getRoles()) roles += std::string(" ") + role.cStr();
+    report("uid", std::to_string(answer.getUid()));
+    report("roles", "[" + roles + " ]");
+    report("cgroup", std::to_string(answer.getCgroup()));
+    report("user_namespace", std::to_string(answer.getUserNamespace()));
+    report("network_namespace", std::to_string(answer.getNetworkNamespace()));
+    report("unknown", answer.getUnknown().cStr());
+    report("list", outcome(daemon.overview().programsRequest().send().ignoreResult()));
   }
 
   // A ticket that was issued through what is then revoked.
@@ -245,6 +277,24 @@ class Attack {
   }
 
  private:
+  // RUNTIME_DIR, or fd:N for a socket that somebody else connected.
+  static kj::AutoCloseFd socketOf(const std::string& place) {
+    if (place.rfind("fd:", 0) != 0) return connectSocket(place.c_str());
+    int socket = std::stoi(place.substr(3));
+    KJ_SYSCALL(fcntl(socket, F_SETFL, O_NONBLOCK));
+    return kj::AutoCloseFd(socket);
+  }
+
+  void ticketFor(schema::Map::Access access) {
+    auto request = firstMap(daemon).ticketRequest();
+    request.setAccess(access);
+    std::string ticket;
+    auto said = outcome(request.send().then([&](auto&& answer) { ticket = kj::encodeHex(answer.getTicket()).cStr(); }));
+    report("ticket", ticket.empty() ? said : ticket);
+    char byte;
+    while (read(STDIN_FILENO, &byte, 1) > 0) {}  // the connection stays meanwhile
+  }
+
   const Arguments& arguments;
   kj::AsyncIoContext io;
   Connection daemon;
@@ -341,6 +391,9 @@ const std::map<std::string, void (Attack::*)()> ATTACKS = {{"bad-bytecode", &Att
                                                            {"asks-again", &Attack::asksAgain},
                                                            {"hands-on", &Attack::handsOn},
                                                            {"ticket", &Attack::ticket},
+                                                           {"elements-ticket", &Attack::elementsTicket},
+                                                           {"elements", &Attack::elements},
+                                                           {"who", &Attack::who},
                                                            {"revoked-ticket", &Attack::revokedTicket},
                                                            {"descriptors", &Attack::descriptors},
                                                            {"never-reads", &Attack::neverReads},

@@ -27,11 +27,9 @@ class HostileClient(unittest.TestCase):
 
     def test_bytecode_that_is_no_sealed_memfd(self):
         said = self.result(self.attack("bad-bytecode"))
-        self.assertIn("add F_SEAL_WRITE", said["unsealed"])
-        self.assertIn("add F_SEAL_WRITE", said["half_sealed"])
-        self.assertIn("not a memfd", said["pipe"])
-        self.assertIn("not a memfd", said["file"])
-        self.assertIn("no descriptor came with the call", said["none"])
+        for key, text in (("unsealed", "add F_SEAL_WRITE"), ("half_sealed", "add F_SEAL_WRITE"), ("pipe", "not a memfd"),
+                          ("file", "not a memfd"), ("none", "no descriptor came with the call")):
+            harness.attack(self, "descriptor", f"bytecode: {key}", text in said[key])
 
     def test_calls_above_the_limit_are_refused_and_the_others_answered(self):
         said = {text: int(count) for count, text in self.result(self.attack("calls")).items()}
@@ -39,18 +37,18 @@ class HostileClient(unittest.TestCase):
         answered = said.pop("ok")
         self.assertGreaterEqual(answered, 64)                   # limits.max_calls, of all his connections together
         self.assertLess(answered, 90)                           # some were answered while others came
-        self.assertIn("too many calls in flight", " ".join(said))
+        harness.attack(self, "resource exhaustion", "100 calls at once", "too many calls in flight" in " ".join(said))
 
     def test_capabilities_pile_up_to_the_limit(self):
         said = self.result(self.attack("capabilities"))
         self.assertEqual(int(said["held"]) + 2, 1024)           # Daemon, Programs and the held ones
-        self.assertIn("1024 capabilities", said["then"])
+        harness.attack(self, "resource exhaustion", "capabilities without end", "1024 capabilities" in said["then"])
         self.assertEqual(said["after"], "ok")
 
     def test_descriptors_pile_up_to_the_limit(self):
         said = self.result(self.attack("descriptors"))
         self.assertEqual(said["held"], "64")
-        self.assertIn("64 descriptors", said["then"])
+        harness.attack(self, "resource exhaustion", "descriptors without end", "64 descriptors" in said["then"])
         self.assertEqual(said["after"], "ok")
         self.assertNotIn("anon_inode:bpf-map", harness.descriptors(self.daemon.pid("frontend")).values())
 
@@ -61,13 +59,15 @@ class HostileClient(unittest.TestCase):
         for key in ("lo", "read_only_get", "descriptor", "own"):
             self.assertEqual(said[key], "ok", key)
         self.assertIn("for other interfaces", said["other_interface"])
-        for key in ("read_only_attach", "read_only_unload", "below_read_only"):
-            self.assertIn("for reading only", said[key], key)
-        self.assertIn("without the power to take descriptors", said["no_descriptor"])
+        self.assertEqual(said["read_only_iterate"], "ok")
+        for key in ("read_only_attach", "read_only_unload", "below_read_only", "read_only_descriptor", "read_only_ticket"):
+            harness.attack(self, "authority", key, "for reading only" in said[key])
+        for key in ("no_descriptor", "no_iterator"):
+            harness.attack(self, "authority", key, "without the power to take descriptors" in said[key])
         self.assertEqual(said["given_out"], "1")
         self.assertEqual(int(said["given_map"]), self.daemon.mapId(self.program))
-        for key in ("after_get", "after_map", "after_descriptor", "below_revoked"):
-            self.assertIn("revoked", said[key], key)
+        for key in ("after_get", "after_map", "after_descriptor", "after_iterate", "below_revoked"):
+            harness.attack(self, "authority", key + " of what was revoked", "revoked" in said[key])
         self.assertEqual([each["target"] if "target" in each else each["kind"] for each in self.daemon.links()], ["xdp"])
 
     def stays(self, name):
@@ -85,7 +85,7 @@ class HostileClient(unittest.TestCase):
             self.daemon.load("two_programs", "xdp", "two_first")    # so that answers are not tiny
         before = self.memory()
         attacks = [self.stays("never-reads") for _ in range(4)]
-        self.assertLess(self.memory() - before, 64 << 10)
+        harness.attack(self, "resource exhaustion", "answers that nobody reads", self.memory() - before < 64 << 10)
         self.assertEqual(self.daemon.cli("program", "list").code, 0)
         for each in attacks:
             each.communicate()
@@ -95,7 +95,7 @@ class HostileClient(unittest.TestCase):
         def maps():
             return list(harness.descriptors(self.daemon.pid("frontend")).values()).count("anon_inode:bpf-map")
         attack = self.stays("never-receives")                   # 40 calls at once, of 64 that its user has
-        self.assertEqual(maps(), 8)
+        harness.attack(self, "resource exhaustion", "descriptors that nobody receives", maps() == 8)
         said = self.result(self.attack("descriptors"))           # another one gets his
         self.assertEqual(said["held"], "64")
         attack.communicate()

@@ -5,6 +5,7 @@ import re
 import unittest
 
 import harness
+import lines_test
 
 CAPABILITIES = {"CHOWN": 0, "KILL": 5, "SETGID": 6, "SETUID": 7, "SETPCAP": 8, "NET_ADMIN": 12, "SYS_ADMIN": 21, "PERFMON": 38, "BPF": 39}
 PLACES = {"null": r"/dev/null", "pipe": r"pipe:", "socket": r"socket:", "memfd": r"/memfd:",
@@ -12,11 +13,11 @@ PLACES = {"null": r"/dev/null", "pipe": r"pipe:", "socket": r"socket:", "memfd":
           "cgroup": r"/sys/fs/cgroup|/dev/null", "state": r"/.*/state$", "programs": r"/.*/run/programs$"}
 
 
-def table():
-    """{process: {column: text}} of the first table that has these columns."""
+def table(second="uid"):
+    """{process: {column: text}} of the table whose columns begin so."""
     with open(os.path.join(harness.ROOT, "docs", "privileges.md")) as file:
         rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in file if line.startswith("|")]
-    start = next(i for i, row in enumerate(rows) if row[:2] == ["process", "uid"])
+    start = next(i for i, row in enumerate(rows) if row[:2] == ["process", second])
     answer = {}
     for row in rows[start + 2:]:
         if len(row) != len(rows[start]):
@@ -97,6 +98,60 @@ class Privileges(unittest.TestCase):
             if name != "broker":                        # the broker's is what it was started with
                 with open(f"/proc/{pid}/environ", "rb") as file:
                     self.assertEqual(file.read(), b"")
+
+
+class Made(unittest.TestCase):
+    """What the binaries are made of is what the document says."""
+
+    BINARIES = {"broker": "bpfmand", "frontend": "bpfman-frontend", "worker": "bpfman-worker", "session": "bpfman-worker", "loader": "bpfman-loader"}
+    # Something that each static library has: a symbol that nothing else would bring.
+    STATIC = {"bpf": "bpf_object__open_mem", "elf": "elf_begin", "z": "inflate", "capnp": "capnp::", "kj": "kj::", "stdc++": "std::terminate",
+              "c": "__libc_start_main", "toml++": "toml::", "sqlite3": "sqlite3_open", "crypto": "EVP_", "curl": "curl_easy", "spdlog": "spdlog::"}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.rows = table("policies")
+
+    def path(self, name):
+        return os.path.join(harness.BIN, self.BINARIES[name])
+
+    def test_all_processes_are_there(self):
+        self.assertEqual(set(self.rows), set(table()))
+
+    def test_policies_are_those_that_stack(self):
+        for name, row in table().items():
+            policies = self.rows[name]["policies"].split(", ")
+            self.assertEqual(len(policies), int(row["seccomp"].split()[0]), name)
+            for each in policies:
+                self.assertTrue(os.path.exists(os.path.join(harness.ROOT, "seccomp", each + ".policy")), each)
+
+    def test_libraries(self):
+        for name, row in self.rows.items():
+            needed = re.findall(r"NEEDED.*\[lib(.*?)(?:-\d[\d.]*)?\.so", harness.run("readelf", "-d", self.path(name)).stdout)
+            self.assertEqual(set(needed) - set(row["linked dynamically"].split()), set(), name)
+            self.assertEqual(bool(needed), row["linked dynamically"] != "–", name)
+            symbols = harness.run("nm", "-C", "--defined-only", self.path(name)).stdout
+            found = {library for library, symbol in self.STATIC.items() if re.search(rf"^\S+ [TtWw] {re.escape(symbol)}", symbols, re.M)}
+            listed = set(row["linked statically"].split()) - {"–"}
+            self.assertEqual(listed - found, set(), f"{name}: listed, not there")
+            if row["linked dynamically"] == "–":                         # else templates of a shared library are there too
+                self.assertEqual(found - listed, set(), f"{name}: there, not listed")
+
+    def test_own_lines(self):
+        known = lines_test.dependencies()
+        folders = {"broker": "broker/CMakeFiles/(broker|bpfmand).dir/", "frontend": "frontend/CMakeFiles/(frontend_[a-z]+|bpfman-frontend).dir/",
+                   "worker": "worker/CMakeFiles/.*worker.*.dir/", "session": "worker/CMakeFiles/.*worker.*.dir/",
+                   "loader": "loader/CMakeFiles/(loader_object|bpfman-loader).dir/"}
+        for name, row in self.rows.items():
+            objects = {each for each in known if re.match(folders[name], each) and not re.search("test|fuzz|fixture", each)}
+            self.assertGreater(len(objects), 3, name)
+            lines = lines_test.linesOf(objects, known)
+            self.assertLessEqual(lines, int(row["own lines"]), name)
+            self.assertGreater(lines, int(row["own lines"]) * 0.7, f"{name}: the bound says nothing any more")
+
+    def test_who_may_parse_is_said(self):
+        for name, row in self.rows.items():
+            self.assertGreater(len(row["may parse"]), 20, name)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """One-time tickets on fd.sock, and the sockets of containers: each is what its configuration says, whoever connects."""
 
-import array
 import ctypes
 import json
 import os
@@ -50,31 +49,16 @@ class Tickets(unittest.TestCase):
         return bytes.fromhex(self.asker.stdout.readline().split()[1])
 
     def redeem(self, ticket, uid=0):
-        """(status, descriptors) as that user; a child sends it, so that the kernel says who it was."""
-        ours, theirs = socket.socketpair()
-        child = os.fork()
-        if child == 0:
-            os.setresuid(uid, uid, uid)
-            window = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            window.connect(os.path.join(self.daemon.runtime, "fd.sock"))
-            window.sendall(ticket)
-            data, ancillary, _, _ = window.recvmsg(16, socket.CMSG_SPACE(4 * 8))
-            passed = [number for _, _, raw in ancillary for number in array.array("i", raw)]
-            socket.send_fds(theirs, [data or b"-"], passed) if passed else theirs.send(data or b"-")
-            os._exit(0)
-        theirs.close()
-        data, passed, _, _ = socket.recv_fds(ours, 16, 8)
-        os.waitpid(child, 0)
-        return (data[0] if data != b"-" else None), passed
+        return harness.redeem(self.daemon, ticket, uid)
 
     def test_is_good_once_for_its_user(self):
         ticket = self.ticket()
-        self.assertEqual(self.redeem(bytes(32)), (UNKNOWN, []))
-        self.assertEqual(self.redeem(ticket, uid=7100), (OTHERS, []))
+        harness.attack(self, "identity", "a ticket of nobody", self.redeem(bytes(32)) == (UNKNOWN, []))
+        harness.attack(self, "identity", "another user's ticket", self.redeem(ticket, uid=7100) == (OTHERS, []))
         status, passed = self.redeem(ticket)
         self.assertEqual((status, len(passed)), (OK, 1))
         self.assertEqual(os.readlink(f"/proc/self/fd/{passed[0]}"), "anon_inode:bpf-map")
-        self.assertEqual(self.redeem(ticket), (UNKNOWN, []))
+        harness.attack(self, "identity", "a ticket twice", self.redeem(ticket) == (UNKNOWN, []))
         actions = [json.loads(line) for line in self.daemon.cli("audit", "-o", "json", "--action", "hand over").out.splitlines()]
         self.assertEqual(len(actions), 1)
         self.assertIn("for a ticket", actions[0]["what"])
@@ -135,11 +119,10 @@ class Containers(unittest.TestCase):
     def test_who_connects_there_is_the_configured_user_even_root(self):
         for user in (0, 7100, 12345):
             self.assertEqual(self.cli("program", "list", user=user).code, 0)
-            denied = self.cli("program", "unload", self.program, user=user)          # root's own
-            self.assertIn("permission denied: user 7100", denied.err)
-            self.assertIn("permission denied", self.cli("audit", user=user).err)
-            self.assertIn("permission denied", self.cli("program", "load", "file", harness.example("tracepoint_counter"), "--programs",
-                                                        "tracepoint:tracepoint_counter", user=user).err)
+            for words in (("program", "unload", self.program), ("audit",),           # root's own
+                          ("program", "load", "file", harness.example("tracepoint_counter"), "--programs", "tracepoint:tracepoint_counter")):
+                said = self.cli(*words, user=user).err
+                harness.attack(self, "identity", f"{words[:2]} as {user} in a container", "permission denied: user 7100" in said)
         self.assertNotEqual(self.daemon.cli("program", "list", user=12345).code, 0)   # on the host's socket he is nobody
 
     def test_its_programs_belong_to_it(self):

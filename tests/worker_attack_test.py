@@ -15,8 +15,11 @@ import unittest
 import harness
 
 XDP, XDP_ATTACH, ARRAY, PROG_ARRAY, HASH = 6, 37, 2, 3, 1
-NO_HANDLE, EPERM, EBUSY, EEXIST, EINVAL = 0xffffffff, 1, 16, 17, 22
-PROBE_WRITE_USER = 36
+TRACING, TRACE_ITER, SYSCALL = 26, 28, 31
+HOLDERS = {"prog array": PROG_ARRAY, "perf event array": 4, "cgroup array": 8, "map of maps": 12, "hash of maps": 13, "devmap": 14, "sockmap": 15,
+           "cpumap": 16, "xskmap": 17, "sockhash": 18, "devmap hash": 25}     # maps whose values are descriptors to the kernel
+NO_HANDLE, EPERM, EACCES, EBUSY, EEXIST, EINVAL = 0xffffffff, 1, 13, 16, 17, 22
+PROBE_WRITE_USER, SYS_BPF = 36, 166
 F_ADD_SEALS, ALL_SEALS = 1033, 15
 
 
@@ -60,10 +63,16 @@ def setFilter(change=0, egress=0, interface=1, priority=50, handle=1, load=1):
     return struct.pack("<IIII64s", 0, load, 0, 0, b"p") + struct.pack("<7I", change, egress, interface, priority, handle, 0, 0)[:24]
 
 
-def ceiling():
+def mask(numbers):
+    return sum(1 << number for number in set(numbers))
+
+
+def ceiling(attach=(XDP_ATTACH, TRACE_ITER)):
     helpers = [0] * 8
-    helpers[PROBE_WRITE_USER // 64] |= 1 << PROBE_WRITE_USER % 64
-    return struct.pack("<QQQQ8QQIIII", 1 << XDP, 1 << XDP_ATTACH, 0, 1 << ARRAY | 1 << PROG_ARRAY | 1 << HASH, *helpers, 1 << 20, 16, 4, 8, 2)
+    for helper in (PROBE_WRITE_USER, SYS_BPF):
+        helpers[helper // 64] |= 1 << helper % 64
+    maps = mask([ARRAY, HASH, *HOLDERS.values()])
+    return struct.pack("<QQQQ8QQIIII", mask([XDP, TRACING]), mask(attach), 0, maps, *helpers, 1 << 20, 16, 4, 8, 2)
 
 
 def grant(programs=((XDP, XDP_ATTACH, 0, 0),), maps=4, map_types=1 << ARRAY | 1 << PROG_ARRAY, bytes_=1 << 16):
@@ -76,8 +85,16 @@ def program(code=RETURN, type_=XDP, attach=XDP_ATTACH, target=0, flags=0, count=
     return struct.pack("<15I16s64s", type_, attach, target, flags, 0, NO_HANDLE, 0, 0, count, 0, 0, 0, 0, 0, 0, b"attack", b"GPL") + code
 
 
-def map_(type_=ARRAY, entries=1, value=8, flags=0):
-    return struct.pack("<8IQII16s", type_, 4, value, entries, flags, 0, 0, 0, 0, NO_HANDLE, NO_HANDLE, b"attack")
+def map_(type_=ARRAY, entries=1, value=8, flags=0, btf=NO_HANDLE, inner=NO_HANDLE):
+    return struct.pack("<8IQII16s", type_, 4, value, entries, flags, 0, 0, 0, 0, btf, inner, b"attack")
+
+
+def element(map_handle, value, key=0):
+    return struct.pack("<IIII", map_handle, 4, 4, 0) + struct.pack("<II", key, value)
+
+
+def pin(directory, name, a=0, b=0):
+    return struct.pack("<IIII64s", directory, a, b, 0, name)
 
 
 def commit(load, programs=(), maps=()):
@@ -125,10 +142,10 @@ class Peer:
 
 
 class Worker:
-    def __init__(self, root, isolated=False):
+    def __init__(self, root, bounds=ceiling(), isolated=False):
         self.control, self.errors = Peer(), tempfile.TemporaryFile()
         binary = os.open(os.path.join(harness.BIN, "bpfman-worker"), os.O_RDONLY)
-        limits = memfd(ceiling())
+        limits = memfd(bounds)
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -175,8 +192,25 @@ class Attack(unittest.TestCase):
         harness.run("mount", "-t", "bpf", "none", self.root)
         self.addCleanup(lambda: (harness.run("umount", self.root), os.rmdir(self.root)))
 
-    def worker(self):
-        return Worker(self.root)
+    def worker(self, **more):
+        return Worker(self.root, **more)
+
+    def ends(self, worker, kind, name, packet, descriptors=()):
+        """By one line, the worker itself."""
+        self.assertTrue(worker.lives())
+        worker.control.send(packet, descriptors)
+        harness.attack(self, kind, name, worker.control.gone())
+        code, said = worker.end()
+        self.assertEqual((code, said.count("\n")), (70, 1), said)
+
+    def sessionEnds(self, worker, kind, name, packet, wish=grant(), before=(), descriptors=()):
+        """That session alone: both its sockets, not the worker."""
+        control, loader = worker.session()
+        self.assertEqual(control.call("grant", wish), 0)
+        for op, body in before:
+            self.assertGreaterEqual(loader.call(op, body), 0, (name, op))
+        loader.send(packet, descriptors)
+        harness.attack(self, kind, name, loader.gone() and control.gone())
 
     def nothingIsLeft(self):
         named = [each for each in harness.bpftool("prog", "list") if each.get("name") == "attack"]
@@ -184,11 +218,11 @@ class Attack(unittest.TestCase):
 
     def test_what_is_malformed_ends_the_worker_by_one_line(self):
         pin = struct.pack("<IIII64s", 0, 1, 0, 0, b"p")
+        for name, packet in {"a session's operation": message("grant", grant()), "a loader's operation": message("createMap", map_())}.items():
+            self.ends(self.worker(), "unpermitted state", name, packet)
         attacks = {
             "unknown operation": message(len(OP) + 5),
             "the number behind the last": message("count"),
-            "a session's operation": message("grant", grant()),
-            "a loader's operation": message("createMap", map_()),
             "no header": b"\0" * 4,
             "a size that lies": message("inspect", pin, size=4096),
             "too short": message("inspect", pin[:-1]),
@@ -207,72 +241,102 @@ class Attack(unittest.TestCase):
         }
         for name, packet in attacks.items():
             with self.subTest(name):
-                worker = self.worker()
-                self.assertTrue(worker.lives())
-                worker.control.send(packet)
-                self.assertTrue(worker.control.gone(), name)
-                code, said = worker.end()
-                self.assertEqual((code, said.count("\n")), (70, 1), said)
+                self.ends(self.worker(), "malformed message", name, packet)
 
     def test_descriptors_that_nobody_wants_end_the_worker(self):
         for op, count in (("list", 1), ("startSession", 1), ("startSession", 3), ("query", 2), ("list", 20)):
             with self.subTest(f"{op} with {count}"):
-                worker = self.worker()
-                self.assertTrue(worker.lives())
-                worker.control.send(message(op, bytes(88) if op == "list" else bytes(16) if op == "query" else b""), [0] * count)
-                self.assertTrue(worker.control.gone())
-                self.assertEqual(worker.end()[0], 70)
+                packet = message(op, bytes(88) if op == "list" else bytes(16) if op == "query" else b"")
+                self.ends(self.worker(), "descriptor", f"{op} with {count}", packet, [0] * count)
 
     def test_a_hostile_session_ends_alone(self):
         worker = self.worker()
         goodControl, goodLoader = worker.session()
         self.assertEqual(goodControl.call("grant", grant()), 0)
+        self.assertEqual(goodLoader.call("createMap", map_()), 0)
         loaders = {
-            "another type": message("loadProgram", program(type_=5)),
-            "another attach type": message("loadProgram", program(attach=0)),
-            "another target": message("loadProgram", program(target=1)),
-            "other flags": message("loadProgram", program(flags=32)),
-            "a raw number for a map": message("loadProgram", program(wide(1, 3))),
-            "a raw number for a map's value": message("loadProgram", program(wide(2, 3))),
-            "an index into fd_array": message("loadProgram", program(wide(5, 0))),
-            "an index for a value": message("loadProgram", program(wide(6, 0))),
-            "a module's BTF": message("loadProgram", program(wide(3, 1, 4))),
-            "an unknown kind": message("loadProgram", program(wide(9, 1))),
-            "half a pair": message("loadProgram", program(instruction(0x18, 0x11, 0, 3))),
-            "a refused helper": message("loadProgram", program(instruction(0x85, 0, 0, PROBE_WRITE_USER) + RETURN)),
-            "a module's function": message("loadProgram", program(instruction(0x85, 0x20, 1, 5) + RETURN)),
-            "more instructions than sent": message("loadProgram", program(count=100)),
-            "a map type outside the grant": message("createMap", map_(HASH)),
-            "map flags that name a descriptor": message("createMap", map_(flags=1 << 16)),
-            "a handle of nobody": message("freezeMap", struct.pack("<I", 7)),
-            "information about nobody": message("objectInfo", struct.pack("<I", 7)),
-            "the frontend's operation": message("commit", commit(1)),
-            "the worker's operation": message("removeLoad", struct.pack("<II", 1, 0)),
-            "another grant": message("grant", grant()),
+            "outside the grant": {
+                "another type": message("loadProgram", program(type_=5)),
+                "another attach type": message("loadProgram", program(attach=0)),
+                "another target": message("loadProgram", program(target=1)),
+                "other flags": message("loadProgram", program(flags=32)),
+                "a token": message("loadProgram", program(flags=1 << 16)),
+                "a map type": message("createMap", map_(HASH)),
+            },
+            "raw number": {
+                "for a map": message("loadProgram", program(wide(1, 3))),
+                "for a map's value": message("loadProgram", program(wide(2, 3))),
+                "an index into fd_array": message("loadProgram", program(wide(5, 0))),
+                "an index for a value": message("loadProgram", program(wide(6, 0))),
+                "a module's BTF": message("loadProgram", program(wide(3, 1, 4))),
+                "an unknown kind": message("loadProgram", program(wide(9, 1))),
+                "a module's function": message("loadProgram", program(instruction(0x85, 0x20, 1, 5) + RETURN)),
+                "for a program's BTF": message("loadProgram", program()[:20] + struct.pack("<I", 3) + program()[24:]),
+                "for a map's BTF": message("createMap", map_(btf=3)),
+                "for an inner map": message("createMap", map_(inner=3)),
+                "for a value's BTF": message("createMap", map_(flags=1 << 15)),
+                "for a map's token": message("createMap", map_(flags=1 << 16)),
+                "for a map of a path": message("createMap", map_(flags=1 << 14)),
+                "a handle of nobody": message("freezeMap", struct.pack("<I", 7)),
+                "information about nobody": message("objectInfo", struct.pack("<I", 7)),
+                "another session's handle": message("freezeMap", struct.pack("<I", 0)),
+                "a program and a map of nobody": message("bindMap", struct.pack("<II", 3, 4)),
+            },
+            "malformed message": {
+                "half a pair": message("loadProgram", program(instruction(0x18, 0x11, 0, 3))),
+                "more instructions than sent": message("loadProgram", program(count=100)),
+                "a field that there is not, as attach_prog_fd": message("loadProgram", program() + struct.pack("<I", 3)),
+                "a map's field that there is not": message("createMap", map_() + struct.pack("<I", 3)),
+                "a name without an end": message("createMap", map_()[:-16] + b"a" * 16),
+            },
+            "outside the ceiling": {"a refused helper": message("loadProgram", program(instruction(0x85, 0, 0, PROBE_WRITE_USER) + RETURN))},
+            "bpf in the kernel": {
+                "the helper sys_bpf": message("loadProgram", program(instruction(0x85, 0, 0, SYS_BPF) + RETURN)),
+                "a syscall program": message("loadProgram", program(type_=SYSCALL, attach=0, flags=16)),
+            },
+            "unpermitted state": {
+                "the frontend's operation": message("commit", commit(1)),
+                "the worker's operation": message("removeLoad", struct.pack("<II", 1, 0)),
+                "another grant": message("grant", grant()),
+            },
         }
-        for name, packet in loaders.items():
-            with self.subTest(name):
-                control, loader = worker.session()
-                self.assertEqual(control.call("grant", grant()), 0)
-                loader.send(packet)
-                self.assertTrue(loader.gone(), name)
-                self.assertTrue(control.gone(), name)
+        for kind, packets in loaders.items():
+            for name, packet in packets.items():
+                with self.subTest(kind, name=name):
+                    self.sessionEnds(worker, kind, name, packet)
+                    self.assertEqual(goodLoader.call("objectInfo", struct.pack("<I", 0)), 0)     # others go on meanwhile
+        for name, type_ in HOLDERS.items():
+            inner = name in ("map of maps", "hash of maps")
+            before = [("createMap", map_())] if inner else []
+            before.append(("createMap", map_(type_, value=4, inner=0 if inner else NO_HANDLE)))
+            for number in (3, 0, NO_HANDLE) if not inner else (3, NO_HANDLE):
+                with self.subTest(name, number=number):
+                    self.sessionEnds(worker, "raw number", f"{number} as a value of a {name}", message("initialise", element(len(before) - 1, number)),
+                                     grant(map_types=mask([ARRAY, *HOLDERS.values()])), before)
         self.assertTrue(worker.lives())
         # The one that began before them all is as it was.
-        self.assertEqual(goodLoader.call("loadProgram", program()), 0)
-        self.assertEqual(goodControl.call("commit", commit(77, [0])), 0)
+        self.assertEqual(goodLoader.call("loadProgram", program()), 1)
+        self.assertEqual(goodControl.call("commit", commit(77, [1])), 0)
         self.assertTrue(os.path.exists(os.path.join(self.root, "loads", "77", "p0")))
         os.unlink(os.path.join(self.root, "loads", "77", "p0"))
         self.assertEqual(worker.end()[0], 0)
         self.nothingIsLeft()
 
     def test_a_message_cut_at_every_byte_ends_the_session(self):
-        whole, worker = message("loadProgram", program()), self.worker()
-        for length in range(1, len(whole)):
+        worker = self.worker()
+        for op, body in (("loadProgram", program()), ("createMap", map_()), ("initialise", element(0, 0)), ("freezeMap", bytes(4)),
+                         ("bindMap", bytes(8)), ("objectInfo", bytes(4)), ("loadBtf", struct.pack("<II", 4, 0) + bytes(4))):
+            whole = message(op, body)
+            for length in range(1, len(whole)):
+                self.sessionEnds(worker, "malformed message", f"{op}, {length} bytes of it", whole[:length])
+        whole = message("grant", grant())
+        for length in [*range(1, 64), *range(64, len(whole), 97), len(whole) - 1]:
             control, loader = worker.session()
-            self.assertEqual(control.call("grant", grant()), 0)
-            loader.send(whole[:length])
-            self.assertTrue(loader.gone(), length)
+            control.send(whole[:length])
+            harness.attack(self, "malformed message", f"grant, {length} bytes of it", control.gone() and loader.gone())
+        whole = message("inspect", pin(3, b"", 1))
+        for length in range(1, len(whole)):
+            self.ends(self.worker(), "malformed message", f"inspect, {length} bytes of it", whole[:length])
         self.assertTrue(worker.lives())
         self.assertEqual(worker.end()[0], 0)
         self.nothingIsLeft()
@@ -314,7 +378,7 @@ class Attack(unittest.TestCase):
             control, loader = worker.session()
             self.assertEqual(control.call("grant", grant()), 0)
             loader.send(message("loadProgram", body[:32] + struct.pack("<I", 2) + body[36:]), [fd])
-            self.assertTrue(loader.gone())
+            harness.attack(self, "descriptor", "a blob that is no sealed memfd", loader.gone())
             os.close(fd)
         control, loader = worker.session()
         control.call("grant", grant())
@@ -329,17 +393,17 @@ class Attack(unittest.TestCase):
         self.assertEqual(select.select([loader.ours], [], [], 0.3)[0], [])
         self.assertEqual(control.call("grant", grant()), 0)
         self.assertEqual(loader.answer(), 0)
-        self.assertIsNone(control.call("grant", grant()))
-        self.assertTrue(loader.gone())
+        harness.attack(self, "unpermitted state", "a second grant", control.call("grant", grant()) is None and loader.gone())
 
         for early in ("commit", "inspectHandle"):
             control, loader = worker.session()
-            self.assertIsNone(control.call(early, commit(1) if early == "commit" else struct.pack("<I", 0)))
+            gone = control.call(early, commit(1) if early == "commit" else struct.pack("<I", 0)) is None
+            harness.attack(self, "unpermitted state", early + " before the grant", gone)
         control, loader = worker.session()
         control.call("grant", grant())
         loader.call("loadProgram", program())
         self.assertEqual(control.call("commit", commit(78, [0])), 0)
-        self.assertIsNone(control.call("commit", commit(79, [0])))    # a session commits once, and is over
+        harness.attack(self, "unpermitted state", "a second commit", control.call("commit", commit(79, [0])) is None)
         os.unlink(os.path.join(self.root, "loads", "78", "p0"))
         self.assertTrue(worker.lives())
         worker.end()
@@ -352,15 +416,60 @@ class Attack(unittest.TestCase):
                            "too many programs": grant([(XDP, XDP_ATTACH, 0, 0)] * 5)}.items():
             with self.subTest(name):
                 control, _ = worker.session()
-                self.assertEqual(control.call("grant", wish), -EPERM)
+                harness.attack(self, "outside the ceiling", name, control.call("grant", wish) == -EPERM)
+        for flags in (0, 16):                                         # sleepable, as the kernel wants them
+            control, _ = worker.session()
+            refused = control.call("grant", grant(((SYSCALL, 0, 0, flags),))) == -EPERM
+            harness.attack(self, "bpf in the kernel", "a grant of a syscall program", refused)
         control, loader = worker.session()
         self.assertEqual(control.call("grant", grant(maps=2)), 0)
-        self.assertEqual(loader.call("createMap", map_(entries=1 << 20)), -EPERM)
-        self.assertEqual([loader.call("createMap", map_()) for _ in range(3)], [0, 1, -EPERM])
+        harness.attack(self, "outside the grant", "a map with more memory", loader.call("createMap", map_(entries=1 << 20)) == -EPERM)
+        self.assertEqual([loader.call("createMap", map_()) for _ in range(2)], [0, 1])
+        harness.attack(self, "outside the grant", "one map more", loader.call("createMap", map_()) == -EPERM)
         self.assertEqual(loader.call("loadProgram", program()), 2)
-        self.assertIsNone(loader.call("loadProgram", program()))      # each granted program once
+        harness.attack(self, "outside the grant", "a granted program twice", loader.call("loadProgram", program()) is None)
         self.assertTrue(worker.lives())
         worker.end()
+        self.nothingIsLeft()
+
+    def test_an_iterator_only_over_elements_that_the_kernel_iterates_and_of_its_sizes(self):
+        dump = harness.run("bpftool", "btf", "dump", "file", "/sys/kernel/btf/vmlinux").stdout
+        target = int(re.search(r"^\[(\d+)\] FUNC 'bpf_iter_bpf_map_elem'", dump, re.M)[1])
+
+        def reader(offset):                                           # of 8 bytes of the value at that offset
+            return program(instruction(0x79, 0x12, 24) + instruction(0x15, 0x02, 1) + instruction(0x79, 0x23, offset) +
+                           instruction(0xb7) + instruction(0x95), TRACING, TRACE_ITER, target)
+        worker = self.worker()
+        control, loader = worker.session()
+        wish = grant([(TRACING, TRACE_ITER, target, 0)] * 2)
+        self.assertEqual(control.call("grant", wish), 0)
+        made = [loader.call("loadProgram", reader(0)), loader.call("loadProgram", reader(8)), loader.call("createMap", map_()),
+                loader.call("createMap", map_(PROG_ARRAY, value=4))]
+        self.assertEqual(made, [0, 1, 2, 3])
+        self.assertEqual(control.call("commit", commit(80, [0, 1], [2, 3])), 0)
+        fits, tooFar, array, slots = pin(0, b"p", 80, 0), pin(0, b"p", 80, 1), pin(0, b"m", 80, 0), pin(0, b"m", 80, 1)
+        links = harness.bpftool("link", "show")
+        self.assertEqual(worker.control.call("openIterator", fits + array), 0)
+        for name, body, error in (("a value shorter than the program reads", tooFar + array, -EACCES), ("a prog array", fits + slots, -EINVAL),
+                                  ("no map", fits + pin(0, b"m", 80, 7), -2), ("no program", pin(0, b"p", 80, 7) + array, -2)):
+            harness.attack(self, "foreign object", "an iterator over " + name, worker.control.call("openIterator", body) == error)
+        zero = os.open("/dev/zero", os.O_RDONLY)
+        refused = worker.control.call("openIterator", fits + bytes(80), [zero]) < 0
+        harness.attack(self, "descriptor", "an iterator over a process that is a file", refused)
+        os.close(zero)
+        self.assertEqual(harness.bpftool("link", "show"), links)      # none stays
+        self.assertEqual(worker.end()[0], 0)
+
+        worker = self.worker(bounds=ceiling(attach=(XDP_ATTACH,)))
+        refused = worker.control.call("openIterator", fits + array) == -EPERM
+        harness.attack(self, "outside the ceiling", "an iterator where there are none", refused)
+        worker.end()
+        for name, body in (("a link's pin", pin(3, b"", 1) + array), ("a map's pin", array + array), ("a program for a map", fits + fits),
+                           ("a link for a map", fits + pin(3, b"", 1)), ("an iterator's name that leads out", pin(8, b"../a") + bytes(80))):
+            self.ends(self.worker(), "foreign object", "an iterator over " + name, message("openIterator", body))
+        self.ends(self.worker(), "descriptor", "a process for a pinned iterator", message("openIterator", pin(8, b"programs") + bytes(80)), [0])
+        for name in ("p0", "p1", "m0", "m1"):
+            os.unlink(os.path.join(self.root, "loads", "80", name))
         self.nothingIsLeft()
 
 

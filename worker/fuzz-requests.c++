@@ -27,7 +27,7 @@ constexpr Shape SHAPES[] = {{0, false, 2, 2},
                             {sizeof(wire::List), false, 0, 0},
                             {sizeof(wire::Inspect), false, 0, 0},
                             {sizeof(wire::OpenMap), false, 0, 0},
-                            {sizeof(wire::OpenIterator), false, 0, 0},
+                            {sizeof(wire::OpenIterator), false, 0, 1},
                             {sizeof(wire::Element), true, 0, 0},
                             {sizeof(wire::ReadMap), true, 0, 0},
                             {sizeof(wire::Element), true, 0, 0},
@@ -56,7 +56,7 @@ class ControlOracle final : public Bpf {
     switch (command) {
       case BPF_OBJ_GET:
         requirePath(reinterpret_cast<const char*>(attr.pathname));
-        FUZZ_REQUIRE(attr.file_flags == 0 || op == Op::openMap);
+        FUZZ_REQUIRE(attr.file_flags == 0 || op == Op::openMap || (op == Op::openIterator && attr.file_flags == BPF_F_RDONLY));
         break;
       case BPF_OBJ_PIN:
         FUZZ_REQUIRE(links || op == Op::publish);
@@ -68,8 +68,15 @@ class ControlOracle final : public Bpf {
         requireMemory(attr.info.info, attr.info.info_len);
         break;
       case BPF_LINK_CREATE:
-        FUZZ_REQUIRE(links && attr.link_create.attach_type < 128);
+        FUZZ_REQUIRE((links || op == Op::openIterator) && attr.link_create.attach_type < 128);
         own(attr.link_create.prog_fd);
+        FUZZ_REQUIRE((op == Op::openIterator) == (attr.link_create.iter_info_len > 0));
+        if (op == Op::openIterator) {
+          requireMemory(attr.link_create.iter_info, attr.link_create.iter_info_len);
+          auto& over = *reinterpret_cast<const bpf_iter_link_info*>(attr.link_create.iter_info);
+          own(over.map.map_fd != 0 ? over.map.map_fd : over.task.pid_fd);
+          FUZZ_REQUIRE(attr.link_create.attach_type == BPF_TRACE_ITER && attr.link_create.iter_info_len == sizeof(bpf_iter_link_info));
+        }
         if (attr.link_create.attach_type == BPF_PERF_EVENT) own(attr.link_create.target_fd);
         break;
       case BPF_LINK_UPDATE:

@@ -88,11 +88,28 @@ Answer answerOpenMap(Context& context, Request& request) {
 }
 
 Answer answerOpenIterator(Context& context, Request& request) {
-  wire::Pin pin = request.as<wire::OpenIterator>().pin;
-  if (pin.dir != wire::Dir::iterators) die("not an iterator");
-  Fd link = context.bpf.open(pathOf(pin).text);
-  if (!link) return link.error();
+  auto wish = request.as<wire::OpenIterator>();
+  bool process = request.descriptorCount == 1, program = kindOf(wish.pin) == Kind::program;
+  if (program ? !process && kindOf(wish.map) != Kind::map : process || wish.pin.dir != wire::Dir::iterators) die("not an iterator");
   bpf_attr attr{};
+  Fd link = context.bpf.open(pathOf(wish.pin).text);
+  if (link && program) {  // which was opened: the link is made for this once
+    if (!covers(context.ceiling.attachTypes, 2, BPF_TRACE_ITER)) return -EPERM;
+    Fd map = process ? Fd() : context.bpf.open(pathOf(wish.map).text, BPF_F_RDONLY);
+    if (!process && !map) return map.error();
+    bpf_iter_link_info over{};
+    if (process)
+      over.task.pid_fd = request.descriptors[0].get();
+    else
+      over.map.map_fd = map.get();
+    attr.link_create.prog_fd = link.get();
+    attr.link_create.attach_type = BPF_TRACE_ITER;
+    attr.link_create.iter_info = toKernel(&over);
+    attr.link_create.iter_info_len = sizeof over;
+    link = Fd(context.bpf.call(BPF_LINK_CREATE, attr));  // the iterator keeps what it needs of it
+    attr = {};
+  }
+  if (!link) return link.error();
   attr.iter_create.link_fd = link.get();
   Fd iterator(context.bpf.call(BPF_ITER_CREATE, attr));
   Answer answer(iterator ? 0 : iterator.error());

@@ -112,7 +112,9 @@ TEST_F(WorkerControl, OnlyMapsAreOpenedForHandOverAndOnlyWithKnownFlags) {
   for (Pin pin : {pinOf(Dir::programs), pinOf(Dir::links), pinOf(Dir::loads, "p"), pinOf(Dir::iterators, "a")})
     EXPECT_DEATH_BY_LINE(control(Op::openMap, wire::OpenMap{pin, 0, 0}), "not a map to open");
   EXPECT_DEATH_BY_LINE(control(Op::openMap, wire::OpenMap{pinOf(Dir::maps, "a"), BPF_F_MMAPABLE, 0}), "not a map to open");
-  EXPECT_DEATH_BY_LINE(control(Op::openIterator, wire::OpenIterator{pinOf(Dir::links)}), "not an iterator");
+  EXPECT_DEATH_BY_LINE(control(Op::openIterator, wire::OpenIterator{pinOf(Dir::links), {}}), "not an iterator");
+  for (Pin map : {pinOf(Dir::loads, "p"), pinOf(Dir::links), pinOf(Dir::iterators, "a")})
+    EXPECT_DEATH_BY_LINE(control(Op::openIterator, wire::OpenIterator{pinOf(Dir::loads, "p"), map}), "not an iterator");
   EXPECT_EQ(control(Op::openMap, wire::OpenMap{pinOf(Dir::maps, "a"), BPF_F_RDONLY, 0}), 0);
   EXPECT_EQ(bpf.last(BPF_OBJ_GET).attr.file_flags, uint32_t(BPF_F_RDONLY));
 }

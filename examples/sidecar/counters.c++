@@ -6,6 +6,7 @@
 
 #include <kj/debug.h>
 #include <kj/encoding.h>
+#include <kj/vector.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -87,6 +88,19 @@ Counters readByDescriptor(int map, Shape shape) {
     attr.key = reinterpret_cast<uintptr_t>(key.begin());
   }
   KJ_REQUIRE(errno == ENOENT, "BPF_MAP_GET_NEXT_KEY", strerror(errno));
+  return counters;
+}
+
+Counters readByIterator(int iterator, Shape shape) {
+  kj::Vector<kj::byte> bytes;
+  kj::byte buffer[4096];
+  ssize_t got;
+  while ((got = read(iterator, buffer, sizeof buffer)) > 0) bytes.addAll(buffer, buffer + got);
+  KJ_REQUIRE(got == 0, "reading the iterator", strerror(errno));
+  Counters counters;
+  size_t element = shape.keySize + shape.bytes();
+  for (size_t at = 0; at + element <= bytes.size(); at += element)
+    counters[named(bytes.asPtr().slice(at, at + shape.keySize))] = summed(bytes.asPtr().slice(at + shape.keySize, at + element), shape);
   return counters;
 }
 

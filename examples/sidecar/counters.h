@@ -1,5 +1,5 @@
-// Two ways to the counters of a map, neither of which needs a privilege: asking bpfmand for its elements, and asking the kernel through
-// the map's own descriptor, which bpfmand handed over.
+// Three ways to the counters of a map, none of which needs a privilege: asking bpfmand for its elements, reading an iterator over them, and
+// asking the kernel through the map's own descriptor. bpfmand handed over the iterator and the descriptor.
 #pragma once
 
 #include <cstdint>
@@ -29,5 +29,8 @@ kj::Promise<Counters> readOverRpc(schema::Map::Client map, Shape shape);
 // With bpf(2) on a descriptor. It works with kernel.unprivileged_bpf_disabled too: that is about making programs and maps, not about
 // looking into a map that one was given.
 Counters readByDescriptor(int map, Shape shape);
+
+// From an iterator over its elements, which bpfmand opened: raw keys and values one behind the other, to its end.
+Counters readByIterator(int iterator, Shape shape);
 
 }  // namespace bpfman

@@ -1,5 +1,5 @@
 // A sidecar: a process of any user, with no capability, that follows the counters of a program which someone else had bpfman load.
-// It shows both ways side by side; a real one would choose. README.md says what the policy must grant for each.
+// It shows all ways side by side; a real one would choose. README.md says what the policy must grant for each.
 #include <unistd.h>
 
 #include <kj/debug.h>
@@ -23,8 +23,8 @@ struct Options {
 
 constexpr char USAGE[] =
     "Usage: bpfman-sidecar [--runtime-dir DIR] [--map NAME] [--rounds N] [--seconds S] PROGRAM_ID\n\n"
-    "Prints the counters in the maps of a program, N times with S seconds between, each read over the RPC and through the map's own\n"
-    "descriptor. Exit code 1 if either was refused.\n";
+    "Prints the counters in the maps of a program, N times with S seconds between, each read over the RPC, from an iterator, and\n"
+    "through the map's own descriptor. Exit code 1 if one was refused.\n";
 
 Options parse(int argc, char* argv[]) {
   Options options;
@@ -104,6 +104,10 @@ bool follow(const Options& options) {
       printf("program %u (%s), map %s (%s)\n", options.program, program.getDetails().getRecord().getName().cStr(), each.getName().cStr(),
              info.getKernel().getTypeName().cStr());
       all &= tried("over the RPC", [&] { print("over the RPC", readOverRpc(map, shape).wait(scope)); });
+      all &= tried("from an iterator", [&] {
+        auto iterator = received(map.iterateRequest().send().wait(scope).getDescriptor()).wait(scope);
+        print("from an iterator", readByIterator(iterator.get(), shape));
+      });
       all &= tried("by its descriptor", [&] {
         auto request = map.descriptorRequest();
         request.setAccess(schema::Map::Access::READ);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Redeems a ticket for a map's descriptor with nothing but Python's standard library, and prints the map's first element.
+"""Redeems a ticket with nothing but Python's standard library. Of a map's descriptor it prints the first element's value; of an iterator over
+its elements (a ticket with access `elements`, which needs the map right `read` only) each key and value.
 
     redeem.py FD_SOCK TICKET_IN_HEX KEY_SIZE VALUE_BYTES
 
@@ -39,8 +40,21 @@ def lookup(descriptor, key, size):
     return value.raw
 
 
+def elements(iterator, key_size, value_size):
+    """(key, value) of each element."""
+    with open(iterator, "rb") as file:
+        content = file.read()
+    size = key_size + value_size
+    return [(content[at:at + key_size], content[at + key_size:at + size]) for at in range(0, len(content), size)]
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 5:
         raise SystemExit(__doc__)
     fd = redeem(sys.argv[1], bytes.fromhex(sys.argv[2]))
-    print(os.readlink(f"/proc/self/fd/{fd}"), lookup(fd, bytes(int(sys.argv[3])), int(sys.argv[4])).hex())
+    kind, sizes = os.readlink(f"/proc/self/fd/{fd}"), (int(sys.argv[3]), int(sys.argv[4]))
+    if "iter" in kind:
+        for key, value in elements(fd, *sizes):
+            print(kind, key.hex(), value.hex())
+    else:
+        print(kind, lookup(fd, bytes(sizes[0]), sizes[1]).hex())
