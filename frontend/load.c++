@@ -190,8 +190,8 @@ struct Loads::Run {
 
   void makeGrant() {
     grant.mapTypes = ANY_MAP_TYPE;
-    grant.maxMapBytes = wish.maxMapBytes;
-    grant.maxMaps = wire::MAX_MAPS;
+    grant.maxMapBytes = kj::min(wish.maxMapBytes, loads.ceiling.maxMapBytes);
+    grant.maxMaps = loads.ceiling.maxMaps;
     grant.programCount = programs.size();
     for (size_t i = 0; i < programs.size(); ++i) {
       uint32_t target = 0;

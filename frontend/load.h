@@ -13,6 +13,7 @@
 #include "frontend/loader-pool.h"
 #include "frontend/locks.h"
 #include "schema/bpfman.capnp.h"
+#include "schema/ceiling.h"
 
 namespace bpfman {
 
@@ -60,8 +61,16 @@ class Cancellation {  // set by whoever no longer wants the load
 
 class Loads {
  public:
-  Loads(kj::Timer& timer, Catalog& catalog, Workers& workers, LoaderPool& pool, KernelBtf& btf, int programsDir, kj::Duration patience)
-      : timer(timer), catalog(catalog), workers(workers), pool(pool), btf(btf), programsDir(programsDir), patience(patience) {}
+  Loads(kj::Timer& timer, Catalog& catalog, Workers& workers, LoaderPool& pool, KernelBtf& btf, int programsDir, kj::Duration patience,
+        const wire::Ceiling& ceiling)
+      : timer(timer),
+        catalog(catalog),
+        workers(workers),
+        pool(pool),
+        btf(btf),
+        programsDir(programsDir),
+        patience(patience),
+        ceiling(ceiling) {}
 
   LoadOutcome load(const LoadWish& wish, int object, uint64_t size, Cancellation& cancellation, kj::WaitScope& scope);
   void undo(uint32_t load, kj::WaitScope& scope);         // removes all that a load left, whatever it was doing
@@ -76,6 +85,7 @@ class Loads {
   KernelBtf& btf;
   int programsDir;  // RUNTIME_DIR/programs
   kj::Duration patience;
+  const wire::Ceiling& ceiling;
 
   struct Run;
   std::vector<kj::Promise<WorkerReply>> publishing(uint32_t load, Place& place);
