@@ -388,11 +388,10 @@ void Loads::removeProgram(uint32_t id, kj::WaitScope& scope) {
   for (auto& reply : replies) requireOk(reply.wait(scope), "remove a program's pins");
   unlinkat(programsDir, kj::str(id, "/bytecode.o").cStr(), 0);
   unlinkat(programsDir, kj::str(id).cStr(), AT_REMOVEDIR);
-  catalog.eraseProgram(id);
-  if (catalog.programsOf(program.load).empty()) {
-    requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{program.load, 0}).wait(scope), "remove a load's pins");
-    catalog.eraseLoad(program.load);
-  }
+  if (catalog.programsOf(program.load).size() > 1) return catalog.eraseProgram(id);
+  // As long as anything is left of it, it is listed: whoever unloads it once more removes the rest.
+  requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{program.load, 0}).wait(scope), "remove a load's pins");
+  catalog.eraseLoad(program.load);
 }
 
 }  // namespace bpfman

