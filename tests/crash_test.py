@@ -145,9 +145,9 @@ class Attach(Operation):
         return ("link", "attach", self.place[0], self.program, *self.place[1:])
 
     def retry(self, why):
-        """The kernel takes a program on a TCX hook once: who lost his answer is told, and which link it is."""
+        """The kernel takes a program on such a hook once: who lost his answer is told."""
         result = self.daemon.cli(*self.words())
-        if result.code != 0 and not (self.place[0] == "tcx" and "is already attached" in result.err):
+        if result.code != 0 and not (self.place[0] in ("tcx", "tracepoint") and "is already attached" in result.err):
             raise AssertionError(f"{why}: {result}")
 
     def took(self):
