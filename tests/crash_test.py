@@ -68,7 +68,7 @@ class SteppingDaemon(harness.Daemon):
 
 
 class Operation:
-    """prepare() makes what the command needs; restore() brings back what was before. kept: what belongs to no round."""
+    """prepare() makes what the command needs; restore() brings back what was before."""
 
     kinds = ("worker", "frontend", "broker")
     quiet = False   # whether something goes on after the answer
@@ -96,13 +96,12 @@ class Operation:
 
     def restore(self):
         """A command whose answer was lost, and that was given again, has acted twice: all of it goes."""
-        links = [each["id"] for each in self.daemon.links() if each["id"] not in self.station.kept]
-        if links:
-            for each in links:
-                self.again(("link", "detach", each), "detach what was left")
+        for each in self.daemon.links():
+            if each["id"] not in self.station.links:
+                self.again(("link", "detach", each["id"]), "detach what was left")
 
     def finish(self):
-        programs = [each for each in self.daemon.programs() if each not in self.station.kept]
+        programs = [each for each in self.daemon.programs() if each != self.station.base]
         if programs:
             self.again(("program", "unload", *programs), "unload what was left")
 
@@ -194,9 +193,9 @@ class Station:
         self.daemon = SteppingDaemon()
         test.addCleanup(self.daemon.end)
         self.daemon.start()
-        base = self.daemon.load("xdp_counter", "xdp")
-        self.counter = self.daemon.mapId(base)
-        self.kept = {base, self.daemon.attach("xdp", base, self.wire.near, "-p", 0)["id"]}
+        self.base = self.daemon.load("xdp_counter", "xdp")
+        self.counter = self.daemon.mapId(self.base)
+        self.links = {self.daemon.attach("xdp", self.base, self.wire.near, "-p", 0)["id"]}
         self.failures, self.said, self.kills = [], {}, 0
 
     def work(self, names):
