@@ -111,7 +111,7 @@ House furnish(Options options) {
   put(options.frontend.runtimeDir, options.runtimeDir);
   put(options.frontend.stateDir, options.stateDir);
   put(options.frontend.policyPath, options.policyPath);
-  options.frontend.maxMapBytes = options.ceiling.maxMapBytes;
+  options.frontend.ceiling = options.ceiling;
   house.frontendOptions = sealed("options", &options.frontend, sizeof options.frontend);
 
   house.socketPath = kj::mv(options.socketPath);

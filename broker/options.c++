@@ -31,7 +31,7 @@ constexpr struct {
 };
 // clang-format on
 
-// One row for each number that the configuration may set.
+// One row for each number that the configuration may set. The least of the ceiling is what bpfman's own objects need.
 struct Number {
   const char *section, *key;
   uint64_t least, most;
@@ -44,9 +44,9 @@ constexpr Number NUMBERS[] = {
     {"limits", "max_connections", 1, 4096, [](Options& o, uint64_t n) { o.frontend.maxConnections = n; }},
     {"limits", "max_calls", 1, 4096, [](Options& o, uint64_t n) { o.frontend.maxCalls = n; }},
     {"limits", "verifier_seconds", 1, 3600, [](Options& o, uint64_t n) { o.frontend.verifierSeconds = n; }},
-    {"ceiling", "max_map_bytes", 4096, 1ull << 50, [](Options& o, uint64_t n) { o.ceiling.maxMapBytes = n; }},
-    {"ceiling", "max_maps", 1, wire::MAX_MAPS, [](Options& o, uint64_t n) { o.ceiling.maxMaps = n; }},
-    {"ceiling", "max_programs", 1, wire::MAX_PROGRAMS, [](Options& o, uint64_t n) { o.ceiling.maxPrograms = n; }},
+    {"ceiling", "max_map_bytes", 1 << 20, 1ull << 50, [](Options& o, uint64_t n) { o.ceiling.maxMapBytes = n; }},
+    {"ceiling", "max_maps", 8, wire::MAX_MAPS, [](Options& o, uint64_t n) { o.ceiling.maxMaps = n; }},
+    {"ceiling", "max_programs", 3, wire::MAX_PROGRAMS, [](Options& o, uint64_t n) { o.ceiling.maxPrograms = n; }},
     {"ceiling", "max_sessions", 1, 1024, [](Options& o, uint64_t n) { o.ceiling.maxSessions = n; }},
 };
 

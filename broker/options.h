@@ -18,7 +18,7 @@ struct Options {
   kj::String childrenDir;         // where the other binaries are; default: beside bpfmand
   kj::String socketGroup;         // empty: "bpfman", if there is such a group
   uint32_t baseUid = 2147420000;  // frontend; +1 worker, +2 loader: where there are no users of these names
-  wire::FrontendOptions frontend{{}, {}, {}, wire::WantedEngine::automatic, 2, 32, 64, 30, 0, {}};
+  wire::FrontendOptions frontend{{}, {}, {}, wire::WantedEngine::automatic, 2, 32, 64, 30, {}, {}};
   wire::Ceiling ceiling{};
 
   static Options parse(int argc, char* argv[]);  // --help and --version end the process here

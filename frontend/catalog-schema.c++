@@ -88,8 +88,8 @@ bool hasBytes(const std::string& path) {
   return stat(path.c_str(), &status) == 0 && status.st_size > 0;
 }
 
-// A database on a disk that can't be written is read as it stands, without locks or a log.
-OpenedDatabase openImmutable(const std::string& path) {
+// A database on a disk that can't be written is read without a lock, and with its log, if there is one: the log's index is in our memory.
+OpenedDatabase openReadOnly(const std::string& path) {
   if (!hasBytes(path)) refuse("the state directory can't be written, and there is no catalogue ", path.c_str(), " to read");
   std::string uri = "file:";
   for (unsigned char c : path) {
@@ -98,10 +98,10 @@ OpenedDatabase openImmutable(const std::string& path) {
     uri += isalnum(c) || c == '/' || c == '.' || c == '-' || c == '_' ? std::string(1, c) : escaped;
   }
   OpenedDatabase opened;
-  opened.database = std::make_unique<Database>(uri + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+  opened.database = std::make_unique<Database>(uri + (hasBytes(path + "-wal") ? "?vfs=unix-none" : "?immutable=1"),
+                                               SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
   opened.readOnly = true;
   opened.report = "the state directory can't be written: the catalogue " + path + " is only read, every change will be refused";
-  if (hasBytes(path + "-wal")) opened.report += "; its last changes are in " + path + "-wal and not seen";
   return opened;
 }
 
@@ -150,10 +150,10 @@ OpenedDatabase openDatabase(const std::string& path, std::span<const MigrationSt
   OpenedDatabase opened;
   try {
     opened.database = std::make_unique<Database>(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-    if (opened.database->readOnly()) opened = openImmutable(path);
+    if (opened.database->readOnly()) opened = openReadOnly(path);
   } catch (SqliteError& error) {
     if (error.primary() != SQLITE_CANTOPEN && error.primary() != SQLITE_READONLY) throw;
-    opened = openImmutable(path);
+    opened = openReadOnly(path);
   }
   Database& database = *opened.database;
   database.run("PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF");

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <deque>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -14,8 +15,13 @@ namespace bpfman {
 
 struct Closer::Shared {
   std::mutex mutex;
-  std::deque<int> queue;
-  size_t threads = 0, open = 0;  // open: handed over and not closed yet
+  struct Handed {
+    int descriptor;
+    uint32_t uid;
+  };
+  std::deque<Handed> queue;
+  std::map<uint32_t, size_t> open;  // by user: handed over and not closed yet
+  size_t threads = 0;
 
   void work();
 };
@@ -24,12 +30,12 @@ struct Closer::Shared {
 void Closer::Shared::work() {
   std::unique_lock lock(mutex);
   while (!queue.empty()) {
-    int descriptor = queue.front();
+    Handed next = queue.front();
     queue.pop_front();
     lock.unlock();
-    ::close(descriptor);
+    ::close(next.descriptor);
     lock.lock();
-    --open;
+    if (--open[next.uid] == 0) open.erase(next.uid);
   }
   --threads;
 }
@@ -38,10 +44,10 @@ Closer::Closer() : shared(std::make_shared<Shared>()) {}
 
 Closer::~Closer() = default;
 
-void Closer::close(kj::AutoCloseFd descriptor) {
+void Closer::close(kj::AutoCloseFd descriptor, uint32_t uid) {
   std::lock_guard lock(shared->mutex);
-  shared->queue.push_back(descriptor.release());
-  ++shared->open;
+  shared->queue.push_back({descriptor.release(), uid});
+  ++shared->open[uid];
   if (shared->threads == limits::CLOSERS) return;
   try {
     std::thread([shared = shared] { shared->work(); }).detach();
@@ -53,7 +59,15 @@ void Closer::close(kj::AutoCloseFd descriptor) {
 
 size_t Closer::waiting() const {
   std::lock_guard lock(shared->mutex);
-  return shared->open;
+  size_t all = 0;
+  for (auto& [uid, count] : shared->open) all += count;
+  return all;
+}
+
+size_t Closer::waiting(uint32_t uid) const {
+  std::lock_guard lock(shared->mutex);
+  auto his = shared->open.find(uid);
+  return his == shared->open.end() ? 0 : his->second;
 }
 
 }  // namespace bpfman

@@ -97,6 +97,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
 
     DispatcherRow row{hook.type, hook.nsid,      hook.ifindex,   1,        outcome.load, outcome.programs[0],
                       0,         hook.netnsPath, hook.interface, hook.host};
+    bool attached = false;  // or perhaps: its worker died before it could say
     auto failure = kj::runCatchingExceptions([&]() {
       fill(row.load, 0, members, scope);  // the array is pinned and filled before the first packet
       wire::CreateLink link{};
@@ -105,7 +106,9 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
       link.kind = wire::LinkKind::xdp;
       link.attachType = BPF_XDP;
       link.interface = hook.ifindex;
+      attached = true;
       auto reply = place.worker.call(wire::Op::createLink, link).wait(scope);
+      attached = reply.result >= 0;
       if (reply.result == -EBUSY || reply.result == -EEXIST)
         refuse("interface ", hook.interface.c_str(),
                " already has an XDP program that bpfman did not attach; see 'bpfman overview', detach it (ip link set dev ",
@@ -113,6 +116,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
       row.kernelLinkId = requireOk(reply, kj::str("attach XDP to ", hook.interface.c_str()));
     });
     KJ_IF_MAYBE (exception, failure) {
+      if (attached) removeLink(hook, scope);
       loads.undo(row.load, scope);
       kj::throwFatalException(kj::mv(*exception));
     }
@@ -180,10 +184,14 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     }
   }
 
-  void remove(const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
-    settle(hook, scope);
+  void removeLink(const ChainHook& hook, kj::WaitScope& scope) {
     auto place = workers.host(scope);
     requireOk(place->worker.call(wire::Op::remove, wire::Remove{linkPin(hook)}).wait(scope), "detach the dispatcher");
+  }
+
+  void remove(const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
+    settle(hook, scope);
+    removeLink(hook, scope);
     loads.undo(row.load, scope);
     cleaning.erase(keyOf(hook));
   }

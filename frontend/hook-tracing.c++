@@ -31,6 +31,8 @@ class TracingHook : public Hook {
       if (reply.result == -ENOENT || reply.result == -EINVAL)
         refuse("attach to ", link.target.c_str(), ": this kernel has no such tracepoint, or the program does not fit it (",
                kernelReason(reply.result), ")");
+      if (reply.result == -EEXIST)
+        refuse("program ", link.programId, " is already attached to ", link.target.c_str(), "; the kernel allows it once: detach it first");
       link.kernelLinkId = requireOk(reply, kj::str("attach to ", link.target.c_str()));
       link.state = LinkRow::attached;
       core.catalog.put(link);

@@ -19,7 +19,8 @@ kj::AutoCloseFd standIn() {
 
 class GuardedStream final : public kj::AsyncCapabilityStream {
  public:
-  GuardedStream(kj::Own<kj::AsyncCapabilityStream> stream, Intake& intake) : inner(kj::mv(stream)), intake(intake) {}
+  GuardedStream(kj::Own<kj::AsyncCapabilityStream> stream, Intake& intake, uint32_t uid)
+      : inner(kj::mv(stream)), intake(intake), uid(uid) {}
 
   kj::Promise<ReadResult> tryReadWithFds(void* buffer, size_t minBytes, size_t maxBytes, kj::AutoCloseFd* fds, size_t maxFds) override {
     return afterWrite().then([this, buffer, minBytes, maxBytes, fds, maxFds]() {
@@ -59,6 +60,7 @@ class GuardedStream final : public kj::AsyncCapabilityStream {
 
   kj::Own<kj::AsyncCapabilityStream> inner;
   Intake& intake;
+  const uint32_t uid;
   kj::AutoCloseFd received[AT_ONCE];
   kj::Maybe<kj::ForkedPromise<void>> writing;
 
@@ -82,7 +84,7 @@ class GuardedStream final : public kj::AsyncCapabilityStream {
           for (auto& descriptor : kj::arrayPtr(received, got.capCount)) {
             bool wanted = sum.capCount < wish.maxFds;
             if (!intake.harmless(descriptor)) {
-              intake.closer().close(kj::mv(descriptor));
+              intake.closer().close(kj::mv(descriptor), uid);
               if (wanted) descriptor = standIn();
             }
             if (wanted)
@@ -90,6 +92,7 @@ class GuardedStream final : public kj::AsyncCapabilityStream {
             else
               descriptor = nullptr;
           }
+          KJ_REQUIRE(intake.closer().waiting(uid) <= limits::CLOSERS, "too many descriptors of this user don't answer", uid);
           if (got.byteCount == 0 || sum.byteCount >= wish.minBytes) return sum;
           return fill(wish, sum);
         });
@@ -98,8 +101,8 @@ class GuardedStream final : public kj::AsyncCapabilityStream {
 
 }  // namespace
 
-kj::Own<kj::AsyncCapabilityStream> guard(kj::Own<kj::AsyncCapabilityStream> stream, Intake& intake) {
-  return kj::heap<GuardedStream>(kj::mv(stream), intake);
+kj::Own<kj::AsyncCapabilityStream> guard(kj::Own<kj::AsyncCapabilityStream> stream, Intake& intake, uint32_t uid) {
+  return kj::heap<GuardedStream>(kj::mv(stream), intake, uid);
 }
 
 }  // namespace bpfman

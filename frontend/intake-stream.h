@@ -9,7 +9,7 @@
 
 namespace bpfman {
 
-kj::Own<kj::AsyncCapabilityStream> guard(kj::Own<kj::AsyncCapabilityStream> stream, Intake& intake);
-// intake must outlive the stream.
+// intake must outlive the stream. One whose user has CLOSERS such descriptors waiting already ends.
+kj::Own<kj::AsyncCapabilityStream> guard(kj::Own<kj::AsyncCapabilityStream> stream, Intake& intake, uint32_t uid);
 
 }  // namespace bpfman

@@ -237,7 +237,7 @@ class GuardedStream : public testing::Test {
   Intake intake;
   kj::AsyncIoContext io = kj::setupAsyncIo();
   kj::CapabilityPipe pipe = io.provider->newCapabilityPipe();
-  kj::Own<kj::AsyncCapabilityStream> server = guard(kj::mv(pipe.ends[0]), intake);
+  kj::Own<kj::AsyncCapabilityStream> server = guard(kj::mv(pipe.ends[0]), intake, 4001);
   kj::byte buffer[64];
   kj::AutoCloseFd received[4];
 

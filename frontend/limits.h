@@ -9,7 +9,6 @@ namespace bpfman::limits {
 
 // ---- what a client hands over ----
 constexpr uint64_t OBJECT_BYTES = 16ull << 20;  // one ELF object
-constexpr uint32_t PROGRAMS_PER_LOAD = 64;      // as wire::MAX_PROGRAMS
 constexpr uint32_t GLOBALS_PER_LOAD = 256;      // variables
 constexpr uint32_t GLOBAL_BYTES = 64 << 10;     // one variable's value
 constexpr uint32_t METADATA_PAIRS = 64;         // of one program or link

@@ -68,6 +68,10 @@ void Listener::accept(kj::AutoCloseFd client) {
     spdlog::warn("uid {}: refused, too many connections ({} of this user, {} in all)", uid, his, core.connections);
     return;
   }
+  if (size_t hanging = core.intake.closer().waiting(uid); hanging >= limits::CLOSERS) {
+    spdlog::warn("uid {}: refused, {} descriptors that it passed don't answer", uid, hanging);
+    return;
+  }
   ++core.connections;
   ++account->arriving;
   tasks.add(core.fibers.startFiber(
@@ -85,7 +89,7 @@ void Listener::serveOne(kj::AutoCloseFd client, Identity identity) {
   auto stream = guard(core.io.lowLevelProvider->wrapUnixSocketFd(client.release(), kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP |
                                                                                        kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
                                                                                        kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK),
-                      core.intake);
+                      core.intake, uid);
   auto served = kj::heap<Served>(kj::mv(connection), kj::mv(stream), system);
   auto ended = served->network.onDisconnect();
   tasks.add(ended.then([this, served = kj::mv(served)]() mutable {

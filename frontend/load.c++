@@ -193,8 +193,8 @@ struct Loads::Run {
 
   void makeGrant() {
     grant.mapTypes = ANY_MAP_TYPE;
-    grant.maxMapBytes = wish.maxMapBytes;
-    grant.maxMaps = wire::MAX_MAPS;
+    grant.maxMapBytes = kj::min(wish.maxMapBytes, loads.ceiling.maxMapBytes);
+    grant.maxMaps = loads.ceiling.maxMaps;
     grant.programCount = programs.size();
     for (size_t i = 0; i < programs.size(); ++i) {
       uint32_t target = 0;
@@ -418,11 +418,10 @@ void Loads::removeProgram(uint32_t id, kj::WaitScope& scope) {
   for (auto& reply : replies) requireOk(reply.wait(scope), "remove a program's pins");
   unlinkat(programsDir, kj::str(id, "/bytecode.o").cStr(), 0);
   unlinkat(programsDir, kj::str(id).cStr(), AT_REMOVEDIR);
-  catalog.eraseProgram(id);
-  if (catalog.programsOf(program.load).empty()) {
-    requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{program.load, 0}).wait(scope), "remove a load's pins");
-    catalog.eraseLoad(program.load);
-  }
+  if (catalog.programsOf(program.load).size() > 1) return catalog.eraseProgram(id);
+  // As long as anything is left of it, it is listed: whoever unloads it once more removes the rest.
+  requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{program.load, 0}).wait(scope), "remove a load's pins");
+  catalog.eraseLoad(program.load);
 }
 
 }  // namespace bpfman

@@ -14,6 +14,7 @@
 #include "frontend/loader-pool.h"
 #include "frontend/locks.h"
 #include "schema/bpfman.capnp.h"
+#include "schema/ceiling.h"
 
 namespace bpfman {
 
@@ -73,8 +74,16 @@ class Cancellation {  // set by whoever no longer wants the load
 
 class Loads {
  public:
-  Loads(kj::Timer& timer, Catalog& catalog, Workers& workers, LoaderPool& pool, KernelBtf& btf, int programsDir, kj::Duration patience)
-      : timer(timer), catalog(catalog), workers(workers), pool(pool), btf(btf), programsDir(programsDir), patience(patience) {}
+  Loads(kj::Timer& timer, Catalog& catalog, Workers& workers, LoaderPool& pool, KernelBtf& btf, int programsDir, kj::Duration patience,
+        const wire::Ceiling& ceiling)
+      : timer(timer),
+        catalog(catalog),
+        workers(workers),
+        pool(pool),
+        btf(btf),
+        programsDir(programsDir),
+        patience(patience),
+        ceiling(ceiling) {}
 
   LoadOutcome load(const LoadWish& wish, int object, uint64_t size, Cancellation& cancellation, kj::WaitScope& scope);
   LoadOutcome loadOwn(LoadWish wish, kj::ArrayPtr<const kj::byte> object, kj::WaitScope& scope);  // an object of bpfman itself
@@ -90,6 +99,7 @@ class Loads {
   KernelBtf& btf;
   int programsDir;  // RUNTIME_DIR/programs
   kj::Duration patience;
+  const wire::Ceiling& ceiling;
 
   struct Run;
   std::vector<kj::Promise<WorkerReply>> publishing(uint32_t load, Place& place);

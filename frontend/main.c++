@@ -95,7 +95,7 @@ int run() {
   Workers workers(io.unixEventPort, timer, broker, hostNsid);
   LoaderPool pool(io.unixEventPort, broker, workers, fibers, options.poolSize);
   KernelBtf btf(fd::kernelBtf);
-  Loads loads(timer, catalog, workers, pool, btf, fd::runtimeDir, options.verifierSeconds * kj::SECONDS);
+  Loads loads(timer, catalog, workers, pool, btf, fd::runtimeDir, options.verifierSeconds * kj::SECONDS, options.ceiling);
   closeIn();  // from here on only what the policy lists; before the first thread, as Landlock covers those that begin later
 
   Engines engines(newTailcallEngine(io.unixEventPort, catalog, workers, loads, fibers), newLibxdpEngine(catalog, workers, loads, broker),

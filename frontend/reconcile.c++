@@ -28,6 +28,7 @@ class Reconciliation {
     bool fresh = core.catalog.loads().empty() && !present.empty();
     if (fresh) return keepUnknown(present);
     removeUnknown(present);
+    finishUnloads();
     for (auto& [id, row] : core.catalog.loads())
       if (!row.own) publish.push_back(id);
     for (uint32_t load : publish) core.loads.publish(load, scope);
@@ -111,6 +112,20 @@ class Reconciliation {
       core.loads.undo(load, scope);
       ++undone;
     }
+  }
+
+  // The program's own pin goes first of all that can't be made again: without it only the rest of its unload is left to do.
+  void finishUnloads() {
+    std::vector<uint32_t> half;
+    for (auto& [id, row] : core.catalog.loads()) {
+      std::set<std::string> pins;
+      if (!row.own)
+        for (auto& name : namesIn(pinAt(wire::Dir::loads, id))) pins.insert(name);
+      for (auto program : core.catalog.programsOf(id))
+        if (!row.own && !pins.count("p" + std::to_string(program->index))) half.push_back(program->id);
+    }
+    for (uint32_t program : half) core.loads.removeProgram(program, scope);
+    undone += half.size();
   }
 
   // The catalogue was lost, the pins are there: they may be in use, so they stay.

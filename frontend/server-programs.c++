@@ -58,8 +58,8 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   auto programs = options.getPrograms();
   uint32_t types = 0;
   if (programs.size() == 0) refuse("name at least one program to load (--programs TYPE:NAME)");
-  if (programs.size() > limits::PROGRAMS_PER_LOAD)
-    refuse("at most ", limits::PROGRAMS_PER_LOAD, " programs in one load, not ", programs.size());
+  uint32_t most = connection.core.options.ceiling.maxPrograms;
+  if (programs.size() > most) refuse("at most ", most, " programs in one load, not ", programs.size());
   for (auto wanted : programs) {
     auto type = wanted.getType();
     KJ_IF_MAYBE (hook, hookOf(type)) {
@@ -102,7 +102,7 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   for (auto& [id, row] : connection.core.catalog.loads())
     if (row.uid == wish.uid && !row.own) mine += connection.core.catalog.programsOf(id).size();
   connection.rights.requireLoad(types, mine);
-  wish.maxMapBytes = kj::min(connection.rights.maxMapBytes(types, mine), connection.core.options.maxMapBytes);
+  wish.maxMapBytes = kj::min(connection.rights.maxMapBytes(types, mine), connection.core.options.ceiling.maxMapBytes);
   if (wish.mapOwner != 0) {
     KJ_IF_MAYBE (owner, connection.core.catalog.program(wish.mapOwner)) {
       uint32_t uid = KJ_ASSERT_NONNULL(connection.core.catalog.load(owner->load)).uid;

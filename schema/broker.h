@@ -2,7 +2,7 @@
 // The broker does only what needs CAP_SYS_ADMIN or root's files at run time; a malformed message ends the frontend.
 #pragma once
 
-#include <cstdint>
+#include "schema/ceiling.h"
 
 // clang-format off
 namespace bpfman::wire {
@@ -72,7 +72,7 @@ struct FrontendOptions {
   uint32_t maxConnections;                    // per uid
   uint32_t maxCalls;                          // in flight, per uid
   uint32_t verifierSeconds;                   // a load that takes longer is cancelled
-  uint64_t maxMapBytes;                       // of one load: as in the worker's ceiling
+  Ceiling ceiling;                            // the worker's, so that what it would refuse is not asked for
   ClientSocket clients[MAX_CLIENTS];
 };
 

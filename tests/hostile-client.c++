@@ -257,6 +257,55 @@ class Attack {
     report("after", more());
   }
 
+  // Descriptors of a file whose server goes silent (tests/fuse.py): wherever one can be passed, and then as many as are taken. What
+  // was passed stays open here, as closing it would hang us.
+  void neverAnswers() {
+    int file;
+    KJ_SYSCALL(file = open(arguments.object.c_str(), O_RDWR | O_CLOEXEC));
+    report("opened", "1");
+    char byte;
+    KJ_SYSCALL(read(STDIN_FILENO, &byte, 1));  // now it is silent
+    struct Kept final : public schema::Descriptor::Server {
+      explicit Kept(int descriptor) : descriptor(descriptor) {}
+      int descriptor;
+      kj::Maybe<int> getFd() override { return descriptor; }
+    };
+    auto loading = [&](Connection& connection) {
+      auto request = connection.programs().loadRequest();
+      request.initBytecode().setMemfd(kj::heap<Kept>(file));
+      wish(request);
+      return outcome(request.send().ignoreResult());
+    };
+    report("bytecode", loading(daemon));
+    auto get = daemon.programs().getRequest();
+    get.setId(arguments.program);
+    auto request = get.send().getProgram().attachRequest();
+    auto place = request.initPlace().initXdp();
+    place.setInterface("lo");
+    place.setPriority(10);
+    place.setNetns(kj::heap<Kept>(file));
+    report("namespace", outcome(request.send().ignoreResult()));
+    int refused = 0;
+    std::string said;
+    while (refused < 100) {  // on this connection as long as it lasts, then on others
+      said = loading(daemon);
+      if (said.find("is not a memfd") == std::string::npos) break;
+      ++refused;
+    }
+    report("more", std::to_string(refused));
+    report("then", said);
+    std::string again;
+    KJ_IF_MAYBE (problem, kj::runCatchingExceptions([&] {
+                   Connection other(io, arguments.runtimeDir.c_str());
+                   again = loading(other);
+                 }))
+      again = whatWentWrong(*problem).cStr();
+    report("again", again);
+    report("sent", "all");
+    while (read(STDIN_FILENO, &byte, 1) > 0) {}
+    _exit(0);
+  }
+
   // Asks without end and takes no answer.
   void neverReads() {
     DeafRelay relay(connectSocket(arguments.runtimeDir.c_str()));
@@ -396,6 +445,7 @@ const std::map<std::string, void (Attack::*)()> ATTACKS = {{"bad-bytecode", &Att
                                                            {"who", &Attack::who},
                                                            {"revoked-ticket", &Attack::revokedTicket},
                                                            {"descriptors", &Attack::descriptors},
+                                                           {"never-answers", &Attack::neverAnswers},
                                                            {"never-reads", &Attack::neverReads},
                                                            {"never-receives", &Attack::neverReceives}};
 

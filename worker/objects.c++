@@ -55,8 +55,9 @@ Answer answerRemoveLoad(Context& context, Request& request) {
   uint32_t load = request.as<wire::RemoveLoad>().load;
   Path committed = loadPath("loads", load), staging = loadPath("staging", load);
   int error = context.bpf.renameNew(committed.text, staging.text);
-  if (error == -ENOENT) return 0;
-  return error ? error : removeTree(context.bpf, staging.text);
+  if (error && error != -ENOENT) return error;
+  error = removeTree(context.bpf, staging.text);  // also of a session that died before it committed, or a worker in here
+  return error == -ENOENT ? 0 : error;
 }
 
 Answer answerList(Context& context, Request& request) {

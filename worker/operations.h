@@ -61,6 +61,7 @@ struct Operation {
 std::span<const Operation> operations();
 Answer perform(Context& context, Request& request, State state);  // dies on anything unknown, unpermitted or malformed
 
+int runWorker(Bpf& bpf);              // run.c++: closes itself in, and serves
 void serveControl(Context& context);  // until the frontend goes
 void reapSessions(Context& context);  // those that ended by themselves
 [[noreturn]] void serveSession(Context& context, Fd control, Fd loader);
