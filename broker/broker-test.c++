@@ -513,6 +513,14 @@ TEST_F(Broker, StateIsGivenToAChangedUser) {
   EXPECT_EQ(about.st_uid, 0u) << "what others left there is not given away";
 }
 
+TEST_F(Broker, StartsWithAsManyContainersAsTheLimitSays) {
+  std::string clients = "[clients]\n";
+  for (int i = 0; i < 32; ++i) clients += "c" + std::to_string(i) + " = " + std::to_string(3000 + i) + "\n";
+  write("bpfman.toml", clients);
+  start();
+  EXPECT_EQ(see(ask("report"))["Uid"], ids(BASE));
+}
+
 TEST_F(Broker, TakesSystemdsSocketAndTellsItWhenReady) {
   fs::create_directories(run());
   std::string notify = directory + "/notify";

@@ -27,13 +27,13 @@ constexpr uint64_t BROKER_CAPABILITIES =
 void dropBroker();  // to BROKER_CAPABILITIES, for good
 
 struct ChildSpec {
-  const char* name;
-  Identity who;
+  const char *name, *user;  // the user who it becomes, where there is one of this name
   uint64_t capabilities;
-  int binary;            // O_PATH
   unsigned descriptors;  // RLIMIT_NOFILE
   bool forks;            // or starts threads
-  int root;              // its root directory; -1: as ours
+  Identity who{};
+  kj::AutoCloseFd binary{};  // O_PATH
+  int root = -1;             // its root directory; -1: as ours
 };
 
 struct Started {

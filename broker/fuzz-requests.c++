@@ -1,5 +1,5 @@
 // libFuzzer: messages of a frontend to the broker, and children that come and go. The real Supervisor runs; whenever it waits in poll() it
-// is our turn. What would start, end or enter something is replaced: functions of child.c++, house.c++, mounts.c++ and sockets.c++ here,
+// is our turn. What would start, end or enter something is replaced: functions of child.c++, house.c++ and places.c++ here,
 // system calls by the linker's --wrap. Each request is answered once, or its frontend is killed; nothing is touched that was not started
 // here.
 #include <fcntl.h>
@@ -152,7 +152,7 @@ void Run::step() {
 
 }  // namespace
 
-// ---- instead of child.c++, house.c++, mounts.c++ and sockets.c++ ----
+// ---- instead of child.c++, house.c++ and places.c++ ----
 
 kj::AutoCloseFd newPair(kj::AutoCloseFd& theirs) {
   int pair[2];
@@ -190,7 +190,7 @@ void House::readPolicy() { policy = nothing(); }
 void House::keepPolicy() { keptPolicy = nothing(); }
 kj::AutoCloseFd openFile(kj::StringPtr, int) { return nothing(); }
 kj::AutoCloseFd openKernelBtf() { return nothing(); }
-void tellSystemd(kj::StringPtr, kj::StringPtr) {}
+void tellSystemd(kj::StringPtr) {}
 
 }  // namespace bpfman
 
@@ -260,11 +260,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Run current{input};
     run = &current;
     House& house = current.house;
-    house.frontend = {1001, 1001}, house.worker = {1002, 1002}, house.loader = {1003, 1003};
+    for (uid_t uid = 1001; auto& child : house.children) child.who = {uid, uid}, child.binary = nothing(), ++uid;
     for (auto field : {&House::null, &House::bpffs, &House::stateDir, &House::programsDir, &House::policy, &House::tracefs, &House::cgroups,
-                       &House::hostNetwork, &House::ceiling, &House::frontendOptions, &House::frontendBinary, &House::workerBinary,
-                       &House::loaderBinary})
+                       &House::hostNetwork, &House::ceiling, &House::frontendOptions})
       house.*field = nothing();
+    house.children[1].root = house.bpffs.get();
     house.listeners.push_back(nothing());
     try {
       Supervisor supervisor(house);
