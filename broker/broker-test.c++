@@ -413,10 +413,20 @@ TEST_F(Broker, TracepointIsOpenedByTwoWordsOnly) {
   EXPECT_TRUE(ask("2 sched " + std::string(64, 'a')).starts_with("-22 0 0")) << "too long";
 }
 
+TEST_F(Broker, UprobeIsOpenedInABinaryOnly) {
+  start();
+  EXPECT_TRUE(ask("3 - -").starts_with("-2 0 0")) << "no descriptor";
+  for (auto path : {"/dev/null", "/", "/proc/self/ns/net"}) {
+    int file = open(path, O_RDONLY);
+    EXPECT_TRUE(ask("3 - -", file).starts_with("-22 0 0")) << path;
+    close(file);
+  }
+}
+
 TEST_F(Broker, MalformedRequestsEndTheFrontend) {
   start();
   int times = 1;
-  for (const char* request : {"9 - -", "4294967295 - -", "3 - -", "1 - - short"}) {
+  for (const char* request : {"9 - -", "4294967295 - -", "4 - -", "1 - - short"}) {
     ask(request);
     ASSERT_TRUE(waitFor(HELLO, 8s, ++times)) << request << said;
   }

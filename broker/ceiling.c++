@@ -54,7 +54,7 @@ void refuseHelpers(wire::Ceiling& ceiling, const std::vector<std::string>& names
 
 wire::Ceiling defaultCeiling() {
   wire::Ceiling ceiling{};
-  allowProgramTypes(ceiling, {"xdp", "sched_cls", "tracepoint", "raw_tracepoint", "tracing"});
+  allowProgramTypes(ceiling, {"xdp", "sched_cls", "cgroup_skb", "kprobe", "tracepoint", "raw_tracepoint", "tracing"});
   refuseHelpers(ceiling, {"probe_write_user", "override_return", "sys_bpf"});
   ceiling.mapTypes = ((1ull << __MAX_BPF_MAP_TYPE) - 2) & ~(1ull << BPF_MAP_TYPE_STRUCT_OPS);
   ceiling.maxMapBytes = 1 << 30, ceiling.maxMaps = wire::MAX_MAPS, ceiling.maxPrograms = wire::MAX_PROGRAMS, ceiling.maxSessions = 64;

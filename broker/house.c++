@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 namespace bpfman {
 
@@ -88,6 +89,8 @@ void furnish(House& house) {
 
   house.tracefs = openTracefs();
   house.cgroups = openCgroups();
+  std::ifstream("/sys/bus/event_source/devices/uprobe/type") >> house.uprobeType;
+  std::ifstream("/sys/bus/event_source/devices/uprobe/format/retprobe").ignore(strlen("config:")) >> house.returnBit;
   house.hostNetwork = openFile("/proc/self/ns/net", O_RDONLY);
   options.ceiling.possibleCpus = sysconf(_SC_NPROCESSORS_CONF);  // glibc reads the kernel's list of possible ones
   house.ceiling = sealed("ceiling", &options.ceiling, sizeof options.ceiling);

@@ -18,6 +18,7 @@ struct House {
   kj::AutoCloseFd null, lock, bpffs, stateDir, programsDir, policy, keptPolicy, tracefs, cgroups, hostNetwork;
   kj::AutoCloseFd ceiling, frontendOptions;  // sealed memfds
   std::vector<kj::AutoCloseFd> listeners;    // the RPC's, the tickets', then the clients'
+  uint32_t uprobeType = 0, returnBit = 0;    // of perf events, as this kernel numbers them
   bool ownSocket = false;                    // made by us, not by systemd
 
   void readPolicy();  // copies the file as it is now

@@ -18,10 +18,8 @@ namespace bpfman {
 
 // In the order of BrokerOp.
 const Supervisor::Operation Supervisor::OPERATIONS[] = {
-    {true, &Supervisor::startWorker},
-    {false, &Supervisor::startLoader},
-    {false, &Supervisor::openTracepoint},
-    {false, &Supervisor::noteReady},
+    {true, &Supervisor::startWorker}, {false, &Supervisor::startLoader}, {false, &Supervisor::openTracepoint},
+    {true, &Supervisor::openUprobe},  {false, &Supervisor::noteReady},
 };
 
 constexpr size_t HOST_WORKERS = 4, FOREIGN_WORKERS = 32, LOADERS = 64;  // at once
@@ -52,6 +50,12 @@ Supervisor::Answer Supervisor::startLoader(const wire::BrokerRequest&, kj::AutoC
   return {{0, 0}, kj::mv(ourJob), kj::mv(ourSession)};
 }
 
+Supervisor::Answer Supervisor::openEvent(perf_event_attr& event, pid_t pid) {
+  event.size = sizeof event;
+  kj::AutoCloseFd descriptor(syscall(SYS_perf_event_open, &event, pid, pid < 0 ? 0 : -1, -1, PERF_FLAG_FD_CLOEXEC));
+  return {{descriptor.get() < 0 ? -errno : 0, 0}, kj::mv(descriptor)};
+}
+
 // The words become a path only here, beneath our tracefs descriptor. The event is kernel-wide: a program's link to it runs on all CPUs.
 Supervisor::Answer Supervisor::openTracepoint(const wire::BrokerRequest& request, kj::AutoCloseFd) {
   if (!isWord(request.group) || !isWord(request.name)) return {{-EINVAL, 0}};
@@ -62,9 +66,19 @@ Supervisor::Answer Supervisor::openTracepoint(const wire::BrokerRequest& request
   KJ_SYSCALL(read(file.get(), text, sizeof text - 1));
 
   perf_event_attr event{};
-  event.type = PERF_TYPE_TRACEPOINT, event.size = sizeof event, event.config = strtoull(text, nullptr, 10);
-  kj::AutoCloseFd descriptor(syscall(SYS_perf_event_open, &event, -1L, 0L, -1L, PERF_FLAG_FD_CLOEXEC));
-  return {{descriptor.get() < 0 ? -errno : 0, 0}, kj::mv(descriptor)};
+  event.type = PERF_TYPE_TRACEPOINT, event.config = strtoull(text, nullptr, 10);
+  return openEvent(event, -1);
+}
+
+// The kernel wants a path, and the descriptor has one, which nobody can change meanwhile.
+Supervisor::Answer Supervisor::openUprobe(const wire::BrokerRequest& request, kj::AutoCloseFd binary) {
+  KJ_REQUIRE(request.returns <= 1 && request.pid >= 0, "malformed uprobe");
+  if (house.uprobeType == 0) return {{-EOPNOTSUPP, 0}};
+  auto path = kj::str("/proc/self/fd/", binary.get());
+  perf_event_attr event{};
+  event.type = house.uprobeType, event.config = uint64_t(request.returns) << house.returnBit;
+  event.uprobe_path = reinterpret_cast<uint64_t>(path.cStr()), event.probe_offset = request.offset;
+  return openEvent(event, request.pid ? request.pid : -1);
 }
 
 Supervisor::Answer Supervisor::noteReady(const wire::BrokerRequest& request, kj::AutoCloseFd) {

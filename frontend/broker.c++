@@ -52,6 +52,11 @@ kj::Promise<kj::AutoCloseFd> BrokerChannel::openTracepoint(kj::StringPtr group, 
   return promise.attach(kj::mv(what)).then([](kj::Vector<kj::AutoCloseFd> fds) { return kj::mv(fds[0]); });
 }
 
+kj::Promise<kj::AutoCloseFd> BrokerChannel::openUprobe(int binary, uint64_t offset, bool returns, pid_t pid) {
+  wire::BrokerRequest request{wire::BrokerOp::openUprobe, 0, {}, {}, offset, returns, pid};
+  return call(request, "open the probe", 1, binary).then([](kj::Vector<kj::AutoCloseFd> fds) { return kj::mv(fds[0]); });
+}
+
 kj::Promise<void> BrokerChannel::ready(bool policyTaken) {
   return call({wire::BrokerOp::ready, policyTaken, {}, {}}, "say that we serve", 0).ignoreResult();
 }

@@ -24,6 +24,7 @@ class BrokerChannel {
   kj::Promise<StartedLoader> startLoader();
   kj::Promise<kj::AutoCloseFd> openTracepoint(kj::StringPtr group, kj::StringPtr name);
   // A perf event of that tracepoint. Fails with type FAILED and the errno's text; "does not exist" when there is no such tracepoint.
+  kj::Promise<kj::AutoCloseFd> openUprobe(int binary, uint64_t offset, bool returns, pid_t pid);  // pid 0: all processes
   kj::Promise<void> ready(bool policyTaken);
   // Says once that we serve; policyTaken: by the policy file as it is now.
 

@@ -134,7 +134,7 @@ struct Element { Pin pin; uint32_t keySize, valueSize, flags, reserved; };   // 
 struct ReadMap { Pin pin; uint32_t keySize, valueSize, hasStart, reserved; };// tail: the key after which to start -> keys and values in turn
 struct SetSlot { Pin array, program; uint32_t index, present; };  // present 0: empties the slot
 
-enum class LinkKind : uint32_t { xdp, tcx, perfEvent, rawTracepoint, tracing, iterator, count };
+enum class LinkKind : uint32_t { xdp, tcx, perfEvent, rawTracepoint, tracing, iterator, cgroup, count };
 
 struct CreateLink {                           // -> kernel link id, pinned at `to`
   Pin program, to;
@@ -144,7 +144,7 @@ struct CreateLink {                           // -> kernel link id, pinned at `t
   uint64_t expectedRevision;                  // TCX: 0 for any; ESTALE when another came first
   uint64_t cookie;
   char name[NAME * 2];                        // rawTracepoint: which
-};                                            // perfEvent: one descriptor of the event
+};                                            // perfEvent: one descriptor of the event; cgroup: of the directory
 
 struct Query { uint32_t interface, attachType, flags, reserved; };// -> QueryAnswer, program ids, link ids (interface) ; one descriptor: a cgroup
 struct QueryAnswer { uint64_t revision; uint32_t count, attachFlags; };
