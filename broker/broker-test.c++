@@ -413,10 +413,20 @@ TEST_F(Broker, TracepointIsOpenedByTwoWordsOnly) {
   EXPECT_TRUE(ask("2 sched " + std::string(64, 'a')).starts_with("-22 0 0")) << "too long";
 }
 
+TEST_F(Broker, UprobeIsOpenedInABinaryOnly) {
+  start();
+  EXPECT_TRUE(ask("3 - -").starts_with("-2 0 0")) << "no descriptor";
+  for (auto path : {"/dev/null", "/"}) {
+    int file = open(path, O_RDONLY);
+    EXPECT_TRUE(ask("3 - -", file).starts_with("-22 0 0")) << path;
+    close(file);
+  }
+}
+
 TEST_F(Broker, MalformedRequestsEndTheFrontend) {
   start();
   int times = 1;
-  for (const char* request : {"9 - -", "4294967295 - -", "3 - -", "1 - - short"}) {
+  for (const char* request : {"9 - -", "4294967295 - -", "4 - -", "1 - - short"}) {
     ask(request);
     ASSERT_TRUE(waitFor(HELLO, 8s, ++times)) << request << said;
   }
@@ -511,6 +521,14 @@ TEST_F(Broker, StateIsGivenToAChangedUser) {
   EXPECT_EQ(about.st_uid, 2147410001u);
   stat(foreign.c_str(), &about);
   EXPECT_EQ(about.st_uid, 0u) << "what others left there is not given away";
+}
+
+TEST_F(Broker, StartsWithAsManyContainersAsTheLimitSays) {
+  std::string clients = "[clients]\n";
+  for (int i = 0; i < 32; ++i) clients += "c" + std::to_string(i) + " = " + std::to_string(3000 + i) + "\n";
+  write("bpfman.toml", clients);
+  start();
+  EXPECT_EQ(see(ask("report"))["Uid"], ids(BASE));
 }
 
 TEST_F(Broker, TakesSystemdsSocketAndTellsItWhenReady) {

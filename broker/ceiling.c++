@@ -9,11 +9,9 @@
 
 namespace bpfman {
 
-namespace {
-
 // clang-format off
 // By number: BPF_PROG_TYPE_*.
-const char* const PROGRAM_TYPES[] = {
+static const char* const PROGRAM_TYPES[] = {
     "", "socket_filter", "kprobe", "sched_cls", "sched_act", "tracepoint", "xdp", "perf_event", "cgroup_skb", "cgroup_sock", "lwt_in",
     "lwt_out", "lwt_xmit", "sock_ops", "sk_skb", "cgroup_device", "sk_msg", "raw_tracepoint", "cgroup_sock_addr", "lwt_seg6local",
     "lirc_mode2", "sk_reuseport", "flow_dissector", "cgroup_sysctl", "raw_tracepoint_writable", "cgroup_sockopt", "tracing",
@@ -27,13 +25,10 @@ constexpr struct { const char* name; uint32_t attachType; } TRACING[] = {
 // clang-format on
 
 #define HELPER_NAME(name, number, ...) #name,
-const std::string HELPERS[] = {___BPF_FUNC_MAPPER(HELPER_NAME)};  // by number
-
-}  // namespace
+static const std::string HELPERS[] = {___BPF_FUNC_MAPPER(HELPER_NAME)};  // by number
 
 void allowProgramTypes(wire::Ceiling& ceiling, const std::vector<std::string>& names) {
   ceiling.attachTypes[0] = ~0ull;
-  ceiling.attachTypes[1] = 0;
   for (auto& row : TRACING) ceiling.attachTypes[0] &= ~(1ull << row.attachType);
   ceiling.attachTypes[0] |= 1ull << BPF_TRACE_ITER;  // bpfman's own overview, always: only its own objects have iterators
   ceiling.programTypes = 1ull << BPF_PROG_TYPE_TRACING;
@@ -59,13 +54,10 @@ void refuseHelpers(wire::Ceiling& ceiling, const std::vector<std::string>& names
 
 wire::Ceiling defaultCeiling() {
   wire::Ceiling ceiling{};
-  allowProgramTypes(ceiling, {"xdp", "ext", "sched_cls", "tracepoint", "raw_tracepoint", "tracing"});
+  allowProgramTypes(ceiling, {"xdp", "ext", "sched_cls", "cgroup_skb", "kprobe", "tracepoint", "raw_tracepoint", "tracing"});
   refuseHelpers(ceiling, {"probe_write_user", "override_return", "sys_bpf"});
   ceiling.mapTypes = ((1ull << __MAX_BPF_MAP_TYPE) - 2) & ~(1ull << BPF_MAP_TYPE_STRUCT_OPS);
-  ceiling.maxMapBytes = 1 << 30;
-  ceiling.maxMaps = 256;
-  ceiling.maxPrograms = 64;
-  ceiling.maxSessions = 64;
+  ceiling.maxMapBytes = 1 << 30, ceiling.maxMaps = wire::MAX_MAPS, ceiling.maxPrograms = wire::MAX_PROGRAMS, ceiling.maxSessions = 64;
   return ceiling;
 }
 

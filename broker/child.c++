@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <kj/debug.h>
-#include <linux/close_range.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,16 +14,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <vector>
+
 namespace bpfman {
 
-namespace {
-
-void bound(uint64_t kept) {
+static void bound(uint64_t kept) {
   for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability)
     KJ_REQUIRE((kept & bit(capability)) || prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0, capability);
 }
 
-void setCapabilities(uint64_t permitted, uint64_t effective, uint64_t inheritable) {
+static void setCapabilities(uint64_t permitted, uint64_t effective, uint64_t inheritable) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2];
   for (int half = 0; half < 2; ++half)
@@ -32,7 +31,7 @@ void setCapabilities(uint64_t permitted, uint64_t effective, uint64_t inheritabl
   KJ_SYSCALL(syscall(SYS_capset, &header, data));
 }
 
-void become(Identity who, uint64_t capabilities) {
+static void become(Identity who, uint64_t capabilities) {
   KJ_REQUIRE(who.uid != 0 && who.gid != 0);
   bound(capabilities);
   KJ_SYSCALL(setgroups(0, nullptr));
@@ -46,17 +45,16 @@ void become(Identity who, uint64_t capabilities) {
 }
 
 // Out of the way first, as a source may have the number that another is to get.
-void arrange(int null, int log, kj::ArrayPtr<const int> layout) {
-  int sources[16], count = 0;
-  for (int source : {null, log, log}) sources[count++] = source;
-  for (int source : layout) sources[count++] = source;
-  for (int i = 0; i < count; ++i) KJ_SYSCALL(sources[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, 256));
-  for (int i = 0; i < count; ++i) KJ_SYSCALL(dup2(sources[i], i));
-  KJ_SYSCALL(syscall(SYS_close_range, count, ~0u, CLOSE_RANGE_CLOEXEC));  // not at once: one is the binary
+static void arrange(int null, int log, kj::ArrayPtr<const int> layout) {
+  std::vector<int> sources{null, log, log};
+  sources.insert(sources.end(), layout.begin(), layout.end());
+  for (int& source : sources) KJ_SYSCALL(source = fcntl(source, F_DUPFD_CLOEXEC, 256));
+  for (size_t i = 0; i < sources.size(); ++i) KJ_SYSCALL(dup2(sources[i], i));
+  KJ_SYSCALL(close_range(sources.size(), ~0u, CLOSE_RANGE_CLOEXEC));  // not at once: one is the binary
 }
 
 // pivot_root wants a mount of this namespace: the working directory moves along into a new one, a descriptor does not.
-void takeRoot(int root, int xdp) {
+static void takeRoot(int root, int xdp) {
   KJ_SYSCALL(fchdir(root));
   kj::AutoCloseFd tree(open_tree(xdp, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));  // likewise: before it is another's
   KJ_SYSCALL(unshare(CLONE_NEWNS));
@@ -66,24 +64,23 @@ void takeRoot(int root, int xdp) {
   KJ_SYSCALL(umount2(".", MNT_DETACH));
 }
 
-void limit(__rlimit_resource what, rlim_t most) {
+static void limit(__rlimit_resource what, rlim_t most) {
   rlimit now;
   KJ_SYSCALL(getrlimit(what, &now));
   now.rlim_cur = now.rlim_max = kj::min(most, now.rlim_max);
   KJ_SYSCALL(setrlimit(what, &now));
 }
 
-[[noreturn]] void run(const ChildSpec& spec, int null, int log, kj::ArrayPtr<const int> layout, pid_t parent) {
+[[noreturn]] static void run(const ChildSpec& spec, int null, int log, kj::ArrayPtr<const int> layout, pid_t parent) {
   signal(SIGPIPE, SIG_DFL);  // what is ignored or blocked stays so over exec
-  sigset_t none;
-  sigemptyset(&none);
+  const sigset_t none{};
   KJ_SYSCALL(sigprocmask(SIG_SETMASK, &none, nullptr));
   KJ_SYSCALL(setsid());
   umask(077);
   if (spec.root >= 0) takeRoot(spec.root, spec.xdp);
   KJ_SYSCALL(chdir("/"));
   int binary;
-  KJ_SYSCALL(binary = fcntl(spec.binary, F_DUPFD_CLOEXEC, 256));
+  KJ_SYSCALL(binary = fcntl(spec.binary.get(), F_DUPFD_CLOEXEC, 256));
   arrange(null, log, layout);
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_NOFILE, spec.descriptors);
@@ -97,13 +94,10 @@ void limit(__rlimit_resource what, rlim_t most) {
   KJ_UNREACHABLE;
 }
 
-}  // namespace
-
 void dropBroker() {
-  KJ_SYSCALL(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
   KJ_SYSCALL(prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0, 0));  // uid 0 gives nothing at exec
   bound(BROKER_CAPABILITIES | WORKER_CAPABILITIES);
-  setCapabilities(BROKER_CAPABILITIES | WORKER_CAPABILITIES, BROKER_CAPABILITIES, 0);
+  setCapabilities(BROKER_CAPABILITIES | WORKER_CAPABILITIES, BROKER_CAPABILITIES, 0);  // nothing to inherit: nothing ambient either
   KJ_SYSCALL(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 }
 

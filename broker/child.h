@@ -27,14 +27,14 @@ constexpr uint64_t BROKER_CAPABILITIES =
 void dropBroker();  // to BROKER_CAPABILITIES, for good
 
 struct ChildSpec {
-  const char* name;
-  Identity who;
+  const char *name, *user;  // the user who it becomes, where there is one of this name
   uint64_t capabilities;
-  int binary;            // O_PATH
   unsigned descriptors;  // RLIMIT_NOFILE
   bool forks;            // or starts threads
-  int root;              // its root directory; -1: as ours
-  int xdp;               // a directory that it finds there as "libxdp", or -1
+  Identity who{};
+  kj::AutoCloseFd binary{};  // O_PATH
+  int root = -1;             // its root directory; -1: as ours
+  int xdp = -1;              // a directory that it finds there as "libxdp"
 };
 
 struct Started {

@@ -1,5 +1,5 @@
 // libFuzzer: messages of a frontend to the broker, and children that come and go. The real Supervisor runs; whenever it waits in poll() it
-// is our turn. What would start, end or enter something is replaced: functions of child.c++, house.c++, mounts.c++ and sockets.c++ here,
+// is our turn. What would start, end or enter something is replaced: functions of child.c++, house.c++ and places.c++ here,
 // system calls by the linker's --wrap. Each request is answered once, or its frontend is killed; nothing is touched that was not started
 // here.
 #include <fcntl.h>
@@ -80,7 +80,7 @@ void Run::takeAnswer() {
       close(number);
     }
   }
-  constexpr int GIVEN[] = {2, 2, 1, 0};
+  constexpr int GIVEN[] = {2, 2, 1, 1, 0};
   FUZZ_REQUIRE(count == (reply.result == 0 ? GIVEN[unsigned(request.op)] : 0), "%d descriptors", count);
   FUZZ_REQUIRE(reply.result <= 0 && (reply.result == -EAGAIN) == (reply.delayMilliseconds != 0) && reply.delayMilliseconds <= 5000);
 }
@@ -89,10 +89,11 @@ void Run::send() {
   constexpr const char* WORDS[] = {"sched", "sched_switch", "", "..", "a/b", "events"};
   request = {};
   uint8_t odd = input.byte();
-  request.op = wire::BrokerOp(odd & 1 ? input.byte() : input.byte() % 4);
+  request.op = wire::BrokerOp(odd & 1 ? input.byte() : input.byte() % 5);
   strcpy(request.group, input.pick(WORDS)), strcpy(request.name, input.pick(WORDS));
   if (odd & 2) input.fill(request.name, input.below(sizeof request.name + 1));
   if (odd & 4) request.policyTaken = input.byte() % 3;
+  if (odd & 32) request.offset = input.take<uint64_t>(), request.returns = input.byte() % 3, request.pid = input.take<int32_t>();
   size_t size = odd & 8 ? input.byte() * 2 : sizeof request;
   descriptors = odd & 16 ? input.byte() % 4 : 0;
 
@@ -110,9 +111,10 @@ void Run::send() {
   }
   if (sendmsg(socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return;
   waiting = true;
-  bool takes = request.op == wire::BrokerOp::startWorker;
+  bool uprobe = request.op == wire::BrokerOp::openUprobe, takes = uprobe || request.op == wire::BrokerOp::startWorker;
   bool said = request.policyTaken <= (request.op == wire::BrokerOp::ready);
-  wellFormed = size == sizeof request && said && unsigned(request.op) < 4 && descriptors <= takes;
+  wellFormed = size == sizeof request && said && unsigned(request.op) < 5 && (!uprobe || (request.returns <= 1 && request.pid >= 0)) &&
+               descriptors <= takes;
   if (request.op == wire::BrokerOp::ready) wellFormed &= !std::exchange(ready, ready || wellFormed);
 }
 
@@ -152,7 +154,7 @@ void Run::step() {
 
 }  // namespace
 
-// ---- instead of child.c++, house.c++, mounts.c++ and sockets.c++ ----
+// ---- instead of child.c++, house.c++ and places.c++ ----
 
 kj::AutoCloseFd newPair(kj::AutoCloseFd& theirs) {
   int pair[2];
@@ -190,7 +192,7 @@ void House::readPolicy() { policy = nothing(); }
 void House::keepPolicy() { keptPolicy = nothing(); }
 kj::AutoCloseFd openFile(kj::StringPtr, int) { return nothing(); }
 kj::AutoCloseFd openKernelBtf() { return nothing(); }
-void tellSystemd(kj::StringPtr, kj::StringPtr) {}
+void tellSystemd(kj::StringPtr) {}
 
 }  // namespace bpfman
 
@@ -260,11 +262,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Run current{input};
     run = &current;
     House& house = current.house;
-    house.frontend = {1001, 1001}, house.worker = {1002, 1002}, house.loader = {1003, 1003};
+    for (uid_t uid = 1001; auto& child : house.children) child.who = {uid, uid}, child.binary = nothing(), ++uid;
     for (auto field : {&House::null, &House::bpffs, &House::stateDir, &House::programsDir, &House::policy, &House::tracefs, &House::cgroups,
-                       &House::hostNetwork, &House::ceiling, &House::frontendOptions, &House::frontendBinary, &House::workerBinary,
-                       &House::loaderBinary})
+                       &House::hostNetwork, &House::ceiling, &House::frontendOptions})
       house.*field = nothing();
+    house.uprobeType = 8;
+    house.children[1].root = house.bpffs.get();
     house.listeners.push_back(nothing());
     try {
       Supervisor supervisor(house);

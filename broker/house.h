@@ -7,22 +7,27 @@
 
 namespace bpfman {
 
+enum class Kind { frontend, worker, loader };
+
 struct House {
-  Identity frontend, worker, loader;
+  Options options{};
+  ChildSpec children[3] = {  // by Kind
+      {"bpfman-frontend", "bpfman", 0, 65536, true},
+      {"bpfman-worker", "bpfman-worker", WORKER_CAPABILITIES, 1024, true},
+      {"bpfman-loader", "bpfman-loader", 0, 1024, false}};
   kj::AutoCloseFd null, lock, bpffs, stateDir, programsDir, policy, keptPolicy, tracefs, cgroups, hostNetwork, xdp;
   kj::AutoCloseFd ceiling, frontendOptions;  // sealed memfds
   std::vector<kj::AutoCloseFd> listeners;    // the RPC's, the tickets', then the clients'
-  kj::AutoCloseFd frontendBinary, workerBinary, loaderBinary;
-  kj::String socketPath, policyPath, notifySocket;
-  bool ownSocket;  // made by us, not by systemd
+  uint32_t uprobeType = 0, returnBit = 0;    // of perf events, as this kernel numbers them
+  bool ownSocket = false;                    // made by us, not by systemd
 
   void readPolicy();  // copies the file as it is now
   void keepPolicy();  // that copy is right. Without a policy only the socket's group may connect
 };
 
-House furnish(Options options);  // a running system is kept as it is: pins, attached programs, state
+void furnish(House& house);  // a running system is kept as it is: pins, attached programs, state
 
-// Parts of it: mounts.c++
+// Parts of it: places.c++
 kj::AutoCloseFd openFile(kj::StringPtr path, int flags);                        // always CLOEXEC
 kj::AutoCloseFd ownDirectory(kj::StringPtr path, Identity owner, mode_t mode);  // made, or given to its new owner with what it holds
 kj::AutoCloseFd mountBpffs(kj::StringPtr path, Identity owner);
@@ -30,9 +35,8 @@ kj::AutoCloseFd openTracefs();    // where it is mounted, or a mount of our own 
 kj::AutoCloseFd openCgroups();    // the root of cgroup2, or /dev/null
 kj::AutoCloseFd openXdp(Identity worker);  // libxdp's directory in the host's bpffs, made if it is missing; /dev/null: there is no bpffs
 kj::AutoCloseFd openKernelBtf();  // likewise
-// sockets.c++
 kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group, mode_t mode);
 kj::Maybe<kj::AutoCloseFd> takeActivatedSocket();  // systemd's
-void tellSystemd(kj::StringPtr notifySocket, kj::StringPtr state);
+void tellSystemd(kj::StringPtr state);
 
 }  // namespace bpfman

@@ -20,10 +20,11 @@ static void tidyDescriptors() {
 }
 
 static int run(int argc, char* argv[]) {
-  Options options = Options::parse(argc, argv);  // trusted input only: argv and root's own configuration
+  House house;
+  house.options = Options::parse(argc, argv);  // trusted input only: argv and root's own configuration
   if (geteuid() != 0) KJ_FAIL_REQUIRE("bpfmand has to be started by root");
   tidyDescriptors();
-  House house = furnish(kj::mv(options));  // directories, bpffs, sockets, users, the children's binaries
+  furnish(house);  // directories, bpffs, sockets, users, the children's binaries
   Supervisor supervisor(house);
   noCoreDumps();
   dropBroker();                         // what is left: enough to start a child, and to enter a network namespace

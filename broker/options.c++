@@ -6,13 +6,13 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <algorithm>
 #include <filesystem>
+#include <set>
 #define TOML_HEADER_ONLY 1
 #include <toml++/toml.h>
 
 namespace bpfman {
-
-namespace {
 
 // One row for each path on the command line. The last one is for tests, and for unusual installations.
 // Versions of clang-format differ about the member pointer.
@@ -32,13 +32,11 @@ constexpr struct {
 // clang-format on
 
 // One row for each number that the configuration may set. The least of the ceiling is what bpfman's own objects need.
-struct Number {
+constexpr struct {
   const char *section, *key;
   uint64_t least, most;
   void (*set)(Options&, uint64_t);
-};
-
-constexpr Number NUMBERS[] = {
+} NUMBERS[] = {
     {"users", "base_uid", 1000, 2147483640, [](Options& o, uint64_t n) { o.baseUid = n; }},
     {"limits", "pool_size", 1, 8, [](Options& o, uint64_t n) { o.frontend.poolSize = n; }},
     {"limits", "max_connections", 1, 4096, [](Options& o, uint64_t n) { o.frontend.maxConnections = n; }},
@@ -46,11 +44,11 @@ constexpr Number NUMBERS[] = {
     {"limits", "verifier_seconds", 1, 3600, [](Options& o, uint64_t n) { o.frontend.verifierSeconds = n; }},
     {"ceiling", "max_map_bytes", 1 << 20, 1ull << 50, [](Options& o, uint64_t n) { o.ceiling.maxMapBytes = n; }},
     {"ceiling", "max_maps", 8, wire::MAX_MAPS, [](Options& o, uint64_t n) { o.ceiling.maxMaps = n; }},
-    {"ceiling", "max_programs", 3, wire::MAX_PROGRAMS, [](Options& o, uint64_t n) { o.ceiling.maxPrograms = n; }},
+    {"ceiling", "max_programs", 4, wire::MAX_PROGRAMS, [](Options& o, uint64_t n) { o.ceiling.maxPrograms = n; }},
     {"ceiling", "max_sessions", 1, 1024, [](Options& o, uint64_t n) { o.ceiling.maxSessions = n; }},
 };
 
-std::vector<std::string> wordsFrom(kj::StringPtr key, const toml::node& value) {
+static std::vector<std::string> wordsFrom(kj::StringPtr key, const toml::node& value) {
   const toml::array* list = value.as_array();
   if (!list || !(list->empty() || list->is_homogeneous<std::string>())) KJ_FAIL_REQUIRE(kj::str(key, " is a list of names"));
   std::vector<std::string> words;
@@ -58,7 +56,7 @@ std::vector<std::string> wordsFrom(kj::StringPtr key, const toml::node& value) {
   return words;
 }
 
-void addClient(wire::ClientSocket (&clients)[wire::MAX_CLIENTS], kj::StringPtr name, int64_t uid) {
+static void addClient(wire::ClientSocket (&clients)[wire::MAX_CLIENTS], kj::StringPtr name, int64_t uid) {
   auto& last = *std::find_if(clients, clients + wire::MAX_CLIENTS - 1, [](auto& client) { return client.name[0] == 0; });
   if (name.size() == 0 || strspn(name.cStr(), "abcdefghijklmnopqrstuvwxyz0123456789-") != name.size() || name.size() >= sizeof last.name ||
       uid < 1 || uid > INT32_MAX || last.name[0] != 0)
@@ -67,9 +65,9 @@ void addClient(wire::ClientSocket (&clients)[wire::MAX_CLIENTS], kj::StringPtr n
   last.uid = uid;
 }
 
-void setOne(Options& options, kj::StringPtr section, kj::StringPtr key, const toml::node& value) {
+static void setOne(Options& options, kj::StringPtr section, kj::StringPtr key, const toml::node& value) {
   if (section == "clients") return addClient(options.frontend.clients, key, value.value<int64_t>().value_or(0));
-  for (const Number& row : NUMBERS) {
+  for (auto& row : NUMBERS) {
     if (section != row.section || key != row.key) continue;
     int64_t number = value.value<int64_t>().value_or(-1);
     if (number < int64_t(row.least) || number > int64_t(row.most))
@@ -80,10 +78,10 @@ void setOne(Options& options, kj::StringPtr section, kj::StringPtr key, const to
     if (!value.is_string()) KJ_FAIL_REQUIRE("socket_group is the name of a group");
     options.socketGroup = kj::str(value.as_string()->get().c_str());
   } else if (section == "xdp" && key == "engine") {
-    const std::string names[] = {"auto", "libxdp", "tailcall"};  // as wire::WantedEngine
+    const std::string_view names[] = {"auto", "libxdp", "tailcall"};  // as wire::WantedEngine
     auto found = std::find(names, names + 3, value.value<std::string>().value_or(""));
     if (found == names + 3) KJ_FAIL_REQUIRE("engine is one of \"auto\", \"libxdp\", \"tailcall\"");
-    options.frontend.engine = static_cast<wire::WantedEngine>(found - names);
+    options.frontend.engine = wire::WantedEngine(found - names);
   } else if (section == "ceiling" && (key == "program_types" || key == "refused_helpers")) {
     (key == "program_types" ? allowProgramTypes : refuseHelpers)(options.ceiling, wordsFrom(key, value));
   } else {
@@ -91,7 +89,7 @@ void setOne(Options& options, kj::StringPtr section, kj::StringPtr key, const to
   }
 }
 
-void readConfiguration(Options& options) {
+static void readConfiguration(Options& options) {
   kj::String where = kj::str(options.configPath);
   auto at = [&](const toml::source_region& source) { return kj::str(options.configPath, ", line ", source.begin.line, ": "); };
   if (access(options.configPath.cStr(), F_OK) != 0 && errno == ENOENT) return;
@@ -99,8 +97,8 @@ void readConfiguration(Options& options) {
     toml::table file = toml::parse_file(options.configPath.cStr());
     for (auto&& [section, keys] : file) {
       where = at(keys.source());
-      bool known = section.str() == "users" || section.str() == "limits" || section.str() == "ceiling" || section.str() == "clients" || section.str() == "xdp";
-      if (!known || !keys.is_table()) KJ_FAIL_REQUIRE(kj::str("unknown key ", std::string(section.str()).c_str()));
+      if (!keys.is_table() || !std::set<std::string_view>{"users", "limits", "ceiling", "clients", "xdp"}.contains(section.str()))
+        KJ_FAIL_REQUIRE(kj::str("unknown key ", std::string(section.str()).c_str()));
       for (auto&& [key, value] : *keys.as_table()) {
         where = at(value.source());
         setOne(options, std::string(section.str()).c_str(), std::string(key.str()).c_str(), value);
@@ -110,8 +108,6 @@ void readConfiguration(Options& options) {
     KJ_FAIL_REQUIRE(kj::str(at(error.source()), std::string(error.description()).c_str()));
   } catch (const kj::Exception& error) { KJ_FAIL_REQUIRE(kj::str(where, error.getDescription())); }
 }
-
-}  // namespace
 
 Options Options::parse(int argc, char* argv[]) {
   Options options;

@@ -9,28 +9,24 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 namespace bpfman {
 
-namespace {
-
-constexpr milliseconds FIRST_DELAY(50), LONGEST_DELAY(5000), LONG_LIFE(10000), GRACE(1000);
+constexpr milliseconds FIRST_DELAY(50), LONGEST_DELAY(5000), LONG_LIFE(10000), GRACE(1000), TICK(10);
 constexpr size_t LONGEST_LINE = 8 << 10;
-constexpr int TICK = 10;  // ms, while something is due by the clock
-constexpr unsigned FRONTEND_DESCRIPTORS = 65536, WORKER_DESCRIPTORS = 1024, LOADER_DESCRIPTORS = 1024;
 
 // Never waits for whoever reads our log: a line is lost rather than a child's death unseen.
-void writeLine(kj::StringPtr name, pid_t pid, const std::string& text) {
+static void writeLine(kj::StringPtr name, pid_t pid, const std::string& text) {
   auto line = kj::str(name, '[', pid, "]: ", text.c_str(), '\n');
   pollfd writable{STDERR_FILENO, POLLOUT, 0};
   if (poll(&writable, 1, 0) == 1) (void)!write(STDERR_FILENO, line.begin(), line.size());
 }
 
-int openSignals() {
-  sigset_t set;
-  sigemptyset(&set);
+static int openSignals() {
+  sigset_t set{};
   for (int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
   KJ_SYSCALL(sigprocmask(SIG_BLOCK, &set, nullptr));
   int descriptor;
@@ -38,8 +34,6 @@ int openSignals() {
   signal(SIGPIPE, SIG_IGN);
   return descriptor;
 }
-
-}  // namespace
 
 void Patience::died(Clock::duration lived, bool well) {
   quickDeaths = well || lived >= LONG_LIFE ? 0 : quickDeaths + 1;
@@ -71,19 +65,11 @@ Supervisor::Supervisor(House& house)
     : house(house), patience{{Kind::frontend, {0}}, {Kind::worker, {4}}, {Kind::loader, {4}}}, signals(openSignals()) {}
 
 size_t Supervisor::count(Kind kind, bool foreign) const {
-  size_t result = 0;
-  for (auto& [pid, child] : children) result += child.kind == kind && child.foreign == foreign;
-  return result;
+  return std::ranges::count_if(children, [&](auto& each) { return each.second.kind == kind && each.second.foreign == foreign; });
 }
 
 void Supervisor::startChild(Kind kind, bool foreign, kj::ArrayPtr<const int> layout) {
-  const ChildSpec specs[] = {
-      {"bpfman-frontend", house.frontend, 0, house.frontendBinary.get(), FRONTEND_DESCRIPTORS, true, -1, -1},
-      {"bpfman-worker", house.worker, WORKER_CAPABILITIES, house.workerBinary.get(), WORKER_DESCRIPTORS, true, house.bpffs.get(),
-       house.xdp.get()},
-      {"bpfman-loader", house.loader, 0, house.loaderBinary.get(), LOADER_DESCRIPTORS, false, -1, -1},
-  };
-  const ChildSpec& spec = specs[static_cast<int>(kind)];
+  const ChildSpec& spec = house.children[static_cast<int>(kind)];
   auto started = start(spec, house.null.get(), layout);
   pid_t pid = started.pid;
   children.emplace(pid, Child{kind, spec.name, foreign, Clock::now(), kj::mv(started), {}});
@@ -100,15 +86,12 @@ void Supervisor::startFrontend() {
   }
   kj::AutoCloseFd theirs;
   control = newPair(theirs);
-  auto btf = openKernelBtf();
-  auto stats = openFile("/proc/sys/kernel/bpf_stats_enabled", O_RDONLY);
+  auto btf = openKernelBtf(), stats = openFile("/proc/sys/kernel/bpf_stats_enabled", O_RDONLY);
   ready = reloading = false;
   killAt = Clock::time_point::max();
   auto& kept = house.keptPolicy.get() < 0 ? house.null : house.keptPolicy;
-  std::vector<int> layout;
-  for (auto* each : {&theirs, &house.listeners[0], &house.frontendOptions, &house.policy, &btf, &stats, &house.cgroups, &house.stateDir,
-                     &house.programsDir, &kept})
-    layout.push_back(each->get());
+  std::vector<int> layout{theirs.get(), house.listeners[0].get(), house.frontendOptions.get(), house.policy.get(),      btf.get(),
+                          stats.get(),  house.cgroups.get(),      house.stateDir.get(),        house.programsDir.get(), kept.get()};
   for (size_t i = 1; i < house.listeners.size(); ++i) layout.push_back(house.listeners[i].get());
   startChild(Kind::frontend, false, kj::arrayPtr(layout.data(), layout.size()));
 }
@@ -131,13 +114,11 @@ bool Supervisor::answerOne() {
   msghdr message{nullptr, 0, &bytes, 1, space, CMSG_LEN(sizeof(int)), 0};  // the padding has room for another, which nobody would close
   ssize_t size = recvmsg(control.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-  kj::Maybe<kj::AutoCloseFd> passed;
+  kj::AutoCloseFd passed;
   if (cmsghdr* header = size < 0 ? nullptr : CMSG_FIRSTHDR(&message)) {  // an empty message may have one
     KJ_REQUIRE(header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)),
                "odd descriptors");
-    int descriptor;
-    memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
-    passed = kj::AutoCloseFd(descriptor);
+    passed = kj::AutoCloseFd(*reinterpret_cast<int*>(CMSG_DATA(header)));
   }
   if (size == 0 || (size < 0 && errno == ECONNRESET)) {
     control = nullptr;  // its death follows, or is made to
@@ -147,20 +128,18 @@ bool Supervisor::answerOne() {
   KJ_REQUIRE(size == sizeof request && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)), "malformed request", size);
   KJ_REQUIRE(request.op < wire::BrokerOp::count && request.policyTaken <= (request.op == wire::BrokerOp::ready), "unknown operation");
   const Operation& operation = OPERATIONS[static_cast<uint32_t>(request.op)];
-  KJ_REQUIRE(operation.takesDescriptor || passed == nullptr, "a descriptor that nobody asked for");
+  KJ_REQUIRE(operation.takesDescriptor || passed.get() < 0, "a descriptor that nobody asked for");
 
   Answer answer = (this->*operation.answer)(request, kj::mv(passed));
-  int outgoing[2], count = 0;
-  for (auto& descriptor : answer.descriptors) outgoing[count++] = descriptor.get();
+  int given[2] = {answer.first.get(), answer.second.get()};
+  size_t length = sizeof(int) * std::ranges::count_if(given, [](int descriptor) { return descriptor >= 0; });
   iovec reply{&answer.reply, sizeof answer.reply};
-  alignas(cmsghdr) char control_[CMSG_SPACE(sizeof outgoing)] = {};
-  msghdr out{nullptr, 0, &reply, 1, control_, count ? CMSG_SPACE(sizeof(int) * count) : 0, 0};
-  if (count) {
-    *CMSG_FIRSTHDR(&out) = {CMSG_LEN(sizeof(int) * count), SOL_SOCKET, SCM_RIGHTS};
-    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&out)), outgoing, sizeof(int) * count);
-  }
-  KJ_REQUIRE(sendmsg(control.get(), &out, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof answer.reply || errno == EPIPE,
-             "it does not take its answers");
+  alignas(cmsghdr) char rights[CMSG_SPACE(sizeof given)];
+  msghdr out{nullptr, 0, &reply, 1, rights, CMSG_LEN(length), 0};
+  *CMSG_FIRSTHDR(&out) = {out.msg_controllen, SOL_SOCKET, SCM_RIGHTS};
+  memcpy(CMSG_DATA(CMSG_FIRSTHDR(&out)), given, length);
+  if (length == 0) out.msg_controllen = 0;
+  KJ_REQUIRE(sendmsg(control.get(), &out, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof answer.reply || errno == EPIPE, "it takes no answers");
   return true;
 }
 
@@ -179,12 +158,10 @@ void Supervisor::bury(pid_t pid) {
   int status;
   KJ_SYSCALL(waitpid(pid, &status, 0));
   child.drainLog();
-  bool planned = stopping || reloading || (child.kind != Kind::frontend && killAt != Clock::time_point::max());
-  bool well = planned || (child.kind != Kind::frontend && WIFEXITED(status) && WEXITSTATUS(status) == 0);
-  if (!well)
-    writeLine(child.name, pid,
-              WIFEXITED(status) ? kj::str("ended with status ", WEXITSTATUS(status)).cStr()
-                                : kj::str("killed by signal ", WTERMSIG(status), " (", strsignal(WTERMSIG(status)), ")").cStr());
+  bool well = stopping || reloading || (child.kind != Kind::frontend && (killAt != Clock::time_point::max() || status == 0));
+  auto end = WIFEXITED(status) ? kj::str("ended with status ", WEXITSTATUS(status))
+                               : kj::str("killed by signal ", WTERMSIG(status), " (", strsignal(WTERMSIG(status)), ")");
+  if (!well) writeLine(child.name, pid, end.cStr());
   patience.at(child.kind).died(Clock::now() - child.since, well);
   children.erase(pid);  // before others are signalled: its number may be another's by now
   if (pid == frontend) {
@@ -193,34 +170,29 @@ void Supervisor::bury(pid_t pid) {
     frontend = 0;
     control = nullptr;
     killAt = std::min(killAt, Clock::now() + GRACE);
-    if (stopping) signalAll(SIGTERM);
+    for (auto& [other, child] : children)
+      if (stopping) kill(other, SIGTERM);
   }
-}
-
-void Supervisor::signalAll(int signal) {
-  for (auto& [pid, child] : children) kill(pid, signal);
 }
 
 int Supervisor::run() {
   while (!stopping || !children.empty()) {
-    kj::Vector<pollfd> waiting;
-    kj::Vector<pid_t> pids;
-    waiting.add(pollfd{signals.get(), POLLIN, 0});
-    waiting.add(pollfd{control.get(), POLLIN, 0});
+    std::vector<pollfd> waiting{{signals.get(), POLLIN, 0}, {control.get(), POLLIN, 0}};
+    std::vector<pid_t> pids;
     for (auto& [pid, child] : children) {
-      pids.add(pid);
-      waiting.add(pollfd{child.started.pidfd.get(), POLLIN, 0});
-      waiting.add(pollfd{child.started.log.get(), POLLIN, 0});
+      pids.push_back(pid);
+      waiting.insert(waiting.end(), {{child.started.pidfd.get(), POLLIN, 0}, {child.started.log.get(), POLLIN, 0}});
     }
     bool due = children.empty() || killAt != Clock::time_point::max();
-    poll(waiting.begin(), waiting.size(), due ? TICK : -1);
+    poll(waiting.data(), waiting.size(), due ? TICK.count() : -1);
     hearSignals();
     if (waiting[1].revents) answerFrontend();
     for (size_t i = 0; i < pids.size(); ++i) {
       if (waiting[3 + 2 * i].revents) children.at(pids[i]).drainLog();
       if (waiting[2 + 2 * i].revents) bury(pids[i]);
     }
-    if (Clock::now() >= killAt) signalAll(SIGKILL);
+    for (auto& [pid, child] : children)
+      if (Clock::now() >= killAt) kill(pid, SIGKILL);
     // When the last worker of the old one is gone: nobody else changes what a new frontend finds.
     if (children.empty() && !stopping && patience.at(Kind::frontend).left() == milliseconds(0)) startFrontend();
   }

@@ -1,8 +1,6 @@
 // The broker's life after its start: what the frontend asks for, what the children say, and who died.
 #pragma once
 
-#include <kj/vector.h>
-
 #include <chrono>
 #include <map>
 #include <string>
@@ -25,8 +23,6 @@ struct Patience {
   milliseconds left() const;
 };
 
-enum class Kind { frontend, worker, loader };
-
 struct Child {
   Kind kind;
   const char* name;
@@ -46,13 +42,12 @@ class Supervisor {
 
  private:
   struct Answer {
-    wire::BrokerReply reply;
-    kj::Vector<kj::AutoCloseFd> descriptors;
+    wire::BrokerReply reply{};
+    kj::AutoCloseFd first{}, second{};
   };
   struct Operation {
-    wire::BrokerOp op;
     bool takesDescriptor;
-    Answer (Supervisor::*answer)(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
+    Answer (Supervisor::*answer)(const wire::BrokerRequest&, kj::AutoCloseFd passed);
   };
   static const Operation OPERATIONS[];
 
@@ -64,20 +59,21 @@ class Supervisor {
   bool ready = false, reloading = false, stopping = false, refused = false;
   Clock::time_point killAt = Clock::time_point::max();
 
-  Answer startWorker(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd> networkNamespace);
-  Answer startLoader(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
-  Answer openTracepoint(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
-  Answer shareXdp(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
-  Answer openXdpProgram(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
-  Answer noteReady(const wire::BrokerRequest&, kj::Maybe<kj::AutoCloseFd>);
+  Answer startWorker(const wire::BrokerRequest&, kj::AutoCloseFd networkNamespace);
+  Answer startLoader(const wire::BrokerRequest&, kj::AutoCloseFd);
+  Answer openTracepoint(const wire::BrokerRequest&, kj::AutoCloseFd);
+  Answer openUprobe(const wire::BrokerRequest&, kj::AutoCloseFd binary);
+  Answer shareXdp(const wire::BrokerRequest&, kj::AutoCloseFd);
+  Answer openXdpProgram(const wire::BrokerRequest&, kj::AutoCloseFd);
+  Answer noteReady(const wire::BrokerRequest&, kj::AutoCloseFd);
 
+  static Answer openEvent(struct perf_event_attr& event, pid_t pid);  // pid -1: of the whole system
   void startChild(Kind kind, bool foreign, kj::ArrayPtr<const int> layout);
   size_t count(Kind kind, bool foreign) const;
   void answerFrontend();
   bool answerOne();  // false: nothing there; throws on what is malformed
   void hearSignals();
   void bury(pid_t pid);
-  void signalAll(int signal);
 };
 
 }  // namespace bpfman

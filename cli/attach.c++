@@ -4,7 +4,9 @@
 #include "cli/names.h"
 #include "cli/text.h"
 #include "cli/values.h"
+#include "client/symbol.h"
 
+#include <filesystem>
 #include <iostream>
 #include <memory>
 
@@ -13,8 +15,10 @@ namespace {
 
 struct AttachArguments {
   uint32_t program = 0;
-  std::string interface, direction, netns, tracepoint, output = "text";
+  std::string interface, direction, netns, tracepoint, cgroup, binary, function, output = "text";
   int32_t priority = -1;
+  uint32_t process = 0, container = 0;  // pids
+  uint64_t offset = 0;                  // from the function, or else in the file
   std::vector<std::string> proceedOn, metadata;
 };
 
@@ -59,6 +63,39 @@ void setRawTracepoint(schema::Place::Builder place, const AttachArguments& argum
 }
 
 void setTpBtf(schema::Place::Builder place, const AttachArguments& arguments) { place.setTpBtf(); }
+
+void setCgroup(schema::Place::Builder place, const AttachArguments& arguments) {
+  auto cgroup = place.initCgroup();
+  cgroup.setCgroup(carry(openPath(arguments.cgroup.c_str())));
+  cgroup.setDirection(parseDirection(arguments.direction));
+}
+
+// A library's name, such as "libc", is looked for where the dynamic linker does; a path is taken as it is, inside the container if one
+// is named.
+std::string binaryPath(const AttachArguments& arguments) {
+  namespace fs = std::filesystem;
+  std::string root = arguments.container ? "/proc/" + std::to_string(arguments.container) + "/root" : "";
+  if (arguments.binary.find('/') != std::string::npos) return root + arguments.binary;
+  for (auto directory : {"/lib64", "/usr/lib64", "/lib/" MULTIARCH, "/usr/lib/" MULTIARCH, "/lib", "/usr/lib", "/usr/local/lib"}) {
+    std::error_code none;
+    for (auto& entry : fs::directory_iterator(root + directory, none)) {
+      if (entry.path().filename().string().starts_with(arguments.binary + ".so")) return entry.path();
+    }
+  }
+  fail(kj::str("there is no library ", arguments.binary.c_str(), ": give the binary's path"));
+}
+
+void setUprobe(schema::Place::Builder place, const AttachArguments& arguments) {
+  auto uprobe = place.initUprobe();
+  auto path = binaryPath(arguments);
+  if (arguments.function.empty() && arguments.offset == 0) fail(kj::str("say where: --fn-name, or --offset in the file"));
+  uint64_t start = arguments.function.empty() ? 0 : offsetOf(path.c_str(), arguments.function.c_str());
+  uprobe.setBinary(carry(openPath(path.c_str())));
+  uprobe.setOffset(start + arguments.offset);
+  if (arguments.process) uprobe.setProcess(carry(openProcess(arguments.process)));
+  uprobe.setPath(arguments.binary.c_str());
+  uprobe.setFunction(arguments.function.c_str());
+}
 
 int attach(Session& session, const AttachArguments& arguments, SetPlace setPlace) {
   // The place and the metadata are written before the daemon is asked: what is wrong in the arguments costs no call.
@@ -122,8 +159,19 @@ void addAttachKinds(CLI::App& parent, Words words, Command& chosen) {
       .add_option(named("TRACEPOINT", "-t,--tracepoint"), arguments->tracepoint, "NAME (default: the one in the program's section)");
   add("tp_btf", "To the tracepoint that was fixed at load", setTpBtf);
 
-  for (auto kind : {"tc", "kprobe", "uprobe", "fentry", "fexit", "lsm"}) {
-    addUnsupported(parent, kind, "it attaches xdp, tcx, tracepoint, raw_tp and tp_btf", chosen);
+  auto& cgroup = add("cgroup", "To a cgroup: cgroup_skb programs see its packets", setCgroup);
+  cgroup.add_option(named("CGROUP", "-c,--cgroup"), arguments->cgroup, "PATH of its directory in cgroup2")->required();
+  cgroup.add_option(named("DIRECTION", "-d,--direction"), arguments->direction, "ingress or egress")->required();
+
+  auto& uprobe = add("uprobe", "To a function of a binary; of a uretprobe program: to its return", setUprobe);
+  uprobe.add_option(named("TARGET", "-t,--target"), arguments->binary, "PATH of the program or library, or a library's name")->required();
+  uprobe.add_option("-f,--fn-name", arguments->function, "The function");
+  uprobe.add_option("-o,--offset", arguments->offset, "Bytes behind the function's start; without one, in the file");
+  uprobe.add_option("-p,--pid", arguments->process, "Only in this process (default: in all)")->check(CLI::Range(1, INT32_MAX));
+  uprobe.add_option("--container-pid", arguments->container, "TARGET is as this process sees it")->check(CLI::Range(1, INT32_MAX));
+
+  for (auto kind : {"tc", "kprobe", "fentry", "fexit", "lsm"}) {
+    addUnsupported(parent, kind, "it attaches xdp, tcx, tracepoint, raw_tp, tp_btf, cgroup and uprobe", chosen);
   }
 }
 

@@ -20,9 +20,9 @@ struct Column {
   const char* title;
   const char* user;
 };
-constexpr Column COLUMNS[] = {{"root", "0"},     {"firewall", "bob"},     {"lan", "alice"},      {"rootless, viewer", "carol"},
-                              {"tracer", "tom"}, {"follower", "sidecar"}, {"operator", "64406"}, {"viewer", "64407"},
-                              {"none", "64999"}};
+constexpr Column COLUMNS[] = {{"root", "0"},       {"firewall", "bob"}, {"lan", "alice"},        {"rootless, viewer", "carol"},
+                              {"tracer", "tom"},   {"shop", "sam"},     {"follower", "sidecar"}, {"operator", "64406"},
+                              {"viewer", "64407"}, {"none", "64999"}};
 
 struct Row {
   const char* words;
@@ -32,6 +32,7 @@ struct Row {
   const char* netns = "host";
   int32_t priority = 100;
   uint32_t programs = 1;
+  const char* target = "host";
 };
 const Row ROWS[] = {
     {"see all programs, maps and links", {"view"}},
@@ -48,6 +49,11 @@ const Row ROWS[] = {
     {"… to eth0 of /run/netns/blue", {"attach", "xdp"}, "", "eth0", "/run/netns/blue"},
     {"… to eth0 of another's namespace", {"attach", "xdp"}, "", "eth0", "/run/netns/green"},
     {"attach his tracepoint program", {"attach", "tracepoint"}},
+    {"attach his cgroup_skb to a cgroup that he owns", {"attach", "cgroup_skb"}, "", "", "host", 0, 1, "own"},
+    {"… to /machine.slice/shop, given as a subtree", {"attach", "cgroup_skb"}, "", "", "host", 0, 1, "/machine.slice/shop"},
+    {"… to another's cgroup", {"attach", "cgroup_skb"}},
+    {"attach his uprobe to a binary of his own in a process of his own", {"attach", "uprobe"}, "", "", "host", 0, 1, "own"},
+    {"… to libc, or in processes of others", {"attach", "uprobe"}},
     {"attach another's xdp to the host's eth0", {"attach", "xdp"}, "64998", "eth0"},
     {"unload, detach his own", {"unload"}},
     {"unload, detach another's", {"unload"}, "64998"},
@@ -74,7 +80,7 @@ std::string table() {
   for (auto& row : ROWS) {
     text += std::string("| ") + row.words;
     for (auto& column : COLUMNS) {
-      Question question{column.user, {}, row.action, row.interface, row.netns, row.owner, row.priority, row.programs};
+      Question question{column.user, {}, row.action, row.interface, row.netns, row.owner, row.priority, row.programs, row.target};
       text += answer(policy, question, cases.around).decision.allowed ? " | yes" : " | –";
     }
     text += " |\n";

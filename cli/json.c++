@@ -129,6 +129,18 @@ Json linkPlaceJson(schema::LinkRecord::Reader record) {
       json["name"] = slash == std::string::npos ? target : target.substr(slash + 1);
       break;
     }
+    case schema::ProgramType::CGROUP_SKB:
+      json["name"] = target;
+      json["direction"] = nameOf(record.getDirection());
+      break;
+    case schema::ProgramType::UPROBE:
+    case schema::ProgramType::URETPROBE: {
+      auto colon = target.rfind(':');
+      json["target"] = target.substr(0, colon);
+      json["fn_name"] = colon == std::string::npos ? "" : target.substr(colon + 1);
+      json["retprobe"] = record.getKind() == schema::ProgramType::URETPROBE;
+      break;
+    }
     default: json["name"] = target;
   }
   return json;

@@ -27,6 +27,7 @@ constexpr TypeName TYPES[] = {
     {Type::LSM, "lsm", "lsm"},
     {Type::RAW_TRACEPOINT, "raw_tp", "rawtracepoint", "raw_tracepoint"},
     {Type::TP_BTF, "tp_btf", "tracing"},
+    {Type::CGROUP_SKB, "cgroup_skb", "cgroup_skb"},
 };
 
 struct VerdictName {

@@ -60,8 +60,9 @@ class CasesReader : private TomlReader {
 
   PolicyCase readCase(const toml::table& table) const {
     auto at = table.source().begin;
-    requireKeys(table, "a case",
-                {"user", "uid", "groups", "action", "interface", "namespace", "priority", "owner", "programs", "expect", "reason"});
+    requireKeys(
+        table, "a case",
+        {"user", "uid", "groups", "action", "interface", "namespace", "target", "priority", "owner", "programs", "expect", "reason"});
     for (auto key : {"action", "expect"}) {
       if (table.get(key) == nullptr) fail(at, "a case needs ", key);
     }
@@ -74,6 +75,7 @@ class CasesReader : private TomlReader {
     question.action = split(textOf(*table.get("action"), "action"), ' ');
     if (auto node = table.get("interface")) question.interface = textOf(*node, "interface");
     if (auto node = table.get("namespace")) question.netns = textOf(*node, "namespace");
+    if (auto node = table.get("target")) question.target = textOf(*node, "target");
     if (auto node = table.get("priority")) question.priority = numberOf(*node, "priority", 0, limits::PRIORITY_MAX);
     if (auto node = table.get("owner")) question.owner = wordOf(*node, "owner");
     if (auto node = table.get("programs")) question.programs = numberOf(*node, "programs", 0, UINT32_MAX);

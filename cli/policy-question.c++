@@ -72,7 +72,11 @@ std::vector<Request> requestsOf(const Question& question, uid_t uid, const Surro
   if (words[0] == "attach") {
     requireWords(question, 2, 2);
     AttachTarget target{parseType(words[1]), question.interface.c_str()};
-    bool network = classOf(target.type) == ProgramClass::network;
+    if (question.target != "own" && question.target != "host" && !question.target.starts_with("/"))
+      fail(kj::str("target \"", question.target.c_str(), "\" is not host, own or a cgroup's path"));
+    target.own = target.ownProcess = question.target == "own";
+    if (question.target.starts_with("/")) target.cgroup = question.target.c_str();
+    bool network = targetOf(target.type) == TargetKind::interface;
     if (network && question.interface.empty()) fail(kj::str("attach ", words[1].c_str(), " needs an interface"));
     target.priority = question.priority;
     setNamespace(target, question.netns, uid, around);

@@ -15,7 +15,8 @@ struct Question {
   std::vector<std::string> action;               // view | load TYPE… | attach TYPE | unload | map RIGHT; empty: only who he is
   std::string interface, netns = "host", owner;  // netns: "host", "own" or a path. owner: of the program; default: the user
   int32_t priority = 50;
-  uint32_t programs = 1;  // load: that he would then have
+  uint32_t programs = 1;        // load: that he would then have
+  std::string target = "host";  // cgroup, binary: "host", "own" or a cgroup's path below the root of cgroup2
 };
 
 Caller callerOf(const Question& question, const Surroundings& around);

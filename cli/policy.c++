@@ -202,6 +202,8 @@ void addCheck(CLI::App& parent, Command& chosen) {
   app.add_option("-i,--interface,--iface", question.interface, "Of xdp, tc and tcx");
   app.add_option("-n,--namespace,--netns", question.netns, "host, own (one that he made) or PATH")->capture_default_str();
   app.add_option("-p,--priority", question.priority, "Of xdp, tc and tcx")->check(CLI::Range(0, INT32_MAX))->capture_default_str();
+  app.add_option("-t,--target", question.target, "Of cgroup_skb: host, own or PATH below cgroup2's root; of uprobes: host or own")
+      ->capture_default_str();
   app.add_option("--owner", question.owner, "Whose program it is (default: his own)");
   app.add_option("--programs", question.programs, "load: how many programs he would then have")->capture_default_str();
   addOutput(app, arguments->output);

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -65,6 +66,18 @@ kj::AutoCloseFd openNetns(kj::StringPtr path) {
   auto netns = openToRead(path, "network namespace");
   if (ioctl(netns.get(), NS_GET_NSTYPE) != CLONE_NEWNET) fail(kj::str(path, " is not a network namespace"));
   return netns;
+}
+
+kj::AutoCloseFd openPath(kj::StringPtr path) {
+  int fd = open(path.cStr(), O_PATH | O_CLOEXEC);
+  if (fd < 0) fail(kj::str("open ", path, ": ", strerror(errno)));
+  return kj::AutoCloseFd(fd);
+}
+
+kj::AutoCloseFd openProcess(pid_t pid) {
+  int fd = syscall(SYS_pidfd_open, pid, 0);
+  if (fd < 0) fail(kj::str("process ", pid, ": ", errno == ESRCH ? "there is none" : strerror(errno)));
+  return kj::AutoCloseFd(fd);
 }
 
 schema::Descriptor::Client carry(kj::AutoCloseFd descriptor) { return kj::heap<Carrier>(kj::mv(descriptor)); }

@@ -9,6 +9,7 @@
 
 #include <kj/async.h>
 #include <kj/io.h>
+#include <sys/types.h>
 
 namespace bpfman {
 
@@ -23,6 +24,12 @@ kj::AutoCloseFd bytecodeFrom(kj::StringPtr path);
 
 // A network namespace by its path, as `ip netns` makes them. An error if it is something else.
 kj::AutoCloseFd openNetns(kj::StringPtr path);
+
+// What a cgroup or a binary is passed as: O_PATH, which only says what is meant. An error names the path.
+kj::AutoCloseFd openPath(kj::StringPtr path);
+
+// A process, by its number at this moment.
+kj::AutoCloseFd openProcess(pid_t pid);
 
 // Makes a descriptor into something that can travel in a request.
 schema::Descriptor::Client carry(kj::AutoCloseFd descriptor);

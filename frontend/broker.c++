@@ -34,19 +34,19 @@ kj::Promise<kj::Vector<kj::AutoCloseFd>> BrokerChannel::call(wire::BrokerRequest
 }
 
 kj::Promise<BrokerChannel::StartedWorker> BrokerChannel::startWorker(kj::Maybe<int> networkNamespace) {
-  return call({wire::BrokerOp::startWorker, 0, {}, {}, 0}, "start a worker", 2, networkNamespace).then([](kj::Vector<kj::AutoCloseFd> fds) {
+  return call({wire::BrokerOp::startWorker, 0, {}, {}}, "start a worker", 2, networkNamespace).then([](kj::Vector<kj::AutoCloseFd> fds) {
     return StartedWorker{kj::mv(fds[0]), kj::mv(fds[1])};
   });
 }
 
 kj::Promise<BrokerChannel::StartedLoader> BrokerChannel::startLoader() {
-  return call({wire::BrokerOp::startLoader, 0, {}, {}, 0}, "start a loader", 2).then([](kj::Vector<kj::AutoCloseFd> fds) {
+  return call({wire::BrokerOp::startLoader, 0, {}, {}}, "start a loader", 2).then([](kj::Vector<kj::AutoCloseFd> fds) {
     return StartedLoader{kj::mv(fds[0]), kj::mv(fds[1])};
   });
 }
 
 kj::Promise<kj::AutoCloseFd> BrokerChannel::openTracepoint(kj::StringPtr group, kj::StringPtr name) {
-  wire::BrokerRequest request{wire::BrokerOp::openTracepoint, 0, {}, {}, 0};
+  wire::BrokerRequest request{wire::BrokerOp::openTracepoint, 0, {}, {}};
   auto what = kj::str("tracepoint ", group, '/', name);
   if (group.size() == 0 || name.size() == 0 || group.size() >= sizeof request.group || name.size() >= sizeof request.name)
     refuse(what, ": give it as GROUP/NAME, each 1 to 63 characters");
@@ -56,19 +56,24 @@ kj::Promise<kj::AutoCloseFd> BrokerChannel::openTracepoint(kj::StringPtr group, 
   return promise.attach(kj::mv(what)).then([](kj::Vector<kj::AutoCloseFd> fds) { return kj::mv(fds[0]); });
 }
 
+kj::Promise<kj::AutoCloseFd> BrokerChannel::openUprobe(int binary, uint64_t offset, bool returns, pid_t pid) {
+  wire::BrokerRequest request{wire::BrokerOp::openUprobe, 0, {}, {}, offset, returns, pid};
+  return call(request, "open the probe", 1, binary).then([](kj::Vector<kj::AutoCloseFd> fds) { return kj::mv(fds[0]); });
+}
+
 kj::Promise<kj::AutoCloseFd> BrokerChannel::shareXdp() {
   auto first = [](kj::Vector<kj::AutoCloseFd> fds) { return kj::mv(fds[0]); };
-  return timer.timeoutAfter(XDP_LOCK_PATIENCE, call({wire::BrokerOp::shareXdp, 0, {}, {}, 0}, "take libxdp's directory", 1).then(first));
+  return timer.timeoutAfter(XDP_LOCK_PATIENCE, call({wire::BrokerOp::shareXdp, 0, {}, {}}, "take libxdp's directory", 1).then(first));
 }
 
 kj::Promise<kj::AutoCloseFd> BrokerChannel::openXdpProgram(uint32_t id) {
-  return call({wire::BrokerOp::openXdpProgram, 0, {}, {}, id}, "open the interface's XDP program", 1).then([](kj::Vector<kj::AutoCloseFd> fds) {
+  return call({wire::BrokerOp::openXdpProgram, 0, {}, {}, 0, 0, 0, id}, "open the interface's XDP program", 1).then([](kj::Vector<kj::AutoCloseFd> fds) {
     return kj::mv(fds[0]);
   });
 }
 
 kj::Promise<void> BrokerChannel::ready(bool policyTaken) {
-  return call({wire::BrokerOp::ready, policyTaken, {}, {}, 0}, "say that we serve", 0).ignoreResult();
+  return call({wire::BrokerOp::ready, policyTaken, {}, {}}, "say that we serve", 0).ignoreResult();
 }
 
 }  // namespace bpfman

@@ -26,6 +26,7 @@ class BrokerChannel {
   // A perf event of that tracepoint. Fails with type FAILED and the errno's text; "does not exist" when there is no such tracepoint.
   kj::Promise<kj::AutoCloseFd> shareXdp();  // libxdp's directory; locked as long as the descriptor, or a copy of it, is open
   kj::Promise<kj::AutoCloseFd> openXdpProgram(uint32_t id);
+  kj::Promise<kj::AutoCloseFd> openUprobe(int binary, uint64_t offset, bool returns, pid_t pid);  // pid 0: all processes
   kj::Promise<void> ready(bool policyTaken);
   // Says once that we serve; policyTaken: by the policy file as it is now.
 

@@ -54,6 +54,24 @@ kj::String namespacesOf(const Places& places) {
   return listed(words);
 }
 
+kj::String ownHostOr(bool own, bool host, std::vector<std::string> words = {}) {
+  if (host) words.insert(words.begin(), "host");
+  if (own) words.insert(words.begin(), "own");
+  return listed(words);
+}
+
+kj::String cgroupsOf(const Places& places) { return ownHostOr(places.ownCgroups, places.hostCgroups, places.cgroups); }
+
+bool inCgroup(const Places& places, const AttachTarget& target) {
+  auto matches = [&](auto& glob) { return target.cgroup.size() > 0 && fnmatch(glob.c_str(), target.cgroup.cStr(), 0) == 0; };
+  return places.hostCgroups || (places.ownCgroups && target.own) || std::ranges::any_of(places.cgroups, matches);
+}
+
+kj::StringPtr ownerOf(const AttachTarget& target) { return target.own ? "his own"_kj : "someone else's"_kj; }
+kj::String cgroupIn(const AttachTarget& target) {
+  return kj::str(ownerOf(target), " cgroup", target.cgroup.size() > 0 ? " " : "", target.cgroup);
+}
+
 struct Missing {
   std::vector<std::string> found;
 
@@ -69,8 +87,15 @@ struct Missing {
 
 void addAttach(Missing& missing, const Role& role, const AttachTarget& target, const std::vector<Reservation>& reservations) {
   missing.requireClass(role, target.type);
-  if (classOf(target.type) != ProgramClass::network) return;
   auto& places = role.places;
+  if (targetOf(target.type) == TargetKind::cgroup && !inCgroup(places, target))
+    missing.add("not ", cgroupIn(target), " (cgroups: ", cgroupsOf(places), ")");
+  if (targetOf(target.type) == TargetKind::binary && !places.hostBinaries) {
+    auto binaries = ownHostOr(places.ownBinaries, false);
+    if (!places.ownBinaries || !target.own) missing.add("not ", ownerOf(target), " binary (binaries: ", binaries, ")");
+    if (!target.ownProcess) missing.add("only in one process, of his own (binaries: ", binaries, ")");
+  }
+  if (targetOf(target.type) != TargetKind::interface) return;
   if (!inNamespace(places, target)) missing.add("not in ", whose(target), " network namespace (namespaces: ", namespacesOf(places), ")");
   if (!onInterface(places, target)) missing.add("not interface ", target.interface, " (interfaces: ", listed(places.interfaces), ")");
   if (!atPriority(places, target.priority))
@@ -103,7 +128,11 @@ kj::String describe(const Request& request) {
       return kj::str("load ", kj::strArray(types, " and "));
     }
     case Request::attach:
-      if (classOf(target.type) != ProgramClass::network) return kj::str("attach ", typeAndClass(target.type));
+      if (targetOf(target.type) == TargetKind::none) return kj::str("attach ", typeAndClass(target.type));
+      if (targetOf(target.type) == TargetKind::cgroup) return kj::str("attach ", typeAndClass(target.type), " to ", cgroupIn(target));
+      if (targetOf(target.type) == TargetKind::binary)
+        return kj::str("attach ", typeAndClass(target.type), " to ", ownerOf(target), " binary in ",
+                       target.ownProcess ? "a process of his own" : "processes of others");
       return kj::str("attach ", typeAndClass(target.type), " to interface ", target.interface, " in ", whose(target),
                      " network namespace with priority ", target.priority);
     case Request::change: return kj::str("change programs of user ", request.owner);
@@ -138,8 +167,11 @@ std::vector<std::string> lacks(const Role& role, const Request& request, uid_t u
 }
 
 kj::String describe(const Places& places) {
+  bool cgroups = places.ownCgroups || places.hostCgroups || !places.cgroups.empty(), binaries = places.ownBinaries || places.hostBinaries;
+  auto others = kj::str(cgroups ? "; cgroups " : "", cgroups ? cgroupsOf(places) : kj::String(), binaries ? "; binaries " : "",
+                        binaries ? ownHostOr(places.ownBinaries, places.hostBinaries) : kj::String());
   return kj::str(listed(places.interfaces), "; namespaces ", namespacesOf(places), "; priorities ", places.minPriority, " to ",
-                 places.maxPriority);
+                 places.maxPriority, others);
 }
 
 kj::StringPtr baseName(Role::Base base) { return BASES[base]; }

@@ -17,7 +17,10 @@ struct AttachTarget {
   bool hostNetns = true;
   bool ownNetns = false;  // the caller owns it: NamespaceTarget::ownedBy(uid)
   uint64_t nsid = 0;
-  int32_t priority = 0;  // XDP and TCX
+  int32_t priority = 0;          // XDP and TCX
+  kj::StringPtr cgroup = ""_kj;  // its path below the root of cgroup2; "": we can't see it
+  bool own = false;              // the cgroup's directory, the binary: he owns it
+  bool ownProcess = false;       // uprobes: only in one process, and it is his
 };
 
 struct Request {

@@ -3,6 +3,7 @@
 #include <linux/bpf.h>
 
 #include <kj/debug.h>
+#include <kj/vector.h>
 
 #include "frontend/clock.h"
 #include "frontend/refuse.h"
@@ -18,6 +19,9 @@ static const HookType HOOKS[] = {
     {ProgramType::TRACEPOINT, BPF_PROG_TYPE_TRACEPOINT, 0, schema::Place::TRACEPOINT, tracepointHook},
     {ProgramType::RAW_TRACEPOINT, BPF_PROG_TYPE_RAW_TRACEPOINT, 0, schema::Place::RAW_TRACEPOINT, rawTracepointHook},
     {ProgramType::TP_BTF, BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, schema::Place::TP_BTF, tpBtfHook},
+    {ProgramType::CGROUP_SKB, BPF_PROG_TYPE_CGROUP_SKB, 0, schema::Place::CGROUP, cgroupHook},
+    {ProgramType::UPROBE, BPF_PROG_TYPE_KPROBE, 0, schema::Place::UPROBE, uprobeHook},
+    {ProgramType::URETPROBE, BPF_PROG_TYPE_KPROBE, 0, schema::Place::UPROBE, uprobeHook},
 };
 
 kj::Maybe<const HookType&> hookOf(ProgramType type) {
@@ -26,10 +30,12 @@ kj::Maybe<const HookType&> hookOf(ProgramType type) {
   return nullptr;
 }
 
-kj::StringPtr nameOf(schema::Place::Which place) {
+// "uprobe or uretprobe"
+kj::String nameOf(schema::Place::Which place) {
+  kj::Vector<kj::StringPtr> names;
   for (const HookType& hook : HOOKS)
-    if (hook.place == place) return typeName(hook.type);
-  return "unknown";
+    if (hook.place == place) names.add(typeName(hook.type));
+  return kj::strArray(names, " or ");
 }
 
 LinkRow newLink(Core& core, const AttachWish& wish) {

@@ -12,6 +12,8 @@ struct AttachWish {
   ProgramRow program;
   schema::Place::Reader place;
   kj::Maybe<NamespaceTarget> netns;  // none: the host's
+  kj::AutoCloseFd target;            // a cgroup or binary, as it came
+  kj::Maybe<ProcessTarget> process;  // of a uprobe; none: all
   Pairs metadata;
   const Rights& rights;
   uint32_t uid;
@@ -41,13 +43,15 @@ struct HookType {
 
 kj::Maybe<const HookType&> hookOf(schema::ProgramType type);
 inline const HookType& hookOf(const LinkRow& link) { return KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(link.kind))); }
-kj::StringPtr nameOf(schema::Place::Which place);
+kj::String nameOf(schema::Place::Which place);
 
 extern const Hook& xdpHook;         // hook-xdp.c++
 extern const Hook& tcxHook;         // hook-tcx.c++
 extern const Hook& tracepointHook;  // hook-tracing.c++
 extern const Hook& rawTracepointHook;
 extern const Hook& tpBtfHook;
+extern const Hook& cgroupHook;  // hook-cgroup.c++
+extern const Hook& uprobeHook;  // hook-uprobe.c++
 
 // ---- what hooks share ----
 

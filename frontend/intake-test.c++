@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -180,6 +181,23 @@ TEST(Namespace, BelongsToWhoMadeItsUserNamespace) {
     ASSERT_EQ(getenv("BPFMAN_MUST_RUN"), nullptr) << "users can't make user namespaces here";
     GTEST_SKIP() << "users can't make user namespaces here";
   }
+}
+
+TEST(Target, IsWhatTheKernelSaysAndNothingElse) {
+  Intake intake;
+  auto path = [](const char* name) { return kj::AutoCloseFd(open(name, O_PATH | O_CLOEXEC)); };
+  EXPECT_EQ(intake.binary(path("/proc/self/exe")).owner, getuid());
+  EXPECT_NE(refusalOf([&] { intake.binary(path("/")); }), "");
+  EXPECT_NE(refusalOf([&] { intake.binary(kj::AutoCloseFd(open("/proc/self/exe", O_RDONLY | O_CLOEXEC))); }), "") << "closing it may wait";
+  EXPECT_NE(refusalOf([&] { intake.binary({}); }), "");
+  for (auto name : {"/", "/proc/self/exe", "/dev/null"}) EXPECT_NE(refusalOf([&] { intake.cgroup(path(name)); }), "");
+  EXPECT_NE(refusalOf([&] { intake.process(path("/proc/self")); }), "");
+  kj::AutoCloseFd self(syscall(SYS_pidfd_open, getpid(), 0));
+  if (!intake.harmless(self)) GTEST_SKIP() << "this kernel's pidfds are like any other descriptor (before 6.9)";
+  auto process = intake.process(kj::mv(self));
+  EXPECT_EQ(process.pid(), getpid());
+  EXPECT_EQ(process.ownedBy(getuid()), getuid() != 0);
+  EXPECT_TRUE(process.alive());
 }
 
 TEST(Upload, BecomesASealedObject) {

@@ -4,8 +4,10 @@
 #include <linux/nsfs.h>
 #include <sys/ioctl.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -65,10 +67,15 @@ SealedObject Upload::finish() {
   return SealedObject(kj::mv(memfd), announced);
 }
 
-Intake::Intake() {
+Intake::Intake(int cgroupRoot) : cgroupRoot(cgroupRoot) {
   struct stat status;
   KJ_SYSCALL(stat("/proc/self/ns/net", &status));
   nsfs = status.st_dev;
+  if (fstat(cgroupRoot, &status) == 0 && S_ISDIR(status.st_mode)) cgroup2 = status.st_dev;
+  kj::AutoCloseFd self(syscall(SYS_pidfd_open, getpid(), 0)), other(eventfd(0, EFD_CLOEXEC));
+  struct stat anonymous;
+  KJ_SYSCALL(fstat(other, &anonymous));
+  if (fstat(self, &status) == 0 && status.st_dev != anonymous.st_dev) pidfs = status.st_dev;  // before 6.9 they were like any other
 }
 
 // A file that has seals is in memory: nobody has to answer for it. tmpfs files answer too, but can't be sealed against writing.
@@ -98,8 +105,9 @@ NamespaceTarget Intake::networkNamespace(kj::AutoCloseFd descriptor) {
 }
 
 bool Intake::harmless(int descriptor) const {
-  if (fcntl(descriptor, F_GET_SEALS) >= 0) return true;
-  return namespaceInode(descriptor) != nullptr;
+  if (fcntl(descriptor, F_GET_SEALS) >= 0 || namespaceInode(descriptor) != nullptr) return true;
+  int flags = fcntl(descriptor, F_GETFL);
+  return (flags >= 0 && flags & O_PATH) || isPidfd(descriptor);
 }
 
 // Asks for nothing that is not in memory, so no file system has to answer. The link's text in /proc would not do: of a namespace that

@@ -1,12 +1,17 @@
 // What a client hands over. Any descriptor of a client may belong to a file system that never answers, so the first call on it is one
-// that cannot block: F_GET_SEALS, or statx of what the kernel has in memory. What is not what was asked for is never read,
-// stat-ed or closed here: the closer gets it.
+// that cannot block: F_GET_SEALS, F_GETFL, or statx of what the kernel has in memory. What is not what was asked for is never read,
+// stat-ed or closed here: the closer gets it. Closing a descriptor that was opened with O_PATH asks no file system, so cgroups and
+// binaries are passed that way.
 #pragma once
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
+#include <string>
 
+#include <kj/async.h>
 #include <kj/common.h>
 #include <kj/io.h>
 #include <kj/string.h>
@@ -38,6 +43,31 @@ class NamespaceTarget {  // a network namespace
   uint64_t inode;
 };
 
+struct CgroupTarget {
+  kj::AutoCloseFd directory;
+  std::string path;  // below the root of cgroup2, "/" the root itself; "": it is not beneath ours
+  uint64_t id;
+  uid_t owner;
+};
+
+struct BinaryTarget {
+  kj::AutoCloseFd file;
+  uid_t owner;
+};
+
+class ProcessTarget {
+ public:
+  ProcessTarget(kj::AutoCloseFd pidfd, pid_t pid, uid_t owner) : pidfd(kj::mv(pidfd)), number(pid), owner(owner) {}
+  pid_t pid() const { return number; }
+  bool ownedBy(uid_t uid) const { return uid != 0 && owner == uid; }
+  bool alive() const;  // so that its number was not another's up to now
+
+ private:
+  kj::AutoCloseFd pidfd;
+  pid_t number;
+  uid_t owner;
+};
+
 class Upload {  // bytecode that comes as a stream
  public:
   explicit Upload(uint64_t size);                  // announced: 1 byte .. 16 MiB
@@ -51,18 +81,28 @@ class Upload {  // bytecode that comes as a stream
 
 class Intake {
  public:
-  Intake();  // looks at our own namespace: before the sandbox
+  explicit Intake(int cgroupRoot = -1);  // looks at our own namespace: before the sandbox
 
   SealedObject object(kj::AutoCloseFd descriptor);
   NamespaceTarget networkNamespace(kj::AutoCloseFd descriptor);
-  bool harmless(int descriptor) const;  // a memfd or a namespace: no call on it blocks, closing it neither
+  // intake-targets.c++
+  CgroupTarget cgroup(kj::AutoCloseFd descriptor) const;
+  BinaryTarget binary(kj::AutoCloseFd descriptor) const;
+  ProcessTarget process(kj::AutoCloseFd pidfd) const;
+  kj::Promise<void> requireLocal(const BinaryTarget& binary);  // on a file system that nobody serves, who could keep the kernel waiting
+
+  bool harmless(int descriptor) const;  // a memfd, a namespace, a pidfd or opened with O_PATH: closing it does not block
   Closer& closer() { return aside; }
 
  private:
-  uint64_t nsfs;  // the device number of the file system that all namespaces are on
+  uint64_t nsfs;                    // the device number of the file system that all namespaces are on
+  uint64_t cgroup2 = 0, pidfs = 0;  // the device numbers of theirs; 0: none
+  int cgroupRoot;
+  std::shared_ptr<std::atomic<unsigned>> asking = std::make_shared<std::atomic<unsigned>>(0);  // threads of requireLocal
   Closer aside;
 
   kj::Maybe<uint64_t> namespaceInode(int descriptor) const;
+  bool isPidfd(int descriptor) const;
 };
 
 }  // namespace bpfman

@@ -85,7 +85,7 @@ int run() {
 
   auto io = kj::setupAsyncIo();
   kj::FiberPool fibers(256 << 10);
-  Intake intake;
+  Intake intake(fd::cgroups);
   KJ_SYSCALL(fchdir(fd::stateDir));
   Catalog catalog;
   Audit audit("audit.log", limits::AUDIT_BYTES, limits::AUDIT_FILES);

@@ -19,7 +19,7 @@ Role roleOf(std::string name, Role::Base base) {
   role.mapRights = bit(MapRight::read);
   if (base == Role::operator_) {
     role.classes = bit(ProgramClass::network);
-    role.places.ownNamespaces = true;
+    role.places.ownNamespaces = role.places.ownCgroups = role.places.ownBinaries = true;
   }
   return role;
 }
@@ -83,12 +83,37 @@ Role PolicyReader::readRole(const std::string& roleName, const toml::table& tabl
 }
 
 void PolicyReader::readOperator(Role& role, const toml::table& table) {
-  requireKeys(table, "an operator's role",
-              {"base", "classes", "interfaces", "namespaces", "map_rights", "priorities", "max_programs", "max_map_bytes"});
+  requireKeys(
+      table, "an operator's role",
+      {"base", "classes", "interfaces", "namespaces", "cgroups", "binaries", "map_rights", "priorities", "max_programs", "max_map_bytes"});
   if (auto node = table.get("classes")) role.classes = bitsOf(*node, "classes", {"network", "cgroup", "observe", "control"});
   readPlaces(role.places, table);
+  if (auto node = table.get("cgroups")) {
+    role.places.cgroups = ownHostOr(*node, "cgroups", role.places.ownCgroups, role.places.hostCgroups);
+    for (auto& path : role.places.cgroups)
+      if (path[0] != '/')
+        fail(node->source().begin, "cgroup ", quoted(path), " is not one of \"own\", \"host\", \"/PATH\" (\"/PATH/*\": what is beneath)");
+  }
+  if (auto node = table.get("binaries")) {
+    auto others = ownHostOr(*node, "binaries", role.places.ownBinaries, role.places.hostBinaries);
+    if (!others.empty()) fail(node->source().begin, "binary ", quoted(others[0]), " is not one of \"own\", \"host\"");
+  }
   if (auto node = table.get("max_programs")) role.maxPrograms = numberOf(*node, "max_programs", 0, UINT32_MAX);
   if (auto node = table.get("max_map_bytes")) role.maxMapBytes = numberOf(*node, "max_map_bytes", 0, INT64_MAX);
+}
+
+// What the list has besides the two words. The key replaces the default, so that an empty list gives nothing.
+std::vector<std::string> PolicyReader::ownHostOr(const toml::node& node, std::string_view what, bool& own, bool& host) {
+  std::vector<std::string> others;
+  own = host = false;
+  for (auto& entry : arrayOf(node, what)) {
+    std::string text = textOf(entry, what);
+    if (text == "own" || text == "host")
+      (text == "own" ? own : host) = true;
+    else
+      others.push_back(text);
+  }
+  return others;
 }
 
 void PolicyReader::readPlaces(Places& places, const toml::table& table) {

@@ -30,6 +30,7 @@ class PolicyReader : private TomlReader {
   void gone(const toml::node& node, Parts&&... parts);  // a mistake, or a remark if names may be gone
   Role readRole(const std::string& roleName, const toml::table& table);
   void readOperator(Role& role, const toml::table& table);
+  std::vector<std::string> ownHostOr(const toml::node& node, std::string_view what, bool& own, bool& host);
   void readPlaces(Places& places, const toml::table& table);
   void readNamespace(Places& places, const toml::node& node);
   uint32_t typesOf(const toml::node& node) const;

@@ -219,6 +219,70 @@ TEST(Policy, KeepsReservedPrioritiesForTheirRoles) {
   EXPECT_NE(denied({T::XDP, "eth0", true, false, 7, 95}).find("reserved for administrators"), std::string::npos);
 }
 
+constexpr const char* TARGETS = R"(
+[roles.own]
+base = "operator"
+classes = ["cgroup", "observe"]
+[roles.shop]
+base = "operator"
+classes = ["cgroup"]
+cgroups = ["/machine.slice/*"]
+[roles.host]
+base = "operator"
+classes = ["cgroup", "observe"]
+cgroups = ["host"]
+binaries = ["host"]
+[roles.none]
+base = "operator"
+classes = ["cgroup", "observe"]
+cgroups = []
+binaries = []
+[[grant]]
+users = [1000]
+roles = ["own"]
+[[grant]]
+users = [1001]
+roles = ["shop"]
+[[grant]]
+users = [1002]
+roles = ["host"]
+[[grant]]
+users = [1003]
+roles = ["none"]
+)";
+
+TEST(Policy, GivesCgroupsAndBinariesOfHisOwnUnlessItSaysOtherwise) {
+  Rights own = rightsOf(TARGETS, 1000), shop = rightsOf(TARGETS, 1001), host = rightsOf(TARGETS, 1002), none = rightsOf(TARGETS, 1003);
+  AttachTarget mine{T::CGROUP_SKB, ""}, others{T::CGROUP_SKB, ""}, machine{T::CGROUP_SKB, ""};
+  mine.own = true;
+  others.cgroup = "/machine.slice";
+  machine.cgroup = "/machine.slice/a/b";
+  AttachTarget anywhere{T::UPROBE, ""}, library{T::URETPROBE, ""}, inside{T::UPROBE, ""};
+  anywhere.own = library.ownProcess = inside.own = inside.ownProcess = true;
+  struct {
+    Rights& rights;
+    const AttachTarget& target;
+    const char* lacks;  // "": nothing
+  } cases[] = {{own, mine, ""},
+               {own, machine, "not someone else's cgroup /machine.slice/a/b (cgroups: own)"},
+               {shop, machine, ""},
+               {shop, others, "(cgroups: /machine.slice/*)"},
+               {shop, mine, "not his own cgroup (cgroups: /machine.slice/*)"},
+               {shop, inside, "not class observe"},
+               {host, others, ""},
+               {host, library, ""},
+               {none, mine, "(cgroups: none)"},
+               {none, inside, "not his own binary (binaries: none)"},
+               {own, inside, ""},
+               {own, anywhere, "only in one process, of his own (binaries: own)"},
+               {own, library, "not someone else's binary (binaries: own)"}};
+  for (auto& [rights, target, lacks] : cases) {
+    auto said = refusalOf([&, &rights = rights, &target = target] { rights.requireAttach(target); });
+    EXPECT_EQ(said.empty(), *lacks == 0) << said;
+    EXPECT_NE(said.find(lacks), std::string::npos) << said;
+  }
+}
+
 TEST(Policy, SaysWhichGrantAndRoleDecide) {
   auto decision = rightsOf(RESERVED, 1001).decide(Request::toLoad(bit(T::TRACEPOINT), 1));
   EXPECT_FALSE(decision.allowed);
@@ -282,6 +346,8 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"[roles.a]\nbase = \"operator\"\nnamespaces = [\"/run/netns/x\"]\n", "3:15", "named:PATH"},
         Mistake{"[roles.a]\nbase = \"operator\"\nnamespaces = [\"named:/dev/null\"]\n", "3:15", "is not a network namespace"},
         Mistake{"[roles.a]\nbase = \"operator\"\nnamespaces = [\"named:/proc/self/ns/mnt\"]\n", "3:15", "is not a network namespace"},
+        Mistake{"[roles.a]\nbase = \"operator\"\ncgroups = [\"own\", \"x\"]\n", "3:11", "cgroup \"x\" is not one of"},
+        Mistake{"[roles.a]\nbase = \"operator\"\nbinaries = [\"libc\"]\n", "3:12", "binary \"libc\" is not one of"},
         Mistake{"[roles.a]\nbase = \"operator\"\ninterfaces = [\"\"]\n", "3:15", "pattern"},
         Mistake{"[roles.a]\nbase = \"viewer\"\nclasses = [\"control\"]\n", "3:1", "unknown key \"classes\""},
         Mistake{"[roles.a]\nbase = \"viewer\"\nmap_rights = [\"write\"]\n", "3:14", "a viewer changes nothing"},

@@ -10,24 +10,27 @@ struct TypeRow {
   schema::ProgramType type;
   kj::StringPtr name;
   ProgramClass programClass;
+  TargetKind target;
 };
 
 using T = schema::ProgramType;
 using C = ProgramClass;
+using K = TargetKind;
 constexpr TypeRow TYPES[] = {
-    {T::XDP, "xdp"_kj, C::network},
-    {T::TC, "tc"_kj, C::network},
-    {T::TCX, "tcx"_kj, C::network},
-    {T::TRACEPOINT, "tracepoint"_kj, C::observe},
-    {T::RAW_TRACEPOINT, "raw_tracepoint"_kj, C::observe},
-    {T::TP_BTF, "tp_btf"_kj, C::observe},
-    {T::KPROBE, "kprobe"_kj, C::observe},
-    {T::KRETPROBE, "kretprobe"_kj, C::observe},
-    {T::UPROBE, "uprobe"_kj, C::observe},
-    {T::URETPROBE, "uretprobe"_kj, C::observe},
-    {T::FENTRY, "fentry"_kj, C::observe},
-    {T::FEXIT, "fexit"_kj, C::observe},
-    {T::LSM, "lsm"_kj, C::control},
+    {T::XDP, "xdp"_kj, C::network, K::interface},
+    {T::TC, "tc"_kj, C::network, K::interface},
+    {T::TCX, "tcx"_kj, C::network, K::interface},
+    {T::TRACEPOINT, "tracepoint"_kj, C::observe, K::none},
+    {T::RAW_TRACEPOINT, "raw_tracepoint"_kj, C::observe, K::none},
+    {T::TP_BTF, "tp_btf"_kj, C::observe, K::none},
+    {T::KPROBE, "kprobe"_kj, C::observe, K::none},
+    {T::KRETPROBE, "kretprobe"_kj, C::observe, K::none},
+    {T::UPROBE, "uprobe"_kj, C::observe, K::binary},
+    {T::URETPROBE, "uretprobe"_kj, C::observe, K::binary},
+    {T::FENTRY, "fentry"_kj, C::observe, K::none},
+    {T::FEXIT, "fexit"_kj, C::observe, K::none},
+    {T::LSM, "lsm"_kj, C::control, K::none},
+    {T::CGROUP_SKB, "cgroup_skb"_kj, C::cgroup, K::cgroup},
 };
 
 constexpr kj::StringPtr CLASS_NAMES[] = {"network"_kj, "cgroup"_kj, "observe"_kj, "control"_kj};
@@ -42,6 +45,11 @@ const TypeRow* find(schema::ProgramType type) {
 ProgramClass classOf(schema::ProgramType type) {
   auto row = find(type);
   return row == nullptr ? ProgramClass::control : row->programClass;
+}
+
+TargetKind targetOf(schema::ProgramType type) {
+  auto row = find(type);
+  return row == nullptr ? TargetKind::none : row->target;
 }
 
 kj::StringPtr typeName(schema::ProgramType type) {

@@ -11,6 +11,9 @@ namespace bpfman {
 
 enum class ProgramClass : uint8_t { network, cgroup, observe, control, count };
 
+enum class TargetKind : uint8_t { none, interface, cgroup, binary };  // what it is attached to, as far as policy decides about that
+
+TargetKind targetOf(schema::ProgramType type);
 ProgramClass classOf(schema::ProgramType type);  // a type that the table lacks is nobody's but an administrator's: control
 kj::StringPtr className(ProgramClass programClass);
 kj::StringPtr typeName(schema::ProgramType type);

@@ -21,11 +21,14 @@ struct NamedNamespace {
   std::shared_ptr<kj::AutoCloseFd> held;  // so that no other namespace gets that inode
 };
 
-struct Places {                         // of programs of class network
+struct Places {                         // of programs that have a target: its kind says which of these decides
   std::vector<std::string> interfaces;  // globs
   bool ownNamespaces = false, hostNamespace = false;
   std::vector<NamedNamespace> namespaces;
   int32_t minPriority = 0, maxPriority = limits::PRIORITY_MAX;
+  bool ownCgroups = false, hostCgroups = false;    // host: all
+  std::vector<std::string> cgroups;                // globs of paths below the root of cgroup2
+  bool ownBinaries = false, hostBinaries = false;  // own: only in processes of his own as well
 };
 
 struct Role {

@@ -29,16 +29,40 @@ kj::StringPtr interfaceOf(schema::Place::Reader place) {
   return place.isXdp() ? place.getXdp().getInterface() : place.isTcx() ? place.getTcx().getInterface() : capnp::Text::Reader("");
 }
 
-// The descriptor of a network namespace that came with a place; none: the host's.
-kj::Promise<kj::Maybe<NamespaceTarget>> namespaceFrom(Core& core, schema::Place::Reader place) {
-  kj::Maybe<schema::Descriptor::Client> client;
-  if (place.isXdp() && place.getXdp().hasNetns()) client = place.getXdp().getNetns();
-  if (place.isTcx() && place.getTcx().hasNetns()) client = place.getTcx().getNetns();
-  KJ_IF_MAYBE (c, client)
-    return descriptorOf(kj::mv(*c), "the network namespace").then([&core](kj::AutoCloseFd fd) -> kj::Maybe<NamespaceTarget> {
-      return core.intake.networkNamespace(kj::mv(fd));
-    });
-  return kj::Maybe<NamespaceTarget>(nullptr);
+// Descriptors that came with a place. -1: none.
+struct Passed {
+  kj::AutoCloseFd netns, target, process;
+};
+
+kj::Promise<Passed> passedWith(schema::Place::Reader place) {
+  auto passed = kj::heap<Passed>();
+  kj::Vector<kj::Promise<void>> arriving;
+  auto take = [&](bool there, auto client, kj::StringPtr what, kj::AutoCloseFd& to) {
+    if (there) arriving.add(descriptorOf(client(), what).then([&to](kj::AutoCloseFd fd) { to = kj::mv(fd); }));
+  };
+  if (place.isXdp())
+    take(
+        place.getXdp().hasNetns(), [&]() { return place.getXdp().getNetns(); }, "the network namespace", passed->netns);
+  if (place.isTcx())
+    take(
+        place.getTcx().hasNetns(), [&]() { return place.getTcx().getNetns(); }, "the network namespace", passed->netns);
+  if (place.isCgroup())
+    take(
+        true, [&]() { return place.getCgroup().getCgroup(); }, "the cgroup", passed->target);
+  if (place.isUprobe()) {
+    auto uprobe = place.getUprobe();
+    take(
+        true, [&]() { return uprobe.getBinary(); }, "the binary", passed->target);
+    take(
+        uprobe.hasProcess(), [&]() { return uprobe.getProcess(); }, "the process", passed->process);
+  }
+  return kj::joinPromises(arriving.releaseAsArray()).then([passed = kj::mv(passed)]() mutable { return kj::mv(*passed); });
+}
+
+template <typename Result, typename Take>
+kj::Maybe<Result> maybe(kj::AutoCloseFd& descriptor, Take take) {
+  if (descriptor.get() < 0) return nullptr;
+  return take(kj::mv(descriptor));
 }
 
 class ProgramServer final : public schema::Program::Server {
@@ -64,28 +88,37 @@ class ProgramServer final : public schema::Program::Server {
     KJ_IF_MAYBE (narrowing, connection.narrowed()) narrowing->requireInterface(interfaceOf(place));
     Pairs metadata = pairsFrom(params.getMetadata());
     std::string request = connection->requestKey(params.getRequestId());
-    return namespaceFrom(core, place).then([this, context, request, metadata = kj::mv(metadata), &type](auto netns) mutable {
-      return connection.change("attach", [this, context, request, metadata = kj::mv(metadata), netns = kj::mv(netns), &type](
-                                             kj::WaitScope& scope, AuditLine& line) mutable {
-        line.programs = {id};
-        line.request = request;
-        auto turn = core.locks.take(lockOf(id), scope);
-        LinkRow link;
-        KJ_IF_MAYBE (before, madeBefore(request)) {
-          link = *before;
-          line.what = "again: ";
-        } else {
-          AttachWish wish{
-              rowOf(core, id), context.getParams().getPlace(), kj::mv(netns), kj::mv(metadata), connection->rights, connection->uid(),
-              request};
-          link = type.hook.attach(core, wish, scope);
-        }
-        line.links = {link.id};
-        line.what += link.interface.empty() ? link.target : link.interface;
-        auto results = context.getResults();
-        results.setLink(newLink(*connection, link.id, connection.narrowed()));
-        describeLink(core, link.id, results.initDetails(), scope);
-      });
+    return passedWith(place).then([this, context, request, metadata = kj::mv(metadata), &type](Passed passed) mutable {
+      auto netns = maybe<NamespaceTarget>(passed.netns, [&](kj::AutoCloseFd fd) { return core.intake.networkNamespace(kj::mv(fd)); });
+      auto process = maybe<ProcessTarget>(passed.process, [&](kj::AutoCloseFd fd) { return core.intake.process(kj::mv(fd)); });
+      return connection.change("attach",
+                               [this, context, request, metadata = kj::mv(metadata), netns = kj::mv(netns), target = kj::mv(passed.target),
+                                process = kj::mv(process), &type](kj::WaitScope& scope, AuditLine& line) mutable {
+                                 line.programs = {id};
+                                 line.request = request;
+                                 auto turn = core.locks.take(lockOf(id), scope);
+                                 LinkRow link;
+                                 KJ_IF_MAYBE (before, madeBefore(request)) {
+                                   link = *before;
+                                   line.what = "again: ";
+                                 } else {
+                                   AttachWish wish{rowOf(core, id),
+                                                   context.getParams().getPlace(),
+                                                   kj::mv(netns),
+                                                   kj::mv(target),
+                                                   kj::mv(process),
+                                                   kj::mv(metadata),
+                                                   connection->rights,
+                                                   connection->uid(),
+                                                   request};
+                                   link = type.hook.attach(core, wish, scope);
+                                 }
+                                 line.links = {link.id};
+                                 line.what += link.interface.empty() ? link.target : link.interface;
+                                 auto results = context.getResults();
+                                 results.setLink(newLink(*connection, link.id, connection.narrowed()));
+                                 describeLink(core, link.id, results.initDetails(), scope);
+                               });
     });
   }
 

@@ -75,7 +75,7 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
         if (other.name == program.name) refuse("program ", program.name.c_str(), " is named twice");
       wish.programs.push_back(std::move(program));
     } else {
-      refuse("this version can't load programs of type ", static_cast<uint16_t>(type) <= 12 ? typeName(type) : "unknown"_kj);
+      refuse("this version can't load programs of type ", typeName(type));
     }
   }
   auto globals = options.getGlobals();

@@ -81,7 +81,8 @@ void BpfObject::choose() {
 // SCHED_CLS sections differ only in where libbpf itself would attach them.
 void BpfObject::setType(Chosen& choice, schema::LoadJob::Wanted::Reader wanted) {
   const Section& section = choice.section;
-  bool sameAttach = section.expectedAttachType == wanted.getExpectedAttachType() || section.type == BPF_PROG_TYPE_SCHED_CLS;
+  bool sameAttach = section.expectedAttachType == wanted.getExpectedAttachType() || section.type == BPF_PROG_TYPE_SCHED_CLS ||
+                    section.type == BPF_PROG_TYPE_CGROUP_SKB;
   bool extension = section.type == BPF_PROG_TYPE_XDP && wanted.getType() == BPF_PROG_TYPE_EXT;  // a member of a libxdp dispatcher
   if (!extension && (section.type != wanted.getType() || !sameAttach))
     throw Refusal{"program type mismatch: caller specified " + std::string(wanted.getFamily().cStr()) + " but ELF section \"" +

@@ -35,7 +35,7 @@ struct Global { name @0 :Text; value @1 :Data; }
 
 enum ProgramType {
   xdp @0; tc @1; tcx @2; tracepoint @3; rawTracepoint @4; tpBtf @5; kprobe @6; kretprobe @7; uprobe @8; uretprobe @9;
-  fentry @10; fexit @11; lsm @12;
+  fentry @10; fexit @11; lsm @12; cgroupSkb @13;
 }
 
 enum Direction { ingress @0; egress @1; }
@@ -159,6 +159,11 @@ struct Place {
     tracepoint :group { group @10 :Text; name @11 :Text; }
     rawTracepoint @12 :Text;   # its name; "" takes the section's
     tpBtf @13 :Void;           # fixed at load
+    cgroup :group { cgroup @14 :Descriptor; direction @15 :Direction; }
+    # cgroup: a directory of cgroup2, opened with O_PATH.
+    uprobe :group { binary @16 :Descriptor; offset @17 :UInt64; process @18 :Descriptor; path @19 :Text; function @20 :Text; }
+    # Of uprobe and uretprobe. binary: the file, opened with O_PATH. offset: in the file, of the instruction; the client finds it from a
+    # symbol. process: a pidfd of the one process to be probed; absent: all. path and function are kept and shown only.
   }
 }
 

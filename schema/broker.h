@@ -12,6 +12,7 @@ enum class BrokerOp : uint32_t {
                     //   -> 2 descriptors: the worker's control socket, an rtnetlink socket opened in that namespace
   startLoader,      // -> 2 descriptors: the loader's job socket, and the socket that is to be given to a load session
   openTracepoint,   // words "group" and "name", [A-Za-z0-9_-]{1,63} -> 1 descriptor: a perf event (kernel-wide: pid -1, cpu 0)
+  openUprobe,       // descriptor: the binary; offset, returns, pid -> 1 descriptor: a perf event, which fires there
   shareXdp,         // libxdp's directory, locked as its protocol wants until the last descriptor of it is closed; what others made in it is the
                     //   worker's too from now on -> 1 descriptor. -EAGAIN: somebody else has the lock. -EOPNOTSUPP: no bpffs is there
   openXdpProgram,   // id: a kernel program id, of type XDP; else -EPERM -> 1 descriptor
@@ -23,7 +24,10 @@ struct BrokerRequest {
   BrokerOp op;
   uint32_t policyTaken;       // 1 or 0; ready only
   char group[64], name[64];   // NUL-padded; empty where the operation has none
-  uint32_t id;                // 0 where the operation has none
+  uint64_t offset = 0;        // openUprobe: in the file
+  uint32_t returns = 0;       // openUprobe: 1: when the function returns
+  int32_t pid = 0;            // openUprobe: the process; 0: all
+  uint32_t id = 0;            // openXdpProgram
 };
 
 struct BrokerReply {

@@ -140,7 +140,7 @@ struct Element { Pin pin; uint32_t keySize, valueSize, flags, reserved; };   // 
 struct ReadMap { Pin pin; uint32_t keySize, valueSize, hasStart, reserved; };// tail: the key after which to start -> keys and values in turn
 struct SetSlot { Pin array, program; uint32_t index, present; };  // present 0: empties the slot
 
-enum class LinkKind : uint32_t { xdp, tcx, perfEvent, rawTracepoint, tracing, iterator, freplace, count };
+enum class LinkKind : uint32_t { xdp, tcx, perfEvent, rawTracepoint, tracing, iterator, freplace, cgroup, count };
 
 struct CreateLink {                           // -> kernel link id, pinned at `to`
   Pin program, to;
@@ -151,7 +151,7 @@ struct CreateLink {                           // -> kernel link id, pinned at `t
   uint64_t cookie;
   char name[NAME * 2];                        // rawTracepoint: which
   Pin target;                                 // freplace: the program whose function is replaced; else zeros
-};                                            // perfEvent: one descriptor of the event
+};                                            // perfEvent: one descriptor of the event; cgroup: of the directory
 
 struct UpdateLink { Pin link, program; };     // the link runs this program from now on; no packet sees neither
 

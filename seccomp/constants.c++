@@ -141,6 +141,7 @@ const std::map<std::string, uint64_t>& constants() {
       NAMED(NS_GET_NSTYPE),
       NAMED(SIOCOUTQ),
       NAMED(NS_GET_OWNER_UID),
+      {"PIDFD_GET_INFO_FIRST", _IOC(_IOC_READ | _IOC_WRITE, 0xFF, 11, 64)},  // from 6.13; headers lack it
   };
   return all;
 }

@@ -11,34 +11,34 @@ using wire::LinkKind;
 
 namespace {
 
+constexpr uint64_t CGROUP_TYPES = 1 << BPF_CGROUP_INET_INGRESS | 1 << BPF_CGROUP_INET_EGRESS;
 constexpr uint32_t ANCHORS = BPF_F_BEFORE | BPF_F_AFTER | BPF_F_ID | BPF_F_LINK;
 
 // What the kernel wants for each kind. False: the request has what its kind does not take.
-bool fill(const wire::CreateLink& wish, int event, bpf_attr& attr) {
+bool fill(const wire::CreateLink& wish, int target, bpf_attr& attr) {
   attr.link_create.attach_type = wish.attachType;
   switch (wish.kind) {
     case LinkKind::xdp:
       attr.link_create.target_ifindex = wish.interface;
       attr.link_create.flags = wish.flags;
-      return wish.attachType == BPF_XDP && event < 0 && wish.flags < 16;
+      return wish.attachType == BPF_XDP && target < 0 && wish.flags < 16;
     case LinkKind::tcx:
       attr.link_create.target_ifindex = wish.interface;
       attr.link_create.flags = wish.flags;
       attr.link_create.tcx.relative_id = wish.relative;
       attr.link_create.tcx.expected_revision = wish.expectedRevision;
-      return (wish.attachType == BPF_TCX_INGRESS || wish.attachType == BPF_TCX_EGRESS) && event < 0 && !(wish.flags & ~ANCHORS) &&
+      return (wish.attachType == BPF_TCX_INGRESS || wish.attachType == BPF_TCX_EGRESS) && target < 0 && !(wish.flags & ~ANCHORS) &&
              (wish.relative == 0 || (wish.flags & BPF_F_ID));  // without it the number would be a descriptor
     case LinkKind::perfEvent:
-      attr.link_create.target_fd = event;
+      attr.link_create.target_fd = target;
       attr.link_create.perf_event.bpf_cookie = wish.cookie;
-      return wish.attachType == BPF_PERF_EVENT && event >= 0;
-    case LinkKind::tracing: return wish.attachType == BPF_TRACE_RAW_TP && event < 0;
-    case LinkKind::iterator: return wish.attachType == BPF_TRACE_ITER && event < 0;
-    case LinkKind::freplace:
-      attr.link_create.target_btf_id = wish.relative;
-      return wish.attachType == 0 && event < 0 && wish.relative != 0;
+      return wish.attachType == BPF_PERF_EVENT && target >= 0;
+    case LinkKind::cgroup: attr.link_create.target_fd = target; return covers(&CGROUP_TYPES, 1, wish.attachType) && target >= 0;
+    case LinkKind::tracing: return wish.attachType == BPF_TRACE_RAW_TP && target < 0;
+    case LinkKind::iterator: return wish.attachType == BPF_TRACE_ITER && target < 0;
+    case LinkKind::freplace: attr.link_create.target_btf_id = wish.relative; return wish.attachType == 0 && target < 0 && wish.relative != 0;
     case LinkKind::rawTracepoint:
-      if (strnlen(wish.name, sizeof wish.name) == sizeof wish.name || event >= 0) return false;
+      if (strnlen(wish.name, sizeof wish.name) == sizeof wish.name || target >= 0) return false;
       attr = {};
       attr.raw_tracepoint.name = toKernel(wish.name);
       return true;

@@ -171,8 +171,11 @@ TEST_F(WorkerControl, ALinkTakesOnlyWhatItsKindTakes) {
   dies([](auto& wish) { wish.relative = 3; });  // without BPF_F_ID the kernel would take it for a descriptor
   dies([](auto& wish) { wish.flags = BPF_F_REPLACE; });
   dies([](auto&) {}, 1);
-  dies([](auto& wish) { wish.kind = wire::LinkKind::xdp, wish.attachType = BPF_XDP, wish.flags = 16; });  // XDP_FLAGS_REPLACE
-  dies([](auto& wish) { wish.kind = wire::LinkKind::perfEvent, wish.attachType = BPF_PERF_EVENT; });      // no event
+  dies([](auto& wish) { wish.kind = wire::LinkKind::xdp, wish.attachType = BPF_XDP, wish.flags = 16; });   // XDP_FLAGS_REPLACE
+  dies([](auto& wish) { wish.kind = wire::LinkKind::perfEvent, wish.attachType = BPF_PERF_EVENT; });       // no event
+  dies([](auto& wish) { wish.kind = wire::LinkKind::cgroup, wish.attachType = BPF_CGROUP_INET_EGRESS; });  // no cgroup
+  for (auto type : {BPF_SK_LOOKUP, BPF_CGROUP_DEVICE, BPF_FLOW_DISSECTOR, BPF_PERF_EVENT})                 // other kinds of descriptors
+    dies([=](auto& wish) { wish.kind = wire::LinkKind::cgroup, wish.attachType = type; }, 1);
   dies([](auto& wish) { wish.kind = wire::LinkKind::rawTracepoint, memset(wish.name, 'x', sizeof wish.name); });
   EXPECT_EQ(control(Op::createLink, tcx()), 0);
   wire::CreateLink egress = tcx();
