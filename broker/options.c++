@@ -31,11 +31,12 @@ constexpr struct {
 };
 // clang-format on
 
-// One row for each number that the configuration may set.
+// One row for each number that the configuration may set; as one of two words where it has them: 0 or 1.
 struct Number {
   const char *section, *key;
   uint64_t least, most;
   void (*set)(Options&, uint64_t);
+  const char* words[2] = {};
 };
 
 constexpr Number NUMBERS[] = {
@@ -44,6 +45,8 @@ constexpr Number NUMBERS[] = {
     {"limits", "max_connections", 1, 4096, [](Options& o, uint64_t n) { o.frontend.maxConnections = n; }},
     {"limits", "max_calls", 1, 4096, [](Options& o, uint64_t n) { o.frontend.maxCalls = n; }},
     {"limits", "verifier_seconds", 1, 3600, [](Options& o, uint64_t n) { o.frontend.verifierSeconds = n; }},
+    {"tc", "attach", 0, 1, [](Options& o, uint64_t n) { o.frontend.preferTcx = n; }, {"clsact", "tcx"}},
+    {"ordering", "ties", 0, 1, [](Options& o, uint64_t n) { o.frontend.newestFirst = n; }, {"name", "newest"}},
     {"ceiling", "max_map_bytes", 4096, 1ull << 50, [](Options& o, uint64_t n) { o.ceiling.maxMapBytes = n; }},
     {"ceiling", "max_maps", 1, wire::MAX_MAPS, [](Options& o, uint64_t n) { o.ceiling.maxMaps = n; }},
     {"ceiling", "max_programs", 1, wire::MAX_PROGRAMS, [](Options& o, uint64_t n) { o.ceiling.maxPrograms = n; }},
@@ -71,19 +74,18 @@ void setOne(Options& options, kj::StringPtr section, kj::StringPtr key, const to
   if (section == "clients") return addClient(options.frontend.clients, key, value.value<int64_t>().value_or(0));
   for (const Number& row : NUMBERS) {
     if (section != row.section || key != row.key) continue;
-    int64_t number = value.value<int64_t>().value_or(-1);
+    auto word = value.value<std::string>();
+    int64_t number = row.words[0] ? word == row.words[1] ? 1 : word == row.words[0] ? 0 : -1 : value.value<int64_t>().value_or(-1);
+    if (number < 0 && row.words[0]) KJ_FAIL_REQUIRE(kj::str(key, " is \"", row.words[0], "\" or \"", row.words[1], '"'));
     if (number < int64_t(row.least) || number > int64_t(row.most))
       KJ_FAIL_REQUIRE(kj::str(key, " is a number from ", row.least, " to ", row.most));
     return row.set(options, number);
   }
-  if (section == "users" && key == "socket_group") {
-    if (!value.is_string()) KJ_FAIL_REQUIRE("socket_group is the name of a group");
-    options.socketGroup = kj::str(value.as_string()->get().c_str());
-  } else if (section == "ceiling" && (key == "program_types" || key == "refused_helpers")) {
-    (key == "program_types" ? allowProgramTypes : refuseHelpers)(options.ceiling, wordsFrom(key, value));
-  } else {
-    KJ_FAIL_REQUIRE(kj::str("unknown key ", section, ".", key));
-  }
+  if (section == "ceiling" && key == "program_types") return allowProgramTypes(options.ceiling, wordsFrom(key, value));
+  if (section == "ceiling" && key == "refused_helpers") return refuseHelpers(options.ceiling, wordsFrom(key, value));
+  if (section != "users" || key != "socket_group") KJ_FAIL_REQUIRE(kj::str("unknown key ", section, ".", key));
+  if (!value.is_string()) KJ_FAIL_REQUIRE("socket_group is the name of a group");
+  options.socketGroup = kj::str(value.as_string()->get().c_str());
 }
 
 void readConfiguration(Options& options) {
@@ -94,11 +96,12 @@ void readConfiguration(Options& options) {
     toml::table file = toml::parse_file(options.configPath.cStr());
     for (auto&& [section, keys] : file) {
       where = at(keys.source());
-      bool known = section.str() == "users" || section.str() == "limits" || section.str() == "ceiling" || section.str() == "clients";
-      if (!known || !keys.is_table()) KJ_FAIL_REQUIRE(kj::str("unknown key ", std::string(section.str()).c_str()));
+      std::string name(section.str());
+      bool known = name == "users" || name == "limits" || name == "ceiling" || name == "clients" || name == "tc" || name == "ordering";
+      if (!known || !keys.is_table()) KJ_FAIL_REQUIRE(kj::str("unknown key ", name.c_str()));
       for (auto&& [key, value] : *keys.as_table()) {
         where = at(value.source());
-        setOne(options, std::string(section.str()).c_str(), std::string(key.str()).c_str(), value);
+        setOne(options, name.c_str(), std::string(key.str()).c_str(), value);
       }
     }
   } catch (const toml::parse_error& error) {
@@ -110,7 +113,6 @@ void readConfiguration(Options& options) {
 
 Options Options::parse(int argc, char* argv[]) {
   Options options;
-  options.ceiling = defaultCeiling();
   CLI::App app("The bpfman daemon: loads, attaches and shows eBPF programs for others.", "bpfmand");
   app.set_version_flag("-V,--version", "bpfmand " BPFMAN_VERSION);
   for (auto& row : PATHS) {

@@ -1,10 +1,12 @@
-// bpfman link attach: one row for each kind of hook, its arguments and how they become a Place.
+// bpfman link attach, and dispatcher plan with the same arguments: one row for each kind of hook, its arguments and how they become a
+// Place.
 #include "cli/commands.h"
 #include "cli/json.h"
 #include "cli/names.h"
 #include "cli/text.h"
 #include "cli/values.h"
 
+#include <charconv>
 #include <iostream>
 #include <memory>
 
@@ -15,7 +17,7 @@ struct AttachArguments {
   uint32_t program = 0;
   std::string interface, direction, netns, tracepoint, output = "text";
   int32_t priority = 0;
-  std::vector<std::string> proceedOn, metadata;
+  std::vector<std::string> proceedOn, metadata, before, after;
 };
 
 using SetPlace = void (*)(schema::Place::Builder place, const AttachArguments& arguments);
@@ -29,12 +31,24 @@ void setInterface(Group place, const AttachArguments& arguments) {
   place.setNetnsPath(arguments.netns.c_str());
 }
 
+template <typename Group>
+void setProceedOn(Group place, schema::ProgramType type, const AttachArguments& arguments) {
+  auto words = splitAll(arguments.proceedOn);
+  auto verdicts = place.initProceedOn(words.size());
+  for (size_t i = 0; i < words.size(); i++) verdicts.set(i, parseVerdict(type, words[i]));
+}
+
 void setXdp(schema::Place::Builder place, const AttachArguments& arguments) {
   auto xdp = place.initXdp();
-  auto words = splitAll(arguments.proceedOn);
-  auto verdicts = xdp.initProceedOn(words.size());
-  for (size_t i = 0; i < words.size(); i++) verdicts.set(i, parseVerdict(words[i]));
+  setProceedOn(xdp, schema::ProgramType::XDP, arguments);
   setInterface(xdp, arguments);
+}
+
+void setTc(schema::Place::Builder place, const AttachArguments& arguments) {
+  auto tc = place.initTc();
+  tc.setDirection(parseDirection(arguments.direction));
+  setProceedOn(tc, schema::ProgramType::TC, arguments);
+  setInterface(tc, arguments);
 }
 
 void setTcx(schema::Place::Builder place, const AttachArguments& arguments) {
@@ -60,18 +74,53 @@ void setRawTracepoint(schema::Place::Builder place, const AttachArguments& argum
 
 void setTpBtf(schema::Place::Builder place, const AttachArguments& arguments) { place.setTpBtf(); }
 
-int attach(Session& session, const AttachArguments& arguments, SetPlace setPlace) {
-  // The place and the metadata are written before the daemon is asked: what is wrong in the arguments costs no call.
-  capnp::MallocMessageBuilder scratch;
-  auto params = scratch.initRoot<schema::Program::AttachParams>();
-  setPlace(params.initPlace(), arguments);
-  put(params.initMetadata(arguments.metadata.size()), arguments.metadata, "--metadata");
+// "link:8", a program's id, or a function's name.
+void setNeighbours(capnp::List<schema::Neighbour>::Builder neighbours, const std::vector<std::string>& words) {
+  for (size_t i = 0; i < words.size(); i++) {
+    auto& word = words[i];
+    bool link = word.rfind("link:", 0) == 0;
+    uint32_t number = 0;
+    const char *begin = word.c_str() + (link ? 5 : 0), *end = word.c_str() + word.size();
+    auto [rest, error] = std::from_chars(begin, end, number);
+    bool isNumber = error == std::errc() && rest == end;
+    if (word.empty() || (link && !isNumber)) fail(kj::str("\"", word.c_str(), "\": expected link:ID, a program's id or a function's name"));
+    if (link) {
+      neighbours[i].setLink(number);
+    } else if (isNumber) {
+      neighbours[i].setProgram(number);
+    } else {
+      neighbours[i].setName(word.c_str());
+    }
+  }
+}
 
+// What is wrong in the arguments costs no call: the request is written into a scratch message first.
+template <typename Params>
+typename Params::Builder parametersOf(capnp::MallocMessageBuilder& scratch, const AttachArguments& arguments, SetPlace setPlace) {
+  auto params = scratch.initRoot<Params>();
+  setPlace(params.initPlace(), arguments);
+  auto before = splitAll(arguments.before), after = splitAll(arguments.after);
+  setNeighbours(params.initBefore(before.size()), before);
+  setNeighbours(params.initAfter(after.size()), after);
+  return params;
+}
+
+schema::Program::Client programOf(Session& session, const AttachArguments& arguments) {
   auto programs = session.connection().programs().getRequest();
   programs.setId(arguments.program);
-  auto request = programs.send().getProgram().attachRequest();
+  return programs.send().getProgram();
+}
+
+int attach(Session& session, const AttachArguments& arguments, SetPlace setPlace) {
+  capnp::MallocMessageBuilder scratch;
+  auto params = parametersOf<schema::Program::AttachParams>(scratch, arguments, setPlace);
+  put(params.initMetadata(arguments.metadata.size()), arguments.metadata, "--metadata");
+
+  auto request = programOf(session, arguments).attachRequest();
   request.setPlace(params.getPlace());
   request.setMetadata(params.getMetadata());
+  request.setBefore(params.getBefore());
+  request.setAfter(params.getAfter());
   auto answer = session.wait(request.send());
   if (arguments.output == "json") {
     print(std::cout, jsonOf(answer.getDetails()));
@@ -81,48 +130,100 @@ int attach(Session& session, const AttachArguments& arguments, SetPlace setPlace
   return 0;
 }
 
+int plan(Session& session, const AttachArguments& arguments, SetPlace setPlace) {
+  capnp::MallocMessageBuilder scratch;
+  auto params = parametersOf<schema::Program::PlanParams>(scratch, arguments, setPlace);
+  auto request = programOf(session, arguments).planRequest();
+  request.setPlace(params.getPlace());
+  request.setBefore(params.getBefore());
+  request.setAfter(params.getAfter());
+  auto answer = session.wait(request.send());
+  if (arguments.output == "json") {
+    print(std::cout, {{"now", jsonArray(answer.getNow())}, {"then", jsonArray(answer.getThen())}});
+  } else {
+    printPlan(std::cout, "Now:", answer.getNow());
+    printPlan(std::cout, "Then:", answer.getThen());
+  }
+  return 0;
+}
+
 void addOrder(CLI::App& app, AttachArguments& arguments) {
   app.add_option("-p,--priority", arguments.priority, "Lower runs first, from 0")->required()->check(CLI::Range(0, INT32_MAX));
   app.add_option("-n,--netns", arguments.netns, "PATH of the interface's network namespace (default: the host's)");
+  addRepeated(app, "--before", arguments.before, "WHO[,...] of the hook runs later: link:ID, a program's id or a function's name");
+  addRepeated(app, "--after", arguments.after, "WHO[,...] of the hook runs earlier");
+}
+
+using Act = int (*)(Session& session, const AttachArguments& arguments, SetPlace setPlace);
+
+struct Kinds {  // where the commands are added, and what they do
+  CLI::App& parent;
+  Words words;
+  Act act;
+  Command& chosen;
+  std::shared_ptr<AttachArguments> arguments = std::make_shared<AttachArguments>();
+
+  std::string named(std::string place, const char* options) const { return words == Words::byPlace ? place : place + "," + options; }
+
+  CLI::App& add(const char* name, const char* description, SetPlace setPlace) {
+    auto& app = *parent.add_subcommand(name, description);
+    if (words == Words::byPlace) app.add_option("PROGRAM", arguments->program, "The program's id")->required();
+    addRepeated(app, "-m,--metadata", arguments->metadata, "KEY=VALUE, kept with the link; may be repeated");
+    addOutput(app, arguments->output);
+    app.callback([arguments = arguments, act = act, setPlace, &chosen = chosen] {
+      chosen = [arguments, act, setPlace](Session& session) { return act(session, *arguments, setPlace); };
+    });
+    return app;
+  }
+  void addInterface(CLI::App& app) {
+    app.add_option(named("INTERFACE", "-i,--iface"), arguments->interface, "The interface's name")->required();
+  }
+  void addDirection(CLI::App& app) {
+    app.add_option(named("DIRECTION", "-d,--direction"), arguments->direction, "ingress or egress")->required();
+  }
+};
+
+// Those whose programs share a hook.
+void addOrdered(Kinds& kinds) {
+  auto& xdp = kinds.add("xdp", "To an interface, before the network stack", setXdp);
+  kinds.addInterface(xdp);
+  addOrder(xdp, *kinds.arguments);
+  addRepeated(xdp, "--proceed-on", kinds.arguments->proceedOn, "VERDICT[,...] after which the next program runs (pass,dispatcher_return)");
+
+  auto& tc = kinds.add("tc", "To an interface's ingress or egress, by a dispatcher", setTc);
+  kinds.addInterface(tc);
+  kinds.addDirection(tc);
+  addOrder(tc, *kinds.arguments);
+  addRepeated(tc, "--proceed-on", kinds.arguments->proceedOn, "VERDICT[,...] after which the next program runs (pipe,dispatcher_return)");
+
+  auto& tcx = kinds.add("tcx", "To an interface's ingress or egress, by the kernel's own order", setTcx);
+  kinds.addInterface(tcx);
+  kinds.addDirection(tcx);
+  addOrder(tcx, *kinds.arguments);
 }
 
 }  // namespace
 
 void addAttachKinds(CLI::App& parent, Words words, Command& chosen) {
-  auto arguments = std::make_shared<AttachArguments>();
-  if (words == Words::byOption) parent.add_option("PROGRAM", arguments->program, "The program's id")->required();
-  auto named = [words](std::string place, const char* options) { return words == Words::byPlace ? place : place + "," + options; };
-  auto add = [&](const char* name, const char* description, SetPlace setPlace) -> CLI::App& {
-    auto& app = *parent.add_subcommand(name, description);
-    if (words == Words::byPlace) app.add_option("PROGRAM", arguments->program, "The program's id")->required();
-    addRepeated(app, "-m,--metadata", arguments->metadata, "KEY=VALUE, kept with the link; may be repeated");
-    addOutput(app, arguments->output);
-    app.callback([arguments, setPlace, &chosen] {
-      chosen = [arguments, setPlace](Session& session) { return attach(session, *arguments, setPlace); };
-    });
-    return app;
-  };
-
-  auto& xdp = add("xdp", "To an interface, before the network stack", setXdp);
-  xdp.add_option(named("INTERFACE", "-i,--iface"), arguments->interface, "The interface's name")->required();
-  addOrder(xdp, *arguments);
-  addRepeated(xdp, "--proceed-on", arguments->proceedOn, "VERDICT[,...] after which the next program runs (pass,dispatcher_return)");
-
-  auto& tcx = add("tcx", "To an interface's ingress or egress", setTcx);
-  tcx.add_option(named("INTERFACE", "-i,--iface"), arguments->interface, "The interface's name")->required();
-  tcx.add_option(named("DIRECTION", "-d,--direction"), arguments->direction, "ingress or egress")->required();
-  addOrder(tcx, *arguments);
-
-  add("tracepoint", "To a tracepoint of the kernel", setTracepoint)
-      .add_option(named("TRACEPOINT", "-t,--tracepoint"), arguments->tracepoint, "GROUP/NAME")
+  Kinds kinds{parent, words, attach, chosen};
+  if (words == Words::byOption) parent.add_option("PROGRAM", kinds.arguments->program, "The program's id")->required();
+  addOrdered(kinds);
+  kinds.add("tracepoint", "To a tracepoint of the kernel", setTracepoint)
+      .add_option(kinds.named("TRACEPOINT", "-t,--tracepoint"), kinds.arguments->tracepoint, "GROUP/NAME")
       ->required();
-  add("raw_tp", "To a raw tracepoint", setRawTracepoint)
-      .add_option(named("TRACEPOINT", "-t,--tracepoint"), arguments->tracepoint, "NAME (default: the one in the program's section)");
-  add("tp_btf", "To the tracepoint that was fixed at load", setTpBtf);
+  kinds.add("raw_tp", "To a raw tracepoint", setRawTracepoint)
+      .add_option(kinds.named("TRACEPOINT", "-t,--tracepoint"), kinds.arguments->tracepoint,
+                  "NAME (default: the one in the program's section)");
+  kinds.add("tp_btf", "To the tracepoint that was fixed at load", setTpBtf);
 
-  for (auto kind : {"tc", "kprobe", "uprobe", "fentry", "fexit", "lsm"}) {
-    addUnsupported(parent, kind, "it attaches xdp, tcx, tracepoint, raw_tp and tp_btf", chosen);
+  for (auto kind : {"kprobe", "uprobe", "fentry", "fexit", "lsm"}) {
+    addUnsupported(parent, kind, "it attaches xdp, tc, tcx, tracepoint, raw_tp and tp_btf", chosen);
   }
+}
+
+void addPlanKinds(CLI::App& parent, Command& chosen) {
+  Kinds kinds{parent, Words::byPlace, plan, chosen};
+  addOrdered(kinds);
 }
 
 }  // namespace bpfman

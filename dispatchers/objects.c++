@@ -1,9 +1,10 @@
 #include "dispatchers/objects.h"
 
-extern "C" const unsigned char bpfman_xdp_tailcall[], bpfman_xdp_tailcall_end[];
+extern "C" const unsigned char bpfman_xdp_tailcall[], bpfman_xdp_tailcall_end[], bpfman_tc_tailcall[], bpfman_tc_tailcall_end[];
 
 namespace bpfman {
 
 std::span<const unsigned char> xdpTailcallDispatcher() { return {bpfman_xdp_tailcall, bpfman_xdp_tailcall_end}; }
+std::span<const unsigned char> tcTailcallDispatcher() { return {bpfman_tc_tailcall, bpfman_tc_tailcall_end}; }
 
 }  // namespace bpfman

@@ -5,6 +5,8 @@
 
 namespace bpfman {
 
-std::span<const unsigned char> xdpTailcallDispatcher();  // an ELF object; see xdp-tailcall.h for what its maps mean
+// ELF objects; see tailcall.h for what their maps mean.
+std::span<const unsigned char> xdpTailcallDispatcher();
+std::span<const unsigned char> tcTailcallDispatcher();
 
 }  // namespace bpfman

@@ -56,6 +56,15 @@ CREATE TABLE dispatcher (
   program INTEGER NOT NULL, kernel_link INTEGER NOT NULL, netns_path TEXT NOT NULL, interface TEXT NOT NULL,
   host_netns INTEGER NOT NULL CHECK (host_netns IN (0, 1)), PRIMARY KEY (type, nsid, ifindex)) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 1;
+)",
+    // 1 -> 2: filters of TC dispatchers; whom a link wants to run before or after.
+    R"(
+ALTER TABLE dispatcher ADD COLUMN filter_priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dispatcher ADD COLUMN filter_handle INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE link_neighbour (
+  link INTEGER NOT NULL REFERENCES link ON DELETE CASCADE, position INTEGER NOT NULL, other INTEGER NOT NULL,
+  before INTEGER NOT NULL CHECK (before IN (0, 1)), PRIMARY KEY (link, position)) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 2;
 )"};
 
 [[noreturn]] void refuseNewer(const std::string& path, int64_t found, size_t known) {

@@ -11,16 +11,19 @@
 namespace bpfman {
 
 struct ChainHook {
-  std::string type;  // "xdp"
+  std::string type;  // "xdp", "tc-ingress", "tc-egress"
   uint64_t nsid;
   uint32_t ifindex;
   std::string interface, netnsPath;
   bool host;
+
+  bool isXdp() const { return type == "xdp"; }
+  bool isEgress() const { return type == "tc-egress"; }
 };
 
 struct ChainMember {     // in the order in which they run
   uint32_t load, index;  // the program: loads/LOAD/pINDEX
-  uint32_t proceedOn;    // bit = 1 << verdict after which the next one runs
+  uint32_t proceedOn;    // bit of each verdict after which the next one runs: XDP 1 << verdict, TC 1 << (verdict + 1)
 };
 
 class ChainEngine {
@@ -44,6 +47,6 @@ class ChainEngine {
 };
 
 kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, class Loads& loads,
-                                       kj::FiberPool& fibers);
+                                       kj::FiberPool& fibers, bool preferTcx);
 
 }  // namespace bpfman

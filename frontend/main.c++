@@ -98,7 +98,7 @@ int run() {
   Loads loads(timer, catalog, workers, pool, btf, fd::runtimeDir, options.verifierSeconds * kj::SECONDS);
   closeIn();  // from here on only what the policy lists; before the first thread, as Landlock covers those that begin later
 
-  auto engine = newTailcallEngine(io.unixEventPort, catalog, workers, loads, fibers);
+  auto engine = newTailcallEngine(io.unixEventPort, catalog, workers, loads, fibers, options.preferTcx != 0);
   Accounts accounts;
   Tickets tickets;
   Core core{io, options, fibers, intake, policy, catalog, broker, workers, loads, *engine, accounts, audit, tickets, possibleCpus, {}};

@@ -26,13 +26,19 @@ uint32_t ownerOf(Core& core, const ProgramRow& program) {
 }
 
 kj::StringPtr interfaceOf(schema::Place::Reader place) {
-  return place.isXdp() ? place.getXdp().getInterface() : place.isTcx() ? place.getTcx().getInterface() : capnp::Text::Reader("");
+  switch (place.which()) {
+    case schema::Place::XDP: return place.getXdp().getInterface();
+    case schema::Place::TC: return place.getTc().getInterface();
+    case schema::Place::TCX: return place.getTcx().getInterface();
+    default: return "";
+  }
 }
 
 // The descriptor of a network namespace that came with a place; none: the host's.
 kj::Promise<kj::Maybe<NamespaceTarget>> namespaceFrom(Core& core, schema::Place::Reader place) {
   kj::Maybe<schema::Descriptor::Client> client;
   if (place.isXdp() && place.getXdp().hasNetns()) client = place.getXdp().getNetns();
+  if (place.isTc() && place.getTc().hasNetns()) client = place.getTc().getNetns();
   if (place.isTcx() && place.getTcx().hasNetns()) client = place.getTcx().getNetns();
   KJ_IF_MAYBE (c, client)
     return descriptorOf(kj::mv(*c), "the network namespace").then([&core](kj::AutoCloseFd fd) -> kj::Maybe<NamespaceTarget> {
@@ -53,15 +59,9 @@ class ProgramServer final : public schema::Program::Server {
 
   kj::Promise<void> attach(AttachContext context) override {
     auto params = context.getParams();
-    ProgramRow program = rowOf(core, id);
-    connection->rights.requireUnload(ownerOf(core, program));  // his own, or an administrator's: attaching changes what it does
     connection->requireCapabilities(1);
     auto place = params.getPlace();
-    const HookType& type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(program.type)));
-    if (type.place != place.which())
-      refuse("program ", id, " is a ", typeName(type.type), " program; the ", nameOf(place.which()), " attach accepts ",
-             nameOf(place.which()));
-    KJ_IF_MAYBE (narrowing, connection.narrowed()) narrowing->requireInterface(interfaceOf(place));
+    const HookType& type = requireMay(place);
     Pairs metadata = pairsFrom(params.getMetadata());
     std::string request = connection->requestKey(params.getRequestId());
     return namespaceFrom(core, place).then([this, context, request, metadata = kj::mv(metadata), &type](auto netns) mutable {
@@ -75,9 +75,9 @@ class ProgramServer final : public schema::Program::Server {
           link = *before;
           line.what = "again: ";
         } else {
-          AttachWish wish{
-              rowOf(core, id), context.getParams().getPlace(), kj::mv(netns), kj::mv(metadata), connection->rights, connection->uid(),
-              request};
+          auto params = context.getParams();
+          AttachWish wish{rowOf(core, id),   params.getPlace(), kj::mv(netns),      kj::mv(metadata), connection->rights,
+                          connection->uid(), request,           params.getBefore(), params.getAfter()};
           link = type.hook.attach(core, wish, scope);
         }
         line.links = {link.id};
@@ -85,6 +85,21 @@ class ProgramServer final : public schema::Program::Server {
         auto results = context.getResults();
         results.setLink(newLink(*connection, link.id, connection.narrowed()));
         describeLink(core, link.id, results.initDetails(), scope);
+      });
+    });
+  }
+
+  kj::Promise<void> plan(PlanContext context) override {
+    auto place = context.getParams().getPlace();
+    const HookType& type = requireMay(place);
+    return namespaceFrom(core, place).then([this, context, &type](auto netns) mutable {
+      return connection.read([this, context, netns = kj::mv(netns), &type](kj::WaitScope& scope) mutable {
+        auto params = context.getParams();
+        AttachWish wish{rowOf(core, id),    params.getPlace(), kj::mv(netns), {}, connection->rights, connection->uid(), "",
+                        params.getBefore(), params.getAfter()};
+        Plan plan = type.hook.plan(core, wish, scope);
+        describe(plan, plan.now, context.getResults().initNow(plan.now.size()));
+        describe(plan, plan.then, context.getResults().initThen(plan.then.size()));
       });
     });
   }
@@ -126,6 +141,32 @@ class ProgramServer final : public schema::Program::Server {
   Core& core;
   uint32_t id;
 
+  // Attaching changes what it does: his own, or an administrator's; to a place of its kind.
+  const HookType& requireMay(schema::Place::Reader place) {
+    ProgramRow program = rowOf(core, id);
+    connection->rights.requireUnload(ownerOf(core, program));
+    const HookType& type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(program.type)));
+    if (type.place != place.which())
+      refuse("program ", id, " is a ", typeName(type.type), " program; the ", nameOf(place.which()), " attach accepts ",
+             nameOf(place.which()));
+    KJ_IF_MAYBE (narrowing, connection.narrowed()) narrowing->requireInterface(interfaceOf(place));
+    return type;
+  }
+
+  static void describe(const Plan& plan, const std::vector<Member>& members, capnp::List<schema::Planned>::Builder out) {
+    for (size_t i = 0; i < members.size(); ++i) {
+      const Member& member = members[i];
+      bool wanted = !member.foreign && member.link == plan.newcomer;
+      out[i].setLinkId(wanted ? 0 : member.link);
+      out[i].setProgramId(member.program);
+      out[i].setProgramName(member.name.c_str());
+      out[i].setPriority(member.priority);
+      out[i].setForeign(member.foreign);
+      out[i].setWanted(wanted);
+      out[i].setReason(member.reason.c_str());
+    }
+  }
+
   // By the first try of a request whose answer was lost.
   kj::Maybe<LinkRow> madeBefore(const std::string& request) {
     KJ_IF_MAYBE (link, core.catalog.linkOf(request))
@@ -151,8 +192,7 @@ void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope) {
       if (core.catalog.link(link.id) != nullptr) kj::throwFatalException(kj::mv(*exception));
   }
   for (auto& link : links)
-    if (!hookOf(link).hook.kernelLinkIsOwn())
-      core.engine.settle({"xdp", link.nsid, link.ifindex, link.interface, link.netnsPath, link.hostNetns}, scope);
+    KJ_IF_MAYBE (chain, hookOf(link).hook.chainOf(link)) core.engine.settle(*chain, scope);
   core.loads.removeProgram(id, scope);
 }
 

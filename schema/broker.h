@@ -62,10 +62,12 @@ struct FrontendOptions {
   char stateDir[1024];                        // absolute
   char policyPath[1024];                      // for messages only
   uint32_t poolSize;                          // loader and session pairs kept waiting, 1 .. 8
-  uint32_t maxConnections;                    // per uid
-  uint32_t maxCalls;                          // in flight, per uid
+  uint32_t maxConnections, maxCalls;          // per uid; calls in flight, per uid
   uint32_t verifierSeconds;                   // a load that takes longer is cancelled
   uint64_t maxMapBytes;                       // of one load: as in the worker's ceiling
+  // preferTcx 1: TC dispatchers are attached by TCX, where the kernel has it; 0: by a clsact filter. newestFirst 1: of programs with equal
+  // priority the newest runs first; 0: by name, then the oldest.
+  uint32_t preferTcx, newestFirst;
   ClientSocket clients[MAX_CLIENTS];
 };
 

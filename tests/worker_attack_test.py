@@ -3,6 +3,7 @@ its root directory and its own filters. What is malformed ends whom it was sent 
 
 import array
 import fcntl
+import json
 import os
 import re
 import select
@@ -14,8 +15,8 @@ import unittest
 
 import harness
 
-XDP, XDP_ATTACH, ARRAY, PROG_ARRAY, HASH = 6, 37, 2, 3, 1
-NO_HANDLE, EPERM, EBUSY, EEXIST, EINVAL = 0xffffffff, 1, 16, 17, 22
+SCHED_CLS, XDP, XDP_ATTACH, ARRAY, PROG_ARRAY, HASH = 3, 6, 37, 2, 3, 1
+NO_HANDLE, EPERM, ENOENT, EBUSY, EEXIST, EINVAL = 0xffffffff, 1, 2, 16, 17, 22
 PROBE_WRITE_USER = 36
 F_ADD_SEALS, ALL_SEALS = 1033, 15
 
@@ -60,10 +61,10 @@ def setFilter(change=0, egress=0, interface=1, priority=50, handle=1, load=1):
     return struct.pack("<IIII64s", 0, load, 0, 0, b"p") + struct.pack("<7I", change, egress, interface, priority, handle, 0, 0)[:24]
 
 
-def ceiling():
+def ceiling(types):
     helpers = [0] * 8
     helpers[PROBE_WRITE_USER // 64] |= 1 << PROBE_WRITE_USER % 64
-    return struct.pack("<QQQQ8QQIIII", 1 << XDP, 1 << XDP_ATTACH, 0, 1 << ARRAY | 1 << PROG_ARRAY | 1 << HASH, *helpers, 1 << 20, 16, 4, 8, 2)
+    return struct.pack("<QQQQ8QQIIII", types, 1 | 1 << XDP_ATTACH, 0, 1 << ARRAY | 1 << PROG_ARRAY | 1 << HASH, *helpers, 1 << 20, 16, 4, 8, 2)
 
 
 def grant(programs=((XDP, XDP_ATTACH, 0, 0),), maps=4, map_types=1 << ARRAY | 1 << PROG_ARRAY, bytes_=1 << 16):
@@ -125,10 +126,10 @@ class Peer:
 
 
 class Worker:
-    def __init__(self, root, isolated=False):
+    def __init__(self, root, isolated=False, types=1 << XDP):
         self.control, self.errors = Peer(), tempfile.TemporaryFile()
         binary = os.open(os.path.join(harness.BIN, "bpfman-worker"), os.O_RDONLY)
-        limits = memfd(ceiling())
+        limits = memfd(ceiling(types))
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -305,6 +306,38 @@ class Attack(unittest.TestCase):
         for each in ("p0", "p1"):
             os.unlink(os.path.join(self.root, "loads", "5", each))
         self.assertNotIn("xdp", harness.run("ip", "link", "show", "lo").stdout)
+
+    def test_a_filter_is_replaced_in_place_and_only_its_own_handle_is_touched(self):
+        worker = Worker(self.root, isolated=True, types=1 << SCHED_CLS)
+        control, loader = worker.session()
+        control.call("grant", grant(((SCHED_CLS, 0, 0, 0),) * 2))
+        for _ in range(2):
+            loader.call("loadProgram", program(type_=SCHED_CLS, attach=0))
+        self.assertEqual(control.call("commit", commit(6, [0, 1])), 0)
+
+        def inside(*command):
+            return harness.run("nsenter", f"--net=/proc/{worker.pid}/ns/net", *command).stdout
+
+        def shown():
+            found = [each.get("options", {}) for each in json.loads(inside("tc", "-j", "filter", "show", "dev", "lo", "ingress"))]
+            return sorted((each["handle"], each["prog"]["id"]) for each in found if "prog" in each)
+        second = bytearray(setFilter(change=1, load=6))
+        second[8:12] = struct.pack("<I", 1)
+        ids = [json.loads(harness.run("bpftool", "-j", "prog", "show", "pinned", f"{self.root}/loads/6/p{each}").stdout)["id"] for each in (0, 1)]
+        self.assertEqual(worker.control.call("setFilter", bytes(second)), -EINVAL)       # nothing to replace, not even a qdisc
+        self.assertEqual(worker.control.call("setFilter", setFilter(load=6)), 0)
+        self.assertEqual(worker.control.call("setFilter", setFilter(load=6, handle=2)), 0)
+        self.assertEqual(worker.control.call("setFilter", setFilter(load=6)), -EEXIST)
+        self.assertEqual(shown(), [("0x1", ids[0]), ("0x2", ids[0])])
+        self.assertEqual(worker.control.call("setFilter", bytes(second)), 0)
+        self.assertEqual(shown(), [("0x1", ids[1]), ("0x2", ids[0])])
+        self.assertEqual(worker.control.call("setFilter", setFilter(change=2)), 0)
+        self.assertEqual(shown(), [("0x2", ids[0])])
+        self.assertEqual(worker.control.call("setFilter", setFilter(change=2)), -ENOENT)
+        self.assertEqual(worker.control.call("setXdp", setXdp(load=6)), -EINVAL)         # no XDP program
+        self.assertEqual(worker.end()[0], 0)
+        for each in ("p0", "p1"):
+            os.unlink(os.path.join(self.root, "loads", "6", each))
 
     def test_blobs_must_be_sealed(self):
         worker = self.worker()

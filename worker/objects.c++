@@ -45,7 +45,8 @@ Answer answerRemove(Context& context, Request& request) {
   Path path = pathOf(pin), directory = directoryOf(pin);
   Fd link = kindOf(pin) == Kind::link ? context.bpf.open(path.text) : Fd();
   int error = context.bpf.unlink(path.text);
-  if (pin.dir == wire::Dir::maps || pin.dir == wire::Dir::members) context.bpf.removeDirectory(directory.text);  // if it was the last one
+  if (pin.dir == wire::Dir::maps || (pin.dir >= wire::Dir::members && pin.dir <= wire::Dir::tcEgressMembers))
+    context.bpf.removeDirectory(directory.text);  // if it was the last one
   return error == -ENOENT ? 0 : error ? error : 1;
 }
 
