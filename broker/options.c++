@@ -31,17 +31,24 @@ constexpr struct {
 };
 // clang-format on
 
-// One row for each number that the configuration may set. The least of the ceiling is what bpfman's own objects need.
-constexpr struct {
+// One row for each number that the configuration may set; as one of some words where it has them: 0, 1 or 2. The least of the ceiling is what
+// bpfman's own objects need.
+struct Number {
   const char *section, *key;
   uint64_t least, most;
   void (*set)(Options&, uint64_t);
-} NUMBERS[] = {
+  const char* words[3] = {};
+};
+
+constexpr Number NUMBERS[] = {
     {"users", "base_uid", 1000, 2147483640, [](Options& o, uint64_t n) { o.baseUid = n; }},
     {"limits", "pool_size", 1, 8, [](Options& o, uint64_t n) { o.frontend.poolSize = n; }},
     {"limits", "max_connections", 1, 4096, [](Options& o, uint64_t n) { o.frontend.maxConnections = n; }},
     {"limits", "max_calls", 1, 4096, [](Options& o, uint64_t n) { o.frontend.maxCalls = n; }},
     {"limits", "verifier_seconds", 1, 3600, [](Options& o, uint64_t n) { o.frontend.verifierSeconds = n; }},
+    {"xdp", "engine", 0, 2, [](Options& o, uint64_t n) { o.frontend.engine = wire::WantedEngine(n); }, {"auto", "libxdp", "tailcall"}},
+    {"tc", "attach", 0, 1, [](Options& o, uint64_t n) { o.frontend.preferTcx = n; }, {"clsact", "tcx"}},
+    {"ordering", "ties", 0, 1, [](Options& o, uint64_t n) { o.frontend.newestFirst = n; }, {"name", "newest"}},
     {"ceiling", "max_map_bytes", 1 << 20, 1ull << 50, [](Options& o, uint64_t n) { o.ceiling.maxMapBytes = n; }},
     {"ceiling", "max_maps", 8, wire::MAX_MAPS, [](Options& o, uint64_t n) { o.ceiling.maxMaps = n; }},
     {"ceiling", "max_programs", 4, wire::MAX_PROGRAMS, [](Options& o, uint64_t n) { o.ceiling.maxPrograms = n; }},
@@ -70,23 +77,20 @@ static void setOne(Options& options, kj::StringPtr section, kj::StringPtr key, c
   for (auto& row : NUMBERS) {
     if (section != row.section || key != row.key) continue;
     int64_t number = value.value<int64_t>().value_or(-1);
+    if (row.words[0]) {
+      auto last = row.words + row.most + 1, found = std::find(row.words, last, value.value<std::string>().value_or(""));
+      if (found == last) KJ_FAIL_REQUIRE(kj::str(key, " is one of ", kj::strArray(kj::arrayPtr(row.words, last), ", ")));
+      number = found - row.words;
+    }
     if (number < int64_t(row.least) || number > int64_t(row.most))
       KJ_FAIL_REQUIRE(kj::str(key, " is a number from ", row.least, " to ", row.most));
     return row.set(options, number);
   }
-  if (section == "users" && key == "socket_group") {
-    if (!value.is_string()) KJ_FAIL_REQUIRE("socket_group is the name of a group");
-    options.socketGroup = kj::str(value.as_string()->get().c_str());
-  } else if (section == "xdp" && key == "engine") {
-    const std::string_view names[] = {"auto", "libxdp", "tailcall"};  // as wire::WantedEngine
-    auto found = std::find(names, names + 3, value.value<std::string>().value_or(""));
-    if (found == names + 3) KJ_FAIL_REQUIRE("engine is one of \"auto\", \"libxdp\", \"tailcall\"");
-    options.frontend.engine = wire::WantedEngine(found - names);
-  } else if (section == "ceiling" && (key == "program_types" || key == "refused_helpers")) {
-    (key == "program_types" ? allowProgramTypes : refuseHelpers)(options.ceiling, wordsFrom(key, value));
-  } else {
-    KJ_FAIL_REQUIRE(kj::str("unknown key ", section, ".", key));
-  }
+  if (section == "ceiling" && key == "program_types") return allowProgramTypes(options.ceiling, wordsFrom(key, value));
+  if (section == "ceiling" && key == "refused_helpers") return refuseHelpers(options.ceiling, wordsFrom(key, value));
+  if (section != "users" || key != "socket_group") KJ_FAIL_REQUIRE(kj::str("unknown key ", section, ".", key));
+  if (!value.is_string()) KJ_FAIL_REQUIRE("socket_group is the name of a group");
+  options.socketGroup = kj::str(value.as_string()->get().c_str());
 }
 
 static void readConfiguration(Options& options) {
@@ -97,11 +101,12 @@ static void readConfiguration(Options& options) {
     toml::table file = toml::parse_file(options.configPath.cStr());
     for (auto&& [section, keys] : file) {
       where = at(keys.source());
-      if (!keys.is_table() || !std::set<std::string_view>{"users", "limits", "ceiling", "clients", "xdp"}.contains(section.str()))
-        KJ_FAIL_REQUIRE(kj::str("unknown key ", std::string(section.str()).c_str()));
+      std::string name(section.str());
+      bool known = std::set<std::string_view>{"users", "limits", "ceiling", "clients", "xdp", "tc", "ordering"}.contains(name);
+      if (!known || !keys.is_table()) KJ_FAIL_REQUIRE(kj::str("unknown key ", name.c_str()));
       for (auto&& [key, value] : *keys.as_table()) {
         where = at(value.source());
-        setOne(options, std::string(section.str()).c_str(), std::string(key.str()).c_str(), value);
+        setOne(options, name.c_str(), std::string(key.str()).c_str(), value);
       }
     }
   } catch (const toml::parse_error& error) {
@@ -111,7 +116,6 @@ static void readConfiguration(Options& options) {
 
 Options Options::parse(int argc, char* argv[]) {
   Options options;
-  options.ceiling = defaultCeiling();
   CLI::App app("The bpfman daemon: loads, attaches and shows eBPF programs for others.", "bpfmand");
   app.set_version_flag("-V,--version", "bpfmand " BPFMAN_VERSION);
   for (auto& row : PATHS) {

@@ -1,4 +1,5 @@
-// bpfman link attach: one row for each kind of hook, its arguments and how they become a Place.
+// bpfman link attach, and dispatcher plan with the same arguments: one row for each kind of hook, its arguments and how they become a
+// Place.
 #include "cli/commands.h"
 #include "cli/json.h"
 #include "cli/names.h"
@@ -6,6 +7,7 @@
 #include "cli/values.h"
 #include "client/symbol.h"
 
+#include <charconv>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -19,7 +21,7 @@ struct AttachArguments {
   int32_t priority = -1;
   uint32_t process = 0, container = 0;  // pids
   uint64_t offset = 0;                  // from the function, or else in the file
-  std::vector<std::string> proceedOn, metadata;
+  std::vector<std::string> proceedOn, metadata, before, after;
 };
 
 using SetPlace = void (*)(schema::Place::Builder place, const AttachArguments& arguments);
@@ -33,12 +35,24 @@ void setInterface(Group place, const AttachArguments& arguments) {
   place.setNetnsPath(arguments.netns.c_str());
 }
 
+template <typename Group>
+void setProceedOn(Group place, schema::ProgramType type, const AttachArguments& arguments) {
+  auto words = splitAll(arguments.proceedOn);
+  auto verdicts = place.initProceedOn(words.size());
+  for (size_t i = 0; i < words.size(); i++) verdicts.set(i, parseVerdict(type, words[i]));
+}
+
 void setXdp(schema::Place::Builder place, const AttachArguments& arguments) {
   auto xdp = place.initXdp();
-  auto words = splitAll(arguments.proceedOn);
-  auto verdicts = xdp.initProceedOn(words.size());
-  for (size_t i = 0; i < words.size(); i++) verdicts.set(i, parseVerdict(words[i]));
+  setProceedOn(xdp, schema::ProgramType::XDP, arguments);
   setInterface(xdp, arguments);
+}
+
+void setTc(schema::Place::Builder place, const AttachArguments& arguments) {
+  auto tc = place.initTc();
+  tc.setDirection(parseDirection(arguments.direction));
+  setProceedOn(tc, schema::ProgramType::TC, arguments);
+  setInterface(tc, arguments);
 }
 
 void setTcx(schema::Place::Builder place, const AttachArguments& arguments) {
@@ -97,18 +111,53 @@ void setUprobe(schema::Place::Builder place, const AttachArguments& arguments) {
   uprobe.setFunction(arguments.function.c_str());
 }
 
-int attach(Session& session, const AttachArguments& arguments, SetPlace setPlace) {
-  // The place and the metadata are written before the daemon is asked: what is wrong in the arguments costs no call.
-  capnp::MallocMessageBuilder scratch;
-  auto params = scratch.initRoot<schema::Program::AttachParams>();
-  setPlace(params.initPlace(), arguments);
-  put(params.initMetadata(arguments.metadata.size()), arguments.metadata, "--metadata");
+// "link:8", a program's id, or a function's name.
+void setNeighbours(capnp::List<schema::Neighbour>::Builder neighbours, const std::vector<std::string>& words) {
+  for (size_t i = 0; i < words.size(); i++) {
+    auto& word = words[i];
+    bool link = word.rfind("link:", 0) == 0;
+    uint32_t number = 0;
+    const char *begin = word.c_str() + (link ? 5 : 0), *end = word.c_str() + word.size();
+    auto [rest, error] = std::from_chars(begin, end, number);
+    bool isNumber = error == std::errc() && rest == end;
+    if (word.empty() || (link && !isNumber)) fail(kj::str("\"", word.c_str(), "\": expected link:ID, a program's id or a function's name"));
+    if (link) {
+      neighbours[i].setLink(number);
+    } else if (isNumber) {
+      neighbours[i].setProgram(number);
+    } else {
+      neighbours[i].setName(word.c_str());
+    }
+  }
+}
 
+// What is wrong in the arguments costs no call: the request is written into a scratch message first.
+template <typename Params>
+typename Params::Builder parametersOf(capnp::MallocMessageBuilder& scratch, const AttachArguments& arguments, SetPlace setPlace) {
+  auto params = scratch.initRoot<Params>();
+  setPlace(params.initPlace(), arguments);
+  auto before = splitAll(arguments.before), after = splitAll(arguments.after);
+  setNeighbours(params.initBefore(before.size()), before);
+  setNeighbours(params.initAfter(after.size()), after);
+  return params;
+}
+
+schema::Program::Client programOf(Session& session, const AttachArguments& arguments) {
   auto programs = session.connection().programs().getRequest();
   programs.setId(arguments.program);
-  auto request = programs.send().getProgram().attachRequest();
+  return programs.send().getProgram();
+}
+
+int attach(Session& session, const AttachArguments& arguments, SetPlace setPlace) {
+  capnp::MallocMessageBuilder scratch;
+  auto params = parametersOf<schema::Program::AttachParams>(scratch, arguments, setPlace);
+  put(params.initMetadata(arguments.metadata.size()), arguments.metadata, "--metadata");
+
+  auto request = programOf(session, arguments).attachRequest();
   request.setPlace(params.getPlace());
   request.setMetadata(params.getMetadata());
+  request.setBefore(params.getBefore());
+  request.setAfter(params.getAfter());
   auto answer = session.wait(request.send());
   if (arguments.output == "json") {
     print(std::cout, jsonOf(answer.getDetails()));
@@ -118,61 +167,113 @@ int attach(Session& session, const AttachArguments& arguments, SetPlace setPlace
   return 0;
 }
 
+int plan(Session& session, const AttachArguments& arguments, SetPlace setPlace) {
+  capnp::MallocMessageBuilder scratch;
+  auto params = parametersOf<schema::Program::PlanParams>(scratch, arguments, setPlace);
+  auto request = programOf(session, arguments).planRequest();
+  request.setPlace(params.getPlace());
+  request.setBefore(params.getBefore());
+  request.setAfter(params.getAfter());
+  auto answer = session.wait(request.send());
+  if (arguments.output == "json") {
+    print(std::cout, {{"now", jsonArray(answer.getNow())}, {"then", jsonArray(answer.getThen())}});
+  } else {
+    printPlan(std::cout, "Now:", answer.getNow());
+    printPlan(std::cout, "Then:", answer.getThen());
+  }
+  return 0;
+}
+
 void addOrder(CLI::App& app, AttachArguments& arguments, bool required) {
   app.add_option("-p,--priority", arguments.priority, required ? "Lower runs first, from 0" : "Lower runs first, from 0 (default: what the object says, or 50)")
       ->required(required)
       ->check(CLI::Range(0, INT32_MAX));
   app.add_option("-n,--netns", arguments.netns, "PATH of the interface's network namespace (default: the host's)");
+  addRepeated(app, "--before", arguments.before, "WHO[,...] of the hook runs later: link:ID, a program's id or a function's name");
+  addRepeated(app, "--after", arguments.after, "WHO[,...] of the hook runs earlier");
+}
+
+using Act = int (*)(Session& session, const AttachArguments& arguments, SetPlace setPlace);
+
+struct Kinds {  // where the commands are added, and what they do
+  CLI::App& parent;
+  Words words;
+  Act act;
+  Command& chosen;
+  std::shared_ptr<AttachArguments> arguments = std::make_shared<AttachArguments>();
+
+  std::string named(std::string place, const char* options) const { return words == Words::byPlace ? place : place + "," + options; }
+
+  CLI::App& add(const char* name, const char* description, SetPlace setPlace) {
+    auto& app = *parent.add_subcommand(name, description);
+    if (words == Words::byPlace) app.add_option("PROGRAM", arguments->program, "The program's id")->required();
+    addRepeated(app, "-m,--metadata", arguments->metadata, "KEY=VALUE, kept with the link; may be repeated");
+    addOutput(app, arguments->output);
+    app.callback([arguments = arguments, act = act, setPlace, &chosen = chosen] {
+      chosen = [arguments, act, setPlace](Session& session) { return act(session, *arguments, setPlace); };
+    });
+    return app;
+  }
+  void addInterface(CLI::App& app) {
+    app.add_option(named("INTERFACE", "-i,--iface"), arguments->interface, "The interface's name")->required();
+  }
+  void addDirection(CLI::App& app) {
+    app.add_option(named("DIRECTION", "-d,--direction"), arguments->direction, "ingress or egress")->required();
+  }
+};
+
+// Those whose programs share a hook.
+void addOrdered(Kinds& kinds) {
+  auto& xdp = kinds.add("xdp", "To an interface, before the network stack", setXdp);
+  kinds.addInterface(xdp);
+  addOrder(xdp, *kinds.arguments, false);
+  addRepeated(xdp, "--proceed-on", kinds.arguments->proceedOn, "VERDICT[,...] after which the next program runs (pass,dispatcher_return)");
+
+  auto& tc = kinds.add("tc", "To an interface's ingress or egress, by a dispatcher", setTc);
+  kinds.addInterface(tc);
+  kinds.addDirection(tc);
+  addOrder(tc, *kinds.arguments, true);
+  addRepeated(tc, "--proceed-on", kinds.arguments->proceedOn, "VERDICT[,...] after which the next program runs (pipe,dispatcher_return)");
+
+  auto& tcx = kinds.add("tcx", "To an interface's ingress or egress, by the kernel's own order", setTcx);
+  kinds.addInterface(tcx);
+  kinds.addDirection(tcx);
+  addOrder(tcx, *kinds.arguments, true);
 }
 
 }  // namespace
 
 void addAttachKinds(CLI::App& parent, Words words, Command& chosen) {
-  auto arguments = std::make_shared<AttachArguments>();
-  if (words == Words::byOption) parent.add_option("PROGRAM", arguments->program, "The program's id")->required();
-  auto named = [words](std::string place, const char* options) { return words == Words::byPlace ? place : place + "," + options; };
-  auto add = [&](const char* name, const char* description, SetPlace setPlace) -> CLI::App& {
-    auto& app = *parent.add_subcommand(name, description);
-    if (words == Words::byPlace) app.add_option("PROGRAM", arguments->program, "The program's id")->required();
-    addRepeated(app, "-m,--metadata", arguments->metadata, "KEY=VALUE, kept with the link; may be repeated");
-    addOutput(app, arguments->output);
-    app.callback([arguments, setPlace, &chosen] {
-      chosen = [arguments, setPlace](Session& session) { return attach(session, *arguments, setPlace); };
-    });
-    return app;
-  };
-
-  auto& xdp = add("xdp", "To an interface, before the network stack", setXdp);
-  xdp.add_option(named("INTERFACE", "-i,--iface"), arguments->interface, "The interface's name")->required();
-  addOrder(xdp, *arguments, false);
-  addRepeated(xdp, "--proceed-on", arguments->proceedOn, "VERDICT[,...] after which the next program runs (pass,dispatcher_return)");
-
-  auto& tcx = add("tcx", "To an interface's ingress or egress", setTcx);
-  tcx.add_option(named("INTERFACE", "-i,--iface"), arguments->interface, "The interface's name")->required();
-  tcx.add_option(named("DIRECTION", "-d,--direction"), arguments->direction, "ingress or egress")->required();
-  addOrder(tcx, *arguments, true);
-
-  add("tracepoint", "To a tracepoint of the kernel", setTracepoint)
-      .add_option(named("TRACEPOINT", "-t,--tracepoint"), arguments->tracepoint, "GROUP/NAME")
+  Kinds kinds{parent, words, attach, chosen};
+  if (words == Words::byOption) parent.add_option("PROGRAM", kinds.arguments->program, "The program's id")->required();
+  addOrdered(kinds);
+  kinds.add("tracepoint", "To a tracepoint of the kernel", setTracepoint)
+      .add_option(kinds.named("TRACEPOINT", "-t,--tracepoint"), kinds.arguments->tracepoint, "GROUP/NAME")
       ->required();
-  add("raw_tp", "To a raw tracepoint", setRawTracepoint)
-      .add_option(named("TRACEPOINT", "-t,--tracepoint"), arguments->tracepoint, "NAME (default: the one in the program's section)");
-  add("tp_btf", "To the tracepoint that was fixed at load", setTpBtf);
+  kinds.add("raw_tp", "To a raw tracepoint", setRawTracepoint)
+      .add_option(kinds.named("TRACEPOINT", "-t,--tracepoint"), kinds.arguments->tracepoint,
+                  "NAME (default: the one in the program's section)");
+  kinds.add("tp_btf", "To the tracepoint that was fixed at load", setTpBtf);
 
-  auto& cgroup = add("cgroup", "To a cgroup: cgroup_skb programs see its packets", setCgroup);
-  cgroup.add_option(named("CGROUP", "-c,--cgroup"), arguments->cgroup, "PATH of its directory in cgroup2")->required();
-  cgroup.add_option(named("DIRECTION", "-d,--direction"), arguments->direction, "ingress or egress")->required();
+  auto& cgroup = kinds.add("cgroup", "To a cgroup: cgroup_skb programs see its packets", setCgroup);
+  cgroup.add_option(kinds.named("CGROUP", "-c,--cgroup"), kinds.arguments->cgroup, "PATH of its directory in cgroup2")->required();
+  kinds.addDirection(cgroup);
 
-  auto& uprobe = add("uprobe", "To a function of a binary; of a uretprobe program: to its return", setUprobe);
-  uprobe.add_option(named("TARGET", "-t,--target"), arguments->binary, "PATH of the program or library, or a library's name")->required();
-  uprobe.add_option("-f,--fn-name", arguments->function, "The function");
-  uprobe.add_option("-o,--offset", arguments->offset, "Bytes behind the function's start; without one, in the file");
-  uprobe.add_option("-p,--pid", arguments->process, "Only in this process (default: in all)")->check(CLI::Range(1, INT32_MAX));
-  uprobe.add_option("--container-pid", arguments->container, "TARGET is as this process sees it")->check(CLI::Range(1, INT32_MAX));
+  auto& uprobe = kinds.add("uprobe", "To a function of a binary; of a uretprobe program: to its return", setUprobe);
+  uprobe.add_option(kinds.named("TARGET", "-t,--target"), kinds.arguments->binary, "PATH of the program or library, or a library's name")->required();
+  uprobe.add_option("-f,--fn-name", kinds.arguments->function, "The function");
+  uprobe.add_option("-o,--offset", kinds.arguments->offset, "Bytes behind the function's start; without one, in the file");
+  uprobe.add_option("-p,--pid", kinds.arguments->process, "Only in this process (default: in all)")->check(CLI::Range(1, INT32_MAX));
+  uprobe.add_option("--container-pid", kinds.arguments->container, "TARGET is as this process sees it")->check(CLI::Range(1, INT32_MAX));
 
-  for (auto kind : {"tc", "kprobe", "fentry", "fexit", "lsm"}) {
-    addUnsupported(parent, kind, "it attaches xdp, tcx, tracepoint, raw_tp, tp_btf, cgroup and uprobe", chosen);
+  for (auto kind : {"kprobe", "fentry", "fexit", "lsm"}) {
+    addUnsupported(parent, kind, "it attaches xdp, tc, tcx, tracepoint, raw_tp, tp_btf, cgroup and uprobe", chosen);
   }
+}
+
+void addPlanKinds(CLI::App& parent, Command& chosen) {
+  Kinds kinds{parent, Words::byPlace, plan, chosen};
+  addOrdered(kinds);
 }
 
 }  // namespace bpfman

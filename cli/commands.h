@@ -20,6 +20,7 @@ void addLinkList(CLI::App& app, const char* name, Command& chosen);
 void addLinkGet(CLI::App& app, const char* name, Command& chosen);
 void addLinkDetach(CLI::App& app, const char* name, Command& chosen);
 
+void addPlanKinds(CLI::App& parent, Command& chosen);
 void addDispatcher(CLI::App& app, Command& chosen);
 void addPolicy(CLI::App& app, Command& chosen);
 void addOverview(CLI::App& app, Command& chosen);

@@ -1,4 +1,4 @@
-// bpfman dispatcher list, get: the chains by which XDP programs share an interface.
+// bpfman dispatcher list, get, plan: the chains by which XDP and TC programs share an interface.
 #include "cli/commands.h"
 #include "cli/json.h"
 #include "cli/text.h"
@@ -58,6 +58,9 @@ void addDispatcher(CLI::App& parent, Command& chosen) {
   listing.add_option("--ifindex", wanted->ifindex, "Only of the interface with this index");
   addOutput(listing, wanted->output);
   listing.callback([wanted, &chosen] { chosen = [wanted](Session& session) { return list(session, *wanted); }; });
+
+  addPlanKinds(*parent.add_subcommand("plan", "Show what 'link attach' with the same arguments would do to the order; change nothing"),
+               chosen);
 
   auto key = std::make_shared<Key>();
   auto& getting = *parent.add_subcommand("get", "Show a dispatcher and its members in their order");

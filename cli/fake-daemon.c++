@@ -36,6 +36,17 @@ std::string words(const List& list) {
   return text;
 }
 
+std::string words(const char* title, capnp::List<schema::Neighbour>::Reader list) {
+  std::string result;
+  for (auto each : list) {
+    result += result.empty() ? std::string(" ") + title + " " : ",";
+    result += each.isLink()      ? "link " + std::to_string(each.getLink())
+              : each.isProgram() ? std::to_string(each.getProgram())
+                                 : each.getName().cStr();
+  }
+  return result;
+}
+
 std::string words(capnp::List<schema::KeyValue>::Reader list) {
   std::string text;
   for (auto pair : list) text += (text.empty() ? "" : ",") + std::string(kj::str(pair.getKey(), "=", pair.getValue()).cStr());
@@ -209,6 +220,14 @@ class Program final : public schema::Program::Server {
         fill(context.getResults().initDetails(), 8);
         break;
       }
+      case schema::Place::TC: {
+        auto tc = place.getTc();
+        text = kj::str("tc ", tc.getInterface(), " ", nameOf(tc.getDirection()), " priority ", tc.getPriority(), " proceed ",
+                       words(tc.getProceedOn()).c_str());
+        take(tc);
+        fill(context.getResults().initDetails(), 8);
+        break;
+      }
       case schema::Place::TCX: {
         auto tcx = place.getTcx();
         text = kj::str("tcx ", tcx.getInterface(), " ", nameOf(tcx.getDirection()), " priority ", tcx.getPriority());
@@ -223,7 +242,8 @@ class Program final : public schema::Program::Server {
       case schema::Place::RAW_TRACEPOINT: text = kj::str("raw_tp '", place.getRawTracepoint(), "'"); break;
       case schema::Place::TP_BTF: text = kj::str("tp_btf"); break;
     }
-    auto line = kj::str("attach ", id, " ", text, metadata.empty() ? "" : " metadata ", metadata.c_str());
+    auto line = kj::str("attach ", id, " ", text, metadata.empty() ? "" : " metadata ", metadata.c_str(),
+                        words("before", context.getParams().getBefore()).c_str(), words("after", context.getParams().getAfter()).c_str());
     if (!elsewhere) {
       note(calls, line);
       return kj::READY_NOW;

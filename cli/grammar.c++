@@ -117,7 +117,7 @@ void addGrammar(CLI::App& app, Globals& globals, Command& chosen) {
   addGlobals(app, globals);
   addProgram(app, chosen);
   addLink(app, chosen);
-  addDispatcher(group(app, "dispatcher", "List and show the chains by which XDP programs share an interface"), chosen);
+  addDispatcher(group(app, "dispatcher", "List, show and plan the chains by which programs share an interface"), chosen);
   addOverview(app, chosen);
   addAudit(app, chosen);
   addPolicy(app, chosen);

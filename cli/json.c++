@@ -110,7 +110,9 @@ Json linkPlaceJson(schema::LinkRecord::Reader record) {
   Json json = Json::object();
   switch (record.getKind()) {
     case schema::ProgramType::XDP:
+    case schema::ProgramType::TC:
       json.update(interface);
+      if (record.getKind() == schema::ProgramType::TC) json["direction"] = nameOf(record.getDirection());
       json.update(order);
       json["proceed_on"] = numbers(record.getProceedOn());
       json.update(network);
@@ -259,15 +261,32 @@ Json jsonOf(schema::Dispatcher::Reader dispatcher) {
         {"metadata", pairs(member.getMetadata(), nullptr)},
     });
   }
+  Json runtime = {{"program_id", dispatcher.getProgramId()}};
+  if (dispatcher.getFilterHandle()) {
+    runtime["filter_priority"] = dispatcher.getFilterPriority();
+    runtime["filter_handle"] = dispatcher.getFilterHandle();
+  } else {
+    runtime["kernel_link_id"] = orNull(dispatcher.getKernelLinkId());
+  }
+  runtime["netns_path"] = dispatcher.getNetnsPath().cStr();
   return {
       {"key", {{"type", dispatcher.getType().cStr()}, {"nsid", dispatcher.getNsid()}, {"ifindex", dispatcher.getIfindex()}}},
       {"revision", dispatcher.getRevision()},
-      {"runtime",
-       {{"program_id", dispatcher.getProgramId()},
-        {"kernel_link_id", orNull(dispatcher.getKernelLinkId())},
-        {"netns_path", dispatcher.getNetnsPath().cStr()}}},
+      {"runtime", runtime},
       {"members", members},
       {"engine", dispatcher.getEngine().cStr()},
+  };
+}
+
+Json jsonOf(schema::Planned::Reader member) {
+  return {
+      {"link_id", orNull(member.getLinkId())},
+      {"program_id", member.getProgramId()},
+      {"program_name", member.getProgramName().cStr()},
+      {"priority", member.getForeign() ? Json(nullptr) : Json(member.getPriority())},
+      {"foreign", member.getForeign()},
+      {"new", member.getWanted()},
+      {"reason", member.getReason().cStr()},
   };
 }
 

@@ -20,6 +20,7 @@ Json jsonOf(schema::ProgramEntry::Reader entry);
 Json jsonOf(schema::LinkRecord::Reader record);
 Json jsonOf(schema::LinkDetails::Reader details);
 Json jsonOf(schema::Dispatcher::Reader dispatcher);
+Json jsonOf(schema::Planned::Reader member);
 Json jsonOf(schema::Attachment::Reader attachment, const std::string& programName);
 
 void print(std::ostream& out, const Json& json);

@@ -2,6 +2,7 @@
 #include "client/error.h"
 
 #include <charconv>
+#include <span>
 
 namespace bpfman {
 namespace {
@@ -34,7 +35,16 @@ struct VerdictName {
   int32_t verdict;
   const char* name;
 };
-constexpr VerdictName VERDICTS[] = {{0, "aborted"}, {1, "drop"}, {2, "pass"}, {3, "tx"}, {4, "redirect"}, {31, "dispatcher_return"}};
+constexpr VerdictName XDP_VERDICTS[] = {{0, "aborted"}, {1, "drop"}, {2, "pass"}, {3, "tx"}, {4, "redirect"}, {31, "dispatcher_return"}};
+constexpr VerdictName TC_VERDICTS[] = {
+    {-1, "unspec"},  {0, "ok"},   {1, "reclassify"},        {2, "shot"}, {3, "pipe"}, {4, "stolen"}, {5, "queued"}, {6, "repeat"},
+    {7, "redirect"}, {8, "trap"}, {30, "dispatcher_return"}};
+
+std::span<const VerdictName> verdictsOf(Type type) {
+  if (type == Type::TC) return TC_VERDICTS;
+  return XDP_VERDICTS;
+}
+int32_t lowestOf(Type type) { return type == Type::TC ? -1 : 0; }
 
 template <typename Names>
 std::string known(const Names& names) {
@@ -54,23 +64,23 @@ const char* nameOf(schema::ProgramType type) {
 
 const char* nameOf(schema::Direction direction) { return direction == schema::Direction::EGRESS ? "egress" : "ingress"; }
 
-std::string verdictName(int32_t verdict) {
-  for (auto& entry : VERDICTS) {
+std::string verdictName(schema::ProgramType type, int32_t verdict) {
+  for (auto& entry : verdictsOf(type)) {
     if (entry.verdict == verdict) return entry.name;
   }
   return std::to_string(verdict);
 }
 
-std::string verdictNames(capnp::List<int32_t>::Reader verdicts) {
+std::string verdictNames(schema::ProgramType type, capnp::List<int32_t>::Reader verdicts) {
   std::string result;
-  for (auto verdict : verdicts) result += (result.empty() ? "" : ",") + verdictName(verdict);
+  for (auto verdict : verdicts) result += (result.empty() ? "" : ",") + verdictName(type, verdict);
   return result;
 }
 
-std::string verdictNamesOfMask(uint32_t mask) {
+std::string verdictNamesOfMask(schema::ProgramType type, uint32_t mask) {
   std::string result;
-  for (int verdict = 0; verdict < 32; verdict++) {
-    if (mask >> verdict & 1) result += (result.empty() ? "" : ",") + verdictName(verdict);
+  for (int bit = 0; bit < 32; bit++) {
+    if (mask >> bit & 1) result += (result.empty() ? "" : ",") + verdictName(type, bit + lowestOf(type));
   }
   return result;
 }
@@ -100,14 +110,15 @@ schema::Direction parseDirection(const std::string& word) {
   fail(kj::str("unknown direction \"", word.c_str(), "\": ingress or egress"));
 }
 
-int32_t parseVerdict(const std::string& word) {
-  for (auto& entry : VERDICTS) {
+int32_t parseVerdict(schema::ProgramType type, const std::string& word) {
+  for (auto& entry : verdictsOf(type)) {
     if (word == entry.name) return entry.verdict;
   }
-  int32_t number = -1;
+  int32_t number = 0, least = lowestOf(type), most = least + 31;
   auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
-  if (error == std::errc() && end == word.data() + word.size() && number >= 0 && number <= 31) return number;
-  fail(kj::str("unknown verdict \"", word.c_str(), "\" in --proceed-on: known are ", known(VERDICTS).c_str(), ", or a number 0 .. 31"));
+  if (error == std::errc() && end == word.data() + word.size() && number >= least && number <= most) return number;
+  fail(kj::str("unknown verdict \"", word.c_str(), "\" in --proceed-on: known are ", known(verdictsOf(type)).c_str(), ", or a number ",
+               least, " .. ", most));
 }
 
 bool needsTarget(schema::ProgramType type) { return type == Type::FENTRY || type == Type::FEXIT || type == Type::LSM; }

@@ -11,9 +11,9 @@ namespace bpfman {
 
 const char* nameOf(schema::ProgramType type);  // "xdp", "tcx", "raw_tp", …
 const char* nameOf(schema::Direction direction);
-std::string verdictName(int32_t verdict);                         // of XDP: "pass"; an unknown one as its number
-std::string verdictNames(capnp::List<int32_t>::Reader verdicts);  // "pass,dispatcher_return"
-std::string verdictNamesOfMask(uint32_t mask);
+std::string verdictName(schema::ProgramType type, int32_t verdict);  // of XDP or TC: "pass"; an unknown one as its number
+std::string verdictNames(schema::ProgramType type, capnp::List<int32_t>::Reader verdicts);  // "pass,dispatcher_return"
+std::string verdictNamesOfMask(schema::ProgramType type, uint32_t mask);
 
 schema::ProgramType parseType(const std::string& word);
 
@@ -22,7 +22,7 @@ schema::ProgramType parseType(const std::string& word);
 std::vector<std::string> typeFilter(const std::vector<std::string>& words, bool foreign);
 
 schema::Direction parseDirection(const std::string& word);
-int32_t parseVerdict(const std::string& word);  // a name or a number 0 .. 31
+int32_t parseVerdict(schema::ProgramType type, const std::string& word);  // a name or a number 0 .. 31
 
 bool needsTarget(schema::ProgramType type);  // whether --programs must name a function or hook for it
 

@@ -133,8 +133,8 @@ TEST_F(Output, Tables) {
             "9        109             tracepoint  41          on_kill                syscalls/sys_enter_kill\n"
             "10       110             tcx         42          count                  eth0 egress pos-0 netns=/run/netns/blue\n");
   EXPECT_EQ(daemon.bpfman("dispatcher").out,
-            "TYPE  NSID        IFINDEX  REVISION  PROGRAM ID  KERNEL LINK ID  MEMBERS  NETNS\n"
-            "xdp   4026531840  3        4         60          108             1\n");
+            "TYPE  NSID        IFINDEX  REVISION  PROGRAM ID  KERNEL LINK ID  PRIORITY  HANDLE  MEMBERS  NETNS\n"
+            "xdp   4026531840  3        4         60          108                               1\n");
   EXPECT_EQ(daemon.bpfman("program list -q").out, "40\n41\n42\n");
   EXPECT_EQ(daemon.bpfman("link list -q -o json").out, "8\n9\n10\n");
   EXPECT_EQ(daemon.bpfman("program list -q --all --type tc").out, "7\n");  // the fake does not filter: ours go, by their own words

@@ -152,7 +152,8 @@ void printLink(std::ostream& out, schema::LinkDetails::Reader details) {
   if (record.getInterface().size()) {
     spec.push_back({"Position", record.getPosition() < 0 ? "None" : std::to_string(record.getPosition())});
     spec.push_back({"Priority", std::to_string(record.getPriority())});
-    if (xdp) spec.push_back({"Proceed On", orNone(verdictNames(record.getProceedOn()))});
+    if (record.getKind() != schema::ProgramType::TCX)
+      spec.push_back({"Proceed On", orNone(verdictNames(record.getKind(), record.getProceedOn()))});
   }
   spec.push_back({"Program ID", std::to_string(record.getProgramId())});
   if (!record.getInterface().size()) spec.push_back({"Target", orNone(std::string(record.getTarget().cStr()))});
@@ -179,24 +180,41 @@ void printDispatcher(std::ostream& out, schema::Dispatcher::Reader dispatcher) {
   out << "Dispatcher: " << dispatcher.getType().cStr() << " nsid=" << dispatcher.getNsid() << " ifindex=" << dispatcher.getIfindex()
       << "\n  Engine: " << dispatcher.getEngine().cStr() << "\n  Revision: " << dispatcher.getRevision()
       << "\n  Program ID: " << dispatcher.getProgramId() << "\n  Members (" << dispatcher.getMembers().size() << "):\n";
+  auto type = dispatcher.getType() == "xdp" ? schema::ProgramType::XDP : schema::ProgramType::TC;
   Table table({"POS", "PRIORITY", "PROGRAM ID", "FUNCTION NAME", "LINK ID", "KERNEL LINK ID", "PROCEED ON"});
   for (auto member : dispatcher.getMembers()) {
     table.row({std::to_string(member.getPosition()), std::to_string(member.getPriority()), std::to_string(member.getProgramId()),
                member.getProgramName().cStr(), std::to_string(member.getLinkId()), std::to_string(member.getKernelLinkId()),
-               verdictNamesOfMask(member.getProceedOn())});
+               verdictNamesOfMask(type, member.getProceedOn())});
   }
   table.print(out, "    ");
 }
 
 void printDispatchers(std::ostream& out, capnp::List<schema::Dispatcher>::Reader dispatchers) {
-  Table table({"TYPE", "NSID", "IFINDEX", "REVISION", "PROGRAM ID", "KERNEL LINK ID", "MEMBERS", "NETNS"});
+  Table table({"TYPE", "NSID", "IFINDEX", "REVISION", "PROGRAM ID", "KERNEL LINK ID", "PRIORITY", "HANDLE", "MEMBERS", "NETNS"});
+  auto orEmpty = [](uint32_t number) { return number ? std::to_string(number) : std::string(); };
   for (auto dispatcher : dispatchers) {
     table.row({dispatcher.getType().cStr(), std::to_string(dispatcher.getNsid()), std::to_string(dispatcher.getIfindex()),
-               std::to_string(dispatcher.getRevision()), std::to_string(dispatcher.getProgramId()),
-               std::to_string(dispatcher.getKernelLinkId()), std::to_string(dispatcher.getMembers().size()),
-               dispatcher.getNetnsPath().cStr()});
+               std::to_string(dispatcher.getRevision()), std::to_string(dispatcher.getProgramId()), orEmpty(dispatcher.getKernelLinkId()),
+               orEmpty(dispatcher.getFilterPriority()), orEmpty(dispatcher.getFilterHandle()),
+               std::to_string(dispatcher.getMembers().size()), dispatcher.getNetnsPath().cStr()});
   }
   table.print(out);
+}
+
+void printPlan(std::ostream& out, const char* title, capnp::List<schema::Planned>::Reader members) {
+  out << title << (members.size() ? "\n" : " nobody\n");
+  Table table({"POS", "PRIORITY", "PROGRAM ID", "FUNCTION NAME", "LINK ID", "WHY"});
+  for (size_t i = 0; i < members.size(); ++i) {
+    auto member = members[i];
+    table.row({std::to_string(i), member.getForeign() ? "" : std::to_string(member.getPriority()), std::to_string(member.getProgramId()),
+               member.getForeign() ? "<foreign>" : member.getProgramName().cStr(),
+               member.getWanted()    ? "<new>"
+               : member.getForeign() ? ""
+                                     : std::to_string(member.getLinkId()),
+               member.getReason().cStr()});
+  }
+  if (members.size()) table.print(out, "  ");
 }
 
 }  // namespace bpfman

@@ -32,6 +32,7 @@ void printPrograms(std::ostream& out, const std::vector<schema::ProgramEntry::Re
 void printLink(std::ostream& out, schema::LinkDetails::Reader details);
 void printLinks(std::ostream& out, capnp::List<schema::LinkRecord>::Reader records);
 void printDispatcher(std::ostream& out, schema::Dispatcher::Reader dispatcher);
+void printPlan(std::ostream& out, const char* title, capnp::List<schema::Planned>::Reader members);
 void printDispatchers(std::ostream& out, capnp::List<schema::Dispatcher>::Reader dispatchers);
 
 }  // namespace bpfman

@@ -59,11 +59,16 @@ TEST(Duration, IsWrittenAsGoWritesIt) {
 }
 
 TEST(Verdict, IsANameOrANumber) {
-  EXPECT_EQ(parseVerdict("dispatcher_return"), 31);
-  EXPECT_EQ(parseVerdict("0"), 0);
-  EXPECT_EQ(parseVerdict("31"), 31);
-  for (auto word : {"32", "-1", "pas", "2x", ""}) EXPECT_NE(errorOf([&] { parseVerdict(word); }), "") << word;
-  EXPECT_EQ(verdictNamesOfMask(1u << 31 | 1 << 2 | 1 << 7), "pass,7,dispatcher_return");
+  EXPECT_EQ(parseVerdict(schema::ProgramType::XDP, "dispatcher_return"), 31);
+  EXPECT_EQ(parseVerdict(schema::ProgramType::XDP, "0"), 0);
+  EXPECT_EQ(parseVerdict(schema::ProgramType::XDP, "31"), 31);
+  for (auto word : {"32", "-1", "pas", "2x", ""}) EXPECT_NE(errorOf([&] { parseVerdict(schema::ProgramType::XDP, word); }), "") << word;
+  EXPECT_EQ(verdictNamesOfMask(schema::ProgramType::XDP, 1u << 31 | 1 << 2 | 1 << 7), "pass,7,dispatcher_return");
+  EXPECT_EQ(parseVerdict(schema::ProgramType::TC, "unspec"), -1);
+  EXPECT_EQ(parseVerdict(schema::ProgramType::TC, "-1"), -1);
+  EXPECT_EQ(parseVerdict(schema::ProgramType::TC, "trap"), 8);
+  for (auto word : {"31", "-2", "pass", "drop"}) EXPECT_NE(errorOf([&] { parseVerdict(schema::ProgramType::TC, word); }), "") << word;
+  EXPECT_EQ(verdictNamesOfMask(schema::ProgramType::TC, 1u << 31 | 1 << 4 | 1), "unspec,pipe,dispatcher_return");
 }
 
 TEST(TypeNames, TheDaemonsWordForRawTracepointsIsUnderstood) {

@@ -5,7 +5,10 @@
 
 namespace bpfman {
 
-std::span<const unsigned char> xdpLibxdpDispatcher();    // likewise; xdp-libxdp.h has its configuration
-std::span<const unsigned char> xdpTailcallDispatcher();  // an ELF object; see xdp-tailcall.h for what its maps mean
+// ELF objects; see tailcall.h for what their maps mean.
+std::span<const unsigned char> xdpTailcallDispatcher();
+std::span<const unsigned char> tcTailcallDispatcher();
+// Likewise; xdp-libxdp.h has its configuration.
+std::span<const unsigned char> xdpLibxdpDispatcher();
 
 }  // namespace bpfman

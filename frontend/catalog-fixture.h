@@ -80,11 +80,13 @@ inline LinkRow linkRow(uint32_t id, uint32_t program) {
           {{"k", "v"}},
           1700000000000000001,
           1001,
-          "1001:" + std::to_string(id)};
+          "1001:" + std::to_string(id),
+          {3, 9},
+          {4}};
 }
 
 inline DispatcherRow dispatcherRow(uint32_t ifindex) {
-  return {"xdp", 4026531840, ifindex, 7, 5, 4294967295u, 12, "/run/netns/blue", "eth0", false};
+  return {"xdp", 4026531840, ifindex, 7, 5, 4294967295u, 12, 50, 3, "/run/netns/blue", "eth0", false};
 }
 
 inline std::string contents(const std::string& path) {

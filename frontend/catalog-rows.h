@@ -74,19 +74,21 @@ struct LinkRow {
   std::string target;  // tracepoint: "group/name"; raw_tp, tp_btf: the name
   Pairs metadata;      // caller
   int64_t createdAt = 0;
-  uint32_t uid = 0;     // for whom
-  std::string request;  // as of a load
+  uint32_t uid = 0;                     // for whom
+  std::string request;                  // as of a load
+  std::vector<uint32_t> before, after;  // our link ids: what the caller asked for, resolved; those that are gone mean nothing any more
   bool operator==(const LinkRow&) const = default;
 };
 
 struct DispatcherRow {  // one for each hook that bpfman keeps a chain on
-  std::string type;     // "xdp"
+  std::string type;     // "xdp", "tc-ingress", "tc-egress"
   uint64_t nsid = 0;    // kernel
   uint32_t ifindex = 0;
-  uint32_t revision = 0;   // +1 with each change of the chain
-  uint32_t load = 0;       // own: the dispatcher's object
-  uint32_t programId = 0;  // kernel
-  uint32_t kernelLinkId = 0;
+  uint32_t revision = 0;                          // +1 with each change of the chain
+  uint32_t load = 0;                              // own: the dispatcher's object
+  uint32_t programId = 0;                         // kernel
+  uint32_t kernelLinkId = 0;                      // 0: attached by a filter
+  uint32_t filterPriority = 0, filterHandle = 0;  // TC by clsact
   std::string netnsPath, interface;
   bool hostNetns = true;
   std::string engine = "tailcall";

@@ -57,13 +57,18 @@ CREATE TABLE dispatcher (
   host_netns INTEGER NOT NULL CHECK (host_netns IN (0, 1)), PRIMARY KEY (type, nsid, ifindex)) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 1;
 )",
-    // 1 -> 2: XDP programs of the libxdp engine.
+    // 1 -> 2: XDP programs of the libxdp engine; filters of TC dispatchers; whom a link wants to run before or after.
     R"(
 ALTER TABLE program ADD COLUMN extension INTEGER NOT NULL DEFAULT 0 CHECK (extension IN (0, 1));
 ALTER TABLE program ADD COLUMN frags INTEGER NOT NULL DEFAULT 0 CHECK (frags IN (0, 1));
 ALTER TABLE program ADD COLUMN run_priority INTEGER NOT NULL DEFAULT -1;
 ALTER TABLE program ADD COLUMN run_proceed_on INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE dispatcher ADD COLUMN engine TEXT NOT NULL DEFAULT 'tailcall';
+ALTER TABLE dispatcher ADD COLUMN filter_priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dispatcher ADD COLUMN filter_handle INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE link_neighbour (
+  link INTEGER NOT NULL REFERENCES link ON DELETE CASCADE, position INTEGER NOT NULL, other INTEGER NOT NULL,
+  before INTEGER NOT NULL CHECK (before IN (0, 1)), PRIMARY KEY (link, position)) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 2;
 )"};
 

@@ -99,13 +99,16 @@ std::vector<LinkRow> readLinks(Database& database) {
   join(metadata, rows, &LinkRow::id, [](LinkRow& row, Statement& s) { row.metadata.emplace_back(s.bytes(1), s.bytes(2)); });
   Statement verdicts = database.prepare("SELECT link, verdict FROM link_proceed_on ORDER BY link, position");
   join(verdicts, rows, &LinkRow::id, [](LinkRow& row, Statement& s) { row.proceedOnList.push_back(s.number(1)); });
+  Statement neighbours = database.prepare("SELECT link, other, before FROM link_neighbour ORDER BY link, position");
+  join(neighbours, rows, &LinkRow::id, [](LinkRow& row, Statement& s) { (s.number(2) ? row.before : row.after).push_back(s.number(1)); });
   return rows;
 }
 
 std::vector<DispatcherRow> readDispatchers(Database& database) {
   std::vector<DispatcherRow> rows;
   Statement dispatchers = database.prepare(
-      "SELECT type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns, engine FROM dispatcher "
+      "SELECT type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns, filter_priority, "
+      "filter_handle, engine FROM dispatcher "
       "ORDER BY type, nsid, ifindex");
   while (dispatchers.step()) {
     DispatcherRow& row = rows.emplace_back();
@@ -119,7 +122,9 @@ std::vector<DispatcherRow> readDispatchers(Database& database) {
     row.netnsPath = dispatchers.bytes(7);
     row.interface = dispatchers.bytes(8);
     row.hostNetns = dispatchers.number(9);
-    row.engine = dispatchers.bytes(10);
+    row.filterPriority = dispatchers.number(10);
+    row.filterHandle = dispatchers.number(11);
+    row.engine = dispatchers.bytes(12);
   }
   return rows;
 }
@@ -198,17 +203,23 @@ void store(Database& database, const LinkRow& row) {
   Statement& verdict = database.kept("INSERT INTO link_proceed_on (link, position, verdict) VALUES (?1, ?2, ?3)");
   int64_t position = 0;
   for (int32_t proceedOn : row.proceedOnList) verdict.with(row.id, position++, proceedOn).run();
+  database.kept("DELETE FROM link_neighbour WHERE link = ?1").with(row.id).run();
+  Statement& neighbour = database.kept("INSERT INTO link_neighbour (link, position, other, before) VALUES (?1, ?2, ?3, ?4)");
+  for (uint32_t other : row.before) neighbour.with(row.id, position++, other, true).run();
+  for (uint32_t other : row.after) neighbour.with(row.id, position++, other, false).run();
   database.kept(RAISE).with(std::string_view("link"), int64_t(row.id) + 1).run();
 }
 
 void store(Database& database, const DispatcherRow& row) {
   database
       .kept(
-          "INSERT INTO dispatcher (type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns, engine) "
-          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (type, nsid, ifindex) DO UPDATE SET revision = ?4, load = ?5, "
-          "program = ?6, kernel_link = ?7, netns_path = ?8, interface = ?9, host_netns = ?10, engine = ?11")
+          "INSERT INTO dispatcher (type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns, "
+          "filter_priority, filter_handle, engine) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (type, nsid, ifindex) DO "
+          "UPDATE SET revision = ?4, load = ?5, "
+          "program = ?6, kernel_link = ?7, netns_path = ?8, interface = ?9, host_netns = ?10, "
+          "filter_priority = ?11, filter_handle = ?12, engine = ?13")
       .with(row.type, row.nsid, row.ifindex, row.revision, row.load, row.programId, row.kernelLinkId, row.netnsPath, row.interface,
-            row.hostNetns, row.engine)
+            row.hostNetns, row.filterPriority, row.filterHandle, row.engine)
       .run();
 }
 

@@ -1,9 +1,7 @@
-// In which order programs run on a hook they share. Plans only: nothing here touches the kernel or the catalogue.
+// In which order programs run on a hook they share (docs/ordering.md). Plans only: nothing here touches the kernel or the catalogue.
 #pragma once
 
-#include <compare>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,28 +13,39 @@
 namespace bpfman {
 
 struct Member {
-  uint32_t link = 0, program = 0;  // our link id, the kernel's program id
-  std::string name;                // the function's
-  int32_t priority = 0;            // lower runs first
-  uint32_t proceedOn = 0;          // bit = 1 << verdict after which the next one runs
-  uint64_t since = 0;              // grows: the one that was there first has the smaller
-  uint32_t tailCalls = 0;          // that the program makes itself
-  bool foreign = false;            // not bpfman's: shown and ordered, never changed
+  uint32_t link = 0, program = 0;                     // our link id, the kernel's program id
+  std::string name;                                   // the function's
+  int32_t priority = 0;                               // lower runs first
+  uint32_t proceedOn = 0;                             // bit of each verdict after which the next one runs
+  uint64_t since = 0;                                 // grows: the one that was there first has the smaller
+  uint32_t tailCalls = 0;                             // that the program makes itself
+  bool foreign = false;                               // not bpfman's: shown and counted, never changed
+  bool fixed = false;                                 // TCX, a foreign one: has no priority, keeps its place
+  int32_t rank = 0;                                   // by the administrator's rules: < 0 before, > 0 behind those that no rule names
+  uint32_t rule = 0;                                  // the rule's line in the policy; 0: none names it
+  std::vector<uint32_t> before, after;                // links that it asked to be next to; those that are not there mean nothing
+  std::vector<uint32_t> beforeForeign, afterForeign;  // TCX: the same by the program, for the moment of the attach
+  uint32_t kernelLink = 0;                            // TCX
+  std::string reason;                                 // why it is where it is: filled in by orderMembers
 };
 
-using OrderRule = std::function<std::weak_ordering(const Member&, const Member&)>;
+struct OrderRules {
+  bool newestFirst = false;  // at equal priority, as upstream does; else by name, then the one that was there first
+};
 
-std::vector<Member> orderMembers(std::vector<Member> members, std::span<const OrderRule> administratorRules = {});
-// The administrator's rules, then priority, then name, then the one that was there first. Refuses a chain that is too long: more
-// than 10 members, or more than 33 tail calls in one run (one for each member, and what they make themselves).
+std::vector<Member> orderMembers(std::vector<Member> members, const OrderRules& rules = {});
+// The administrator's rank; then before and after; then priority; then name; then the one that was there first.
+
+void explain(std::span<Member> inOrder, const OrderRules& rules);  // fills in the reasons
+
+size_t placeOf(const Member& newcomer, std::span<const Member> inOrder, const OrderRules& rules = {});
+// Its index among those that have their places, foreign ones among them. Refuses what contradicts itself or the administrator's rules.
+
+void requireFit(std::span<const Member> members, uint32_t capacity);
+// Refuses a chain that is too long: more members than the engine takes, or more than 33 tail calls in one run (one for each member, and
+// what they make themselves).
 
 // ---- TCX: the kernel keeps the order, we say where a new one goes ----
-
-struct TcxMember {
-  uint32_t program = 0, kernelLink = 0;  // kernelLink 0: attached without a link
-  bool ours = false;
-  int32_t priority = 0;  // of ours
-};
 
 struct Anchor {
   enum Where : uint8_t { atEnd, before, after };
@@ -46,16 +55,25 @@ struct Anchor {
   bool operator==(const Anchor&) const = default;
 };
 
-Anchor anchorFor(int32_t priority, std::span<const TcxMember> inKernelOrder);
-// Before the first of ours with a larger priority, else right after the last of ours, else at the end. Foreign ones keep their places.
+Anchor anchorFor(size_t place, std::span<const Member> inKernelOrder);
 
-// ---- XDP verdicts ----
+// ---- verdicts ----
 
-constexpr uint32_t XDP_PROCEED_DEFAULT = 1u << 2 | 1u << 31;  // pass, dispatcher_return
+struct Verdict {
+  const char* name;
+  int32_t code;
+};
 
-uint32_t proceedOnMask(std::span<const int32_t> verdicts);  // empty: the default. Refuses an unknown verdict
-std::vector<int32_t> proceedOnList(uint32_t mask);          // ascending
-kj::Maybe<int32_t> verdictNamed(std::string_view name);
-kj::StringPtr verdictName(int32_t verdict);  // "unknown" for another number
+struct Verdicts {  // of a kind of hook
+  std::span<const Verdict> all;
+  int32_t lowest;        // the one of bit 0
+  uint32_t defaultMask;  // what is meant when a caller names none
+};
+
+extern const Verdicts XDP_VERDICTS, TC_VERDICTS;
+constexpr uint32_t XDP_PROCEED_RETURN = 1u << 31;  // of a position without a program
+
+uint32_t proceedOnMask(const Verdicts& verdicts, std::span<const int32_t> wanted);  // none: the default. Refuses an unknown verdict
+std::vector<int32_t> proceedOnList(const Verdicts& verdicts, uint32_t mask);        // ascending
 
 }  // namespace bpfman

@@ -6,8 +6,8 @@
 #include <kj/encoding.h>
 #include <kj/vector.h>
 
-#include "frontend/chain.h"
-#include "frontend/hook.h"
+#include "frontend/arrangement.h"
+#include "frontend/dispatcher-attachment.h"
 #include "frontend/kernel-names.h"
 #include "frontend/overview.h"
 #include "frontend/refuse.h"
@@ -62,16 +62,12 @@ void describe(Core& core, const ProgramRow& row, schema::ProgramRecord::Builder 
 }
 
 std::vector<const LinkRow*> orderedOn(Core& core, const LinkRow& link) {
-  auto links = core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction);
-  auto nameOf = [&](const LinkRow* l) -> std::string {
-    KJ_IF_MAYBE (program, core.catalog.program(l->programId)) return program->name;
-    return "";
-  };
-  bool byName = static_cast<schema::ProgramType>(link.kind) == schema::ProgramType::XDP;  // TCX: who came first
-  std::stable_sort(links.begin(), links.end(), [&](const LinkRow* a, const LinkRow* b) {
-    if (a->priority != b->priority) return a->priority < b->priority;
-    return byName && nameOf(a) < nameOf(b);
-  });
+  std::vector<Member> members;
+  for (auto other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction))
+    KJ_IF_MAYBE (program, core.catalog.program(other->programId)) members.push_back(memberFrom(core, *other, *program));
+  std::vector<const LinkRow*> links;
+  for (auto& member : orderMembers(std::move(members), orderRulesOf(core)))
+    KJ_IF_MAYBE (row, core.catalog.link(member.link)) links.push_back(row);
   return links;
 }
 
@@ -103,11 +99,11 @@ void describe(Core& core, const LinkRow& row, schema::LinkRecord::Builder out) {
   for (size_t i = 0; i < row.proceedOnList.size(); ++i) verdicts.set(i, row.proceedOnList[i]);
   out.setNetnsPath(row.netnsPath.c_str());
   out.setNsid(row.nsid);
-  KJ_IF_MAYBE (dispatcher, core.catalog.dispatcher("xdp", row.nsid, row.ifindex)) {
-    if (static_cast<schema::ProgramType>(row.kind) != schema::ProgramType::XDP) return;
-    out.setDispatcherId(dispatcher->programId);
-    out.setRevision(dispatcher->revision);
-  }
+  KJ_IF_MAYBE (chain, hookOf(row).hook.chainOf(row))
+    KJ_IF_MAYBE (dispatcher, core.catalog.dispatcher(chain->type, row.nsid, row.ifindex)) {
+      out.setDispatcherId(dispatcher->programId);
+      out.setRevision(dispatcher->revision);
+    }
 }
 
 void describe(const bpf_prog_info& info, kj::ArrayPtr<const uint32_t> mapIds, bool statsOn, schema::KernelProgram::Builder out) {
@@ -242,14 +238,19 @@ void describeLink(Core& core, uint32_t id, schema::LinkDetails::Builder out, kj:
   const Hook& hook = hookOf(row).hook;
   describe(core, row, out.initRecord());
   auto place = core.workers.host(scope);
-  wire::Pin pin = hook.pinOf(row);
-  wire::Pin kernelPin =
-      hook.kernelLinkIsOwn() ? pin : pinAt(wire::Dir::dispatchers, static_cast<uint32_t>(row.nsid), row.ifindex, 0, "link");
+  wire::Pin pin = hook.pinOf(row), kernelPin = pin;
+  bool filter = false;  // there is no link: what the kernel has is the dispatcher's program, in a filter
+  KJ_IF_MAYBE (chain, hook.chainOf(row)) {
+    kernelPin = dispatcherLinkPin(*chain);
+    KJ_IF_MAYBE (dispatcher, core.catalog.dispatcher(chain->type, row.nsid, row.ifindex)) filter = dispatcher->filterHandle != 0;
+  }
   auto there = place->worker.call(wire::Op::inspect, wire::Inspect{pin});
-  auto answer = place->worker.call(wire::Op::inspect, wire::Inspect{kernelPin}).wait(scope);
-  out.setPinPresent(there.wait(scope).result >= 0);
-  out.setKernelSeen(answer.result >= 0);
-  if (answer.result >= 0) describe(infoOf<bpf_link_info>(answer), out.initKernel());
+  auto answer = place->worker.call(wire::Op::inspect, wire::Inspect{kernelPin});
+  bool present = there.wait(scope).result >= 0;
+  auto seen = answer.wait(scope);
+  out.setPinPresent(present);
+  out.setKernelSeen(filter ? present : seen.result >= 0);
+  if (seen.result >= 0) describe(infoOf<bpf_link_info>(seen), out.initKernel());
 }
 
 }  // namespace bpfman

@@ -1,15 +1,14 @@
-// The engine for kernels that refuse freplace programs: a dispatcher whose slots are tail calls (dispatchers/xdp-tailcall.bpf.c). Two
+// The engine for kernels that refuse freplace programs: a dispatcher whose slots are tail calls (dispatchers/tailcall.bpf.h). Two
 // banks hold a chain each; one word says which is in use. A change fills the other bank, flips the word, and empties the old bank
 // after a grace period: no packet ever sees half of it, and a bank is used again only when nobody can be in it.
 #include <linux/bpf.h>
-#include <linux/if_link.h>
 
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
 
 #include "dispatchers/objects.h"
-#include "dispatchers/xdp-tailcall.h"
-#include "frontend/engine.h"
+#include "dispatchers/tailcall.h"
+#include "frontend/dispatcher-attachment.h"
 #include "frontend/grace.h"
 #include "frontend/load.h"
 #include "frontend/refuse.h"
@@ -22,12 +21,12 @@ constexpr int CLEANING_TRIES = 20;  // each with another worker
 
 class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandler {
  public:
-  TailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers)
-      : catalog(catalog), workers(workers), loads(loads), fibers(fibers), grace(port), tasks(*this) {}
+  TailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers, bool preferTcx)
+      : catalog(catalog), workers(workers), loads(loads), fibers(fibers), preferTcx(preferTcx), grace(port), tasks(*this) {}
 
   kj::StringPtr name() const override { return "tailcall"; }
   kj::StringPtr reason() const override { return "it works on every kernel from 6.1 on"; }
-  uint32_t capacity() const override { return XDP_POSITIONS; }
+  uint32_t capacity() const override { return CHAIN_POSITIONS; }
 
   bool start(kj::WaitScope&) override { return true; }
   Present look(const ChainHook&, const std::vector<OursInChain>&, kj::WaitScope&) override { return {}; }  // its link lets nobody else in
@@ -64,14 +63,12 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   Workers& workers;
   Loads& loads;
   kj::FiberPool& fibers;
+  bool preferTcx;
   GracePeriods grace;
-  std::map<std::pair<uint64_t, uint32_t>, kj::ForkedPromise<void>> cleaning;  // the last change's old bank is being emptied
+  std::map<Catalog::DispatcherKey, kj::ForkedPromise<void>> cleaning;  // the last change's old bank is being emptied
   kj::TaskSet tasks;
 
-  static std::pair<uint64_t, uint32_t> keyOf(const ChainHook& hook) { return {hook.nsid, hook.ifindex}; }
-  static wire::Pin linkPin(const ChainHook& hook) {
-    return pinAt(wire::Dir::dispatchers, static_cast<uint32_t>(hook.nsid), hook.ifindex, 0, "link");
-  }
+  static Catalog::DispatcherKey keyOf(const ChainHook& hook) { return {hook.type, hook.nsid, hook.ifindex}; }
 
   wire::Pin mapOf(uint32_t load, kj::StringPtr name) {
     KJ_IF_MAYBE (row, catalog.load(load))
@@ -85,38 +82,30 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     wish.own = true;
     wish.purpose = kj::str("dispatcher:", hook.type.c_str(), ':', hook.nsid, ':', hook.ifindex).cStr();
     wish.maxMapBytes = 1 << 20;
-    wish.programs.push_back({0, "xdp_dispatcher", "", "xdp", BPF_PROG_TYPE_XDP, BPF_XDP});
-    auto object = xdpTailcallDispatcher();
+    if (hook.isXdp())
+      wish.programs.push_back({0, "xdp_dispatcher", "", "xdp", BPF_PROG_TYPE_XDP, BPF_XDP});
+    else
+      wish.programs.push_back({0, "tc_dispatcher", "", "tc", BPF_PROG_TYPE_SCHED_CLS, 0});
+    auto object = hook.isXdp() ? xdpTailcallDispatcher() : tcTailcallDispatcher();
     Upload upload(object.size());
     upload.write(kj::arrayPtr(object.data(), object.size()));
     SealedObject sealed = upload.finish();
     Cancellation never;
     LoadOutcome outcome = loads.load(wish, sealed.fd(), sealed.size(), never, scope);
     KJ_IF_MAYBE (refused, outcome.refused)
-      refuse("this kernel refuses the XDP dispatcher: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
+      refuse("this kernel refuses the ", hook.type.c_str(), " dispatcher: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
 
-    DispatcherRow row{hook.type, hook.nsid,      hook.ifindex,   1,        outcome.load, outcome.programs[0],
-                      0,         hook.netnsPath, hook.interface, hook.host};
-    bool attached = false;  // or perhaps: its worker died before it could say
+    DispatcherRow row;
+    row.type = hook.type, row.nsid = hook.nsid, row.ifindex = hook.ifindex, row.revision = 1;
+    row.load = outcome.load, row.programId = outcome.programs[0];
+    row.netnsPath = hook.netnsPath, row.interface = hook.interface, row.hostNetns = hook.host;
     auto failure = kj::runCatchingExceptions([&]() {
       fill(row.load, 0, members, scope);  // the array is pinned and filled before the first packet
-      wire::CreateLink link{};
-      link.program = loadedProgram(row.load, 0);
-      link.to = linkPin(hook);
-      link.kind = wire::LinkKind::xdp;
-      link.attachType = BPF_XDP;
-      link.interface = hook.ifindex;
-      attached = true;
-      auto reply = place.worker.call(wire::Op::createLink, link).wait(scope);
-      attached = reply.result >= 0;
-      if (reply.result == -EBUSY || reply.result == -EEXIST)
-        refuse("interface ", hook.interface.c_str(),
-               " already has an XDP program that bpfman did not attach; see 'bpfman overview', detach it (ip link set dev ",
-               hook.interface.c_str(), " xdp off, or xdp-loader unload) and try again");
-      row.kernelLinkId = requireOk(reply, kj::str("attach XDP to ", hook.interface.c_str()));
+      attachDispatcher(hook, row, place, catalog, preferTcx, scope);
     });
     KJ_IF_MAYBE (exception, failure) {
-      if (attached) removeLink(hook, scope);
+      detachDispatcher(workers, hook, row, scope);
+      catalog.eraseDispatcher(hook.type, hook.nsid, hook.ifindex);
       loads.undo(row.load, scope);
       kj::throwFatalException(kj::mv(*exception));
     }
@@ -128,10 +117,10 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     auto place = workers.host(scope);
     std::vector<kj::Promise<WorkerReply>> replies;
     for (uint32_t i = 0; i < members.size(); ++i) {
-      wire::SetSlot slot{mapOf(load, "slots"), loadedProgram(members[i].load, members[i].index), bank * XDP_POSITIONS + i, 1};
+      wire::SetSlot slot{mapOf(load, "slots"), loadedProgram(members[i].load, members[i].index), bank * CHAIN_POSITIONS + i, 1};
       replies.push_back(place->worker.call(wire::Op::setSlot, slot));
     }
-    xdp_bank chain{};
+    chain_bank chain{};
     chain.count = members.size();
     for (uint32_t i = 0; i < members.size(); ++i) chain.proceed[i] = members[i].proceedOn;
     replies.push_back(update(*place, mapOf(load, "banks"), bank, chain));
@@ -174,8 +163,8 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
 
   void empty(Place& place, uint32_t load, uint32_t bank, kj::WaitScope& scope) {
     std::vector<kj::Promise<WorkerReply>> replies;
-    for (uint32_t i = 0; i < XDP_POSITIONS; ++i) {
-      wire::SetSlot slot{mapOf(load, "slots"), pinAt(wire::Dir::programs), bank * XDP_POSITIONS + i, 0};
+    for (uint32_t i = 0; i < CHAIN_POSITIONS; ++i) {
+      wire::SetSlot slot{mapOf(load, "slots"), pinAt(wire::Dir::programs), bank * CHAIN_POSITIONS + i, 0};
       replies.push_back(place.worker.call(wire::Op::setSlot, slot));
     }
     for (auto& reply : replies) {
@@ -184,14 +173,17 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     }
   }
 
-  void removeLink(const ChainHook& hook, kj::WaitScope& scope) {
-    auto place = workers.host(scope);
-    requireOk(place->worker.call(wire::Op::remove, wire::Remove{linkPin(hook)}).wait(scope), "detach the dispatcher");
-  }
-
+  // A chain without members first: should its filter stay, where nobody can reach it, it has no opinion any more.
   void remove(const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
     settle(hook, scope);
-    removeLink(hook, scope);
+    detachDispatcher(workers, hook, row, scope);
+    if (row.filterHandle != 0) {
+      auto place = workers.host(scope);
+      for (uint32_t bank = 0; bank < CHAIN_BANKS; ++bank) {
+        auto reply = update(*place, mapOf(row.load, "banks"), bank, chain_bank{}).wait(scope);
+        if (reply.result < 0) spdlog::warn("emptying the chain of a {} dispatcher: {}", hook.type, kernelReason(reply.result).cStr());
+      }
+    }
     loads.undo(row.load, scope);
     cleaning.erase(keyOf(hook));
   }
@@ -220,8 +212,9 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
 
 }  // namespace
 
-kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers) {
-  return kj::heap<TailcallEngine>(port, catalog, workers, loads, fibers);
+kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers,
+                                       bool preferTcx) {
+  return kj::heap<TailcallEngine>(port, catalog, workers, loads, fibers, preferTcx);
 }
 
 }  // namespace bpfman

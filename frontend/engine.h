@@ -13,16 +13,19 @@
 namespace bpfman {
 
 struct ChainHook {
-  std::string type;  // "xdp"
+  std::string type;  // "xdp", "tc-ingress", "tc-egress"
   uint64_t nsid;
   uint32_t ifindex;
   std::string interface, netnsPath;
   bool host;
+
+  bool isXdp() const { return type == "xdp"; }
+  bool isEgress() const { return type == "tc-egress"; }
 };
 
 struct ChainMember {     // in the order in which they run
   uint32_t load, index;  // the program: loads/LOAD/pINDEX
-  uint32_t proceedOn;    // bit = 1 << verdict after which the next one runs
+  uint32_t proceedOn;    // bit of each verdict after which the next one runs: XDP 1 << verdict, TC 1 << (verdict + 1)
   uint32_t program = 0;  // its kernel id
   uint32_t link = 0;     // ours; 0: another tool's
   std::string name = {};
@@ -91,7 +94,8 @@ class ChainEngine {
   // Returns when nothing of earlier chains is held any more, so that programs that left can be freed.
 };
 
-kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers);
+kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers,
+                                       bool preferTcx);
 kj::Own<ChainEngine> newLibxdpEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker);
 
 class Engines {  // of the host; which one a program is for is decided when it is loaded

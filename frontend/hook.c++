@@ -15,6 +15,7 @@ using schema::ProgramType;
 // The types that this version loads and attaches. A new one is a row and a file.
 static const HookType HOOKS[] = {
     {ProgramType::XDP, BPF_PROG_TYPE_XDP, BPF_XDP, schema::Place::XDP, xdpHook},
+    {ProgramType::TC, BPF_PROG_TYPE_SCHED_CLS, 0, schema::Place::TC, tcHook},
     {ProgramType::TCX, BPF_PROG_TYPE_SCHED_CLS, 0, schema::Place::TCX, tcxHook},
     {ProgramType::TRACEPOINT, BPF_PROG_TYPE_TRACEPOINT, 0, schema::Place::TRACEPOINT, tracepointHook},
     {ProgramType::RAW_TRACEPOINT, BPF_PROG_TYPE_RAW_TRACEPOINT, 0, schema::Place::RAW_TRACEPOINT, rawTracepointHook},
@@ -36,6 +37,10 @@ kj::String nameOf(schema::Place::Which place) {
   for (const HookType& hook : HOOKS)
     if (hook.place == place) names.add(typeName(hook.type));
   return kj::strArray(names, " or ");
+}
+
+Plan Hook::plan(Core&, AttachWish& wish, kj::WaitScope&) const {
+  refuse("there is no order among ", typeName(static_cast<ProgramType>(wish.program.type)), " programs; xdp, tc and tcx have one");
 }
 
 LinkRow newLink(Core& core, const AttachWish& wish) {
@@ -90,9 +95,7 @@ void removePin(Core& core, const wire::Pin& pin, kj::WaitScope& scope) {
 bool isOn(Core& core, const wire::Pin& link, uint32_t ifindex, kj::WaitScope& scope) {
   auto place = core.workers.host(scope);
   auto reply = place->worker.call(wire::Op::inspect, wire::Inspect{link}).wait(scope);
-  if (reply.result < 0) return false;
-  auto info = infoOf<bpf_link_info>(reply);
-  return (info.type == BPF_LINK_TYPE_TCX ? info.tcx.ifindex : info.xdp.ifindex) == ifindex;
+  return reply.result >= 0 && infoOf<bpf_link_info>(reply).tcx.ifindex == ifindex;
 }
 
 }  // namespace bpfman

@@ -3,6 +3,7 @@
 
 #include <kj/debug.h>
 
+#include "frontend/chain.h"
 #include "frontend/core.h"
 #include "frontend/rights.h"
 
@@ -18,6 +19,12 @@ struct AttachWish {
   const Rights& rights;
   uint32_t uid;
   std::string request;  // as in the catalogue
+  capnp::List<schema::Neighbour>::Reader before, after;
+};
+
+struct Plan {  // what an attach would do
+  std::vector<Member> now, then;
+  uint32_t newcomer;  // its link in `then`
 };
 
 class Hook {
@@ -30,8 +37,13 @@ class Hook {
   virtual void detach(Core& core, const LinkRow& link, kj::WaitScope& scope) const = 0;
   // Whatever state the link is in: afterwards kernel and catalogue no longer have it. Also how a half-made one is undone.
 
+  virtual Plan plan(Core& core, AttachWish& wish, kj::WaitScope& scope) const;
+  // What attach would do to the order on the hook; refuses as it would. Changes nothing. Refuses for a hook that has no order.
+
   virtual wire::Pin pinOf(const LinkRow& link) const = 0;
-  virtual bool kernelLinkIsOwn() const { return true; }  // false: several of our links share the kernel's
+  virtual kj::Maybe<ChainHook> chainOf(const LinkRow&) const { return nullptr; }  // where several of our links share the kernel's
+  virtual std::vector<Member> chainNow(Core&, const LinkRow&, kj::WaitScope&) const { return {}; }
+  // Who runs there at this moment, other tools' programs too, in order. Ours that another tool took out are forgotten.
 };
 
 struct HookType {
@@ -46,6 +58,7 @@ inline const HookType& hookOf(const LinkRow& link) { return KJ_ASSERT_NONNULL(ho
 kj::String nameOf(schema::Place::Which place);
 
 extern const Hook& xdpHook;         // hook-xdp.c++
+extern const Hook& tcHook;          // hook-tc.c++
 extern const Hook& tcxHook;         // hook-tcx.c++
 extern const Hook& tracepointHook;  // hook-tracing.c++
 extern const Hook& rawTracepointHook;

@@ -39,8 +39,7 @@ constexpr uint32_t AUDIT_LINES = 1000;        // in one answer
 constexpr uint32_t DENIALS_PER_MINUTE = 100;  // lines of one user
 
 // ---- a hook ----
-constexpr uint32_t CHAIN_MEMBERS = 10;  // programs on one dispatcher
-constexpr uint32_t TAIL_CALLS = 33;     // the kernel's limit for one run of a chain, members' own included
+constexpr uint32_t TAIL_CALLS = 33;  // the kernel's limit for one run of a chain, members' own included
 constexpr int32_t PRIORITY_MAX = 2147483647;
 
 // ---- the host ----

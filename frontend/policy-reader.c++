@@ -44,7 +44,7 @@ void PolicyReader::gone(const toml::node& node, Parts&&... parts) {
 
 void PolicyReader::read(kj::StringPtr text) {
   toml::table root = parse(text);
-  requireKeys(root, "the policy", {"roles", "grant", "reserve"});
+  requireKeys(root, "the policy", {"roles", "grant", "reserve", "order"});
   if (auto node = root.get("roles")) {
     for (auto& [key, value] : tableOf(*node, "roles")) {
       std::string roleName(key.str());
@@ -55,6 +55,9 @@ void PolicyReader::read(kj::StringPtr text) {
   if (auto node = root.get("reserve")) {
     for (auto& each : arrayOf(*node, "reserve (write it as [[reserve]])"))
       reservations.push_back(readReservation(tableOf(each, "reserve")));
+  }
+  if (auto node = root.get("order")) {
+    for (auto& each : arrayOf(*node, "order (write it as [[order]])")) orderRules.push_back(readOrderRule(tableOf(each, "order")));
   }
   if (auto node = root.get("grant")) {
     for (auto& grant : arrayOf(*node, "grant (write it as [[grant]])")) grants.push_back(readGrant(tableOf(grant, "grant")));
@@ -196,6 +199,62 @@ Reservation PolicyReader::readReservation(const toml::table& table) {
     }
   }
   return reservation;
+}
+
+OrderRule PolicyReader::readOrderRule(const toml::table& table) {
+  auto at = table.source().begin;
+  requireKeys(table, "an order rule", {"types", "interfaces", "first", "last"});
+  OrderRule rule;
+  rule.line = at.line;
+  Places places{{"*"}, false, false, {}, 0, limits::PRIORITY_MAX};
+  for (T type : NETWORK_TYPES) rule.types |= bit(type);
+  if (auto node = table.get("types")) rule.types = typesOf(*node);
+  readPlaces(places, table);
+  rule.interfaces = std::move(places.interfaces);
+  auto selectors = [&](const char* key, std::vector<Selector>& into) {
+    if (auto node = table.get(key))
+      for (auto& each : arrayOf(*node, key)) into.push_back(readSelector(tableOf(each, "a selector")));
+  };
+  selectors("first", rule.first);
+  selectors("last", rule.last);
+  if (rule.first.empty() && rule.last.empty())
+    fail(at, "an order rule needs first or last: lists of selectors, as { name = \"firewall\" }");
+  return rule;
+}
+
+Selector PolicyReader::readSelector(const toml::table& table) {
+  requireKeys(table, "a selector", {"name", "application", "owner", "image", "label"});
+  if (table.empty()) fail(table.source().begin, "a selector needs name, application, owner, image or label");
+  Selector selector;
+  auto text = [&](const char* key, std::string& into) {
+    auto node = table.get(key);
+    if (node == nullptr) return;
+    into = textOf(*node, key);
+    if (into.empty()) fail(node->source().begin, key, " can't be empty; leave it out");
+  };
+  text("name", selector.name);
+  text("application", selector.application);
+  text("image", selector.image);
+  if (auto node = table.get("label")) {
+    std::string label = textOf(*node, "label");
+    auto equals = label.find('=');
+    if (equals == std::string::npos || equals == 0) fail(node->source().begin, "label ", quoted(label), ": expected \"KEY=PATTERN\"");
+    selector.labelKey = label.substr(0, equals), selector.labelValue = label.substr(equals + 1);
+  }
+  if (auto node = table.get("owner")) {
+    if (node->is_integer()) {
+      selector.owner = numberOf(*node, "owner", 0, UINT32_MAX - 1);
+    } else {
+      std::string user = textOf(*node, "owner");
+      KJ_IF_MAYBE (uid, around.user(user)) {
+        selector.owner = *uid;
+      } else {
+        gone(*node, "there is no user ", quoted(user));
+        selector.owner = UINT32_MAX;  // nobody
+      }
+    }
+  }
+  return selector;
 }
 
 Grant PolicyReader::readGrant(const toml::table& table) {

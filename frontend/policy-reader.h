@@ -20,6 +20,7 @@ class PolicyReader : private TomlReader {
   std::map<std::string, std::shared_ptr<const Role>, std::less<>> roles;
   std::vector<Grant> grants;
   std::vector<Reservation> reservations;
+  std::vector<OrderRule> orderRules;
   std::vector<std::string> remarks;
 
  private:
@@ -36,6 +37,8 @@ class PolicyReader : private TomlReader {
   uint32_t typesOf(const toml::node& node) const;
   Grant readGrant(const toml::table& table);
   Reservation readReservation(const toml::table& table);
+  OrderRule readOrderRule(const toml::table& table);
+  Selector readSelector(const toml::table& table);
   std::shared_ptr<const Role> roleNamed(const toml::node& node) const;
   template <typename Id>
   std::vector<Id> idsOf(const toml::table& table, std::string_view key, kj::Maybe<Id> (Surroundings::*named)(const std::string&) const);

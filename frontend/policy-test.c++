@@ -19,6 +19,7 @@ namespace bpfman {
 namespace {
 
 using T = schema::ProgramType;
+using Pairs = std::vector<std::pair<std::string, std::string>>;
 
 template <typename Do>
 std::string refusalOf(Do&& act) {
@@ -411,6 +412,44 @@ TEST(Policy, SurvivesDamagedText) {
     }
     std::string refusal = refusalOf([&] { Policy::parseText(kj::StringPtr(text.c_str(), text.size()), "p"); });
     ASSERT_TRUE(refusal.empty() || refusal.starts_with("p:")) << refusal;
+  }
+}
+
+TEST(OrderRule, TheFirstOneAboutTheHookDecidesAndAllOfASelectorMustMatch) {
+  auto rules = Policy::parseText(R"(
+[[order]]
+types = ["xdp"]
+interfaces = ["eth*"]
+first = [{ name = "fire*", owner = 0 }, { application = "shield" }]
+last = [{ label = "role=log*" }]
+[[order]]
+first = [{ name = "*" }]
+)",
+                                 "policy.toml")
+                   .allOrderRules();
+  Pairs none, labelled = {{"other", "x"}, {"role", "logger"}};
+  auto rank = [&](T type, const char* interface, const char* name, const char* application, uint32_t owner, const Pairs& labels) {
+    return rankOf(rules, {type, interface, name, application, "", owner, labels}).rank;
+  };
+  EXPECT_EQ(rank(T::XDP, "eth0", "firewall", "", 0, none), -2);
+  EXPECT_EQ(rank(T::XDP, "eth0", "firewall", "", 1000, none), 0);  // the name alone is anybody's
+  EXPECT_EQ(rank(T::XDP, "eth0", "x", "shield", 1000, labelled), -1);
+  EXPECT_EQ(rank(T::XDP, "eth0", "x", "", 1000, labelled), 1);
+  EXPECT_EQ(rank(T::XDP, "lan0", "x", "", 1000, none), -1);
+  EXPECT_EQ(rank(T::TC, "eth0", "x", "", 1000, labelled), -1);
+}
+
+TEST(OrderRule, IsRefusedWithItsLineWhenItSaysNothingOrSomethingUnknown) {
+  const std::pair<const char*, const char*> wrong[] = {{"[[order]]\ntypes = [\"xdp\"]\n", "an order rule needs first or last"},
+                                                       {"[[order]]\nfirst = [{}]\n", "a selector needs name"},
+                                                       {"[[order]]\nfirst = [{ nam = \"x\" }]\n", "nam"},
+                                                       {"[[order]]\nfirst = [{ label = \"role\" }]\n", "expected \"KEY=PATTERN\""},
+                                                       {"[[order]]\nfirst = [{ name = \"\" }]\n", "name can't be empty"},
+                                                       {"[[order]]\nlast = [{ owner = \"no-such-user-here\" }]\n", "there is no user"},
+                                                       {"[[order]]\ntypes = [\"kprobe\"]\nfirst = [{ name = \"x\" }]\n", "kprobe"}};
+  for (auto& [text, reason] : wrong) {
+    std::string refusal = refusalOf([&] { Policy::parseText(text, "policy.toml"); });
+    EXPECT_NE(refusal.find(reason), std::string::npos) << text << refusal;
   }
 }
 

@@ -30,6 +30,7 @@ Policy Policy::parseText(kj::StringPtr text, kj::StringPtr name, const Surroundi
   reader.read(text);
   for (auto& grant : reader.grants) policy.grants.push_back(std::move(grant));
   policy.reservations = std::make_shared<std::vector<Reservation>>(std::move(reader.reservations));
+  policy.orderRules = std::move(reader.orderRules);
   policy.remarks = std::move(reader.remarks);
   return policy;
 }

@@ -10,6 +10,7 @@
 #include <kj/string.h>
 
 #include "frontend/identity.h"
+#include "frontend/order-rule.h"
 #include "frontend/rights.h"
 #include "frontend/surroundings.h"
 
@@ -38,6 +39,7 @@ class Policy {
 
   const std::vector<Grant>& allGrants() const { return grants; }
   const std::vector<Reservation>& allReservations() const { return *reservations; }
+  const std::vector<OrderRule>& allOrderRules() const { return orderRules; }
   const std::vector<std::string>& notes() const { return remarks; }
   // What is no mistake but worth a line in the log, such as a named namespace that does not exist.
 
@@ -45,6 +47,7 @@ class Policy {
   std::string name;
   std::vector<Grant> grants;
   std::shared_ptr<const std::vector<Reservation>> reservations = std::make_shared<std::vector<Reservation>>();
+  std::vector<OrderRule> orderRules;
   std::vector<std::string> remarks;
 };
 

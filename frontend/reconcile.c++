@@ -6,6 +6,7 @@
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
 
+#include "frontend/dispatcher-attachment.h"
 #include "frontend/hook.h"
 #include "frontend/refuse.h"
 
@@ -84,10 +85,13 @@ class Reconciliation {
       forgotten += links.size() + 1;
       core.loads.undo(load, scope);
     }
-    std::vector<Catalog::DispatcherKey> dispatchers;
+    std::vector<DispatcherRow> dispatchers;
     for (auto& [key, row] : core.catalog.dispatchers())
-      if (!present.count(row.load)) dispatchers.push_back(key);
-    for (auto& [type, nsid, ifindex] : dispatchers) core.catalog.eraseDispatcher(type, nsid, ifindex);
+      if (!present.count(row.load)) dispatchers.push_back(row);
+    for (auto& row : dispatchers) {  // a link went with its pin; a filter did not
+      if (row.filterHandle != 0) detachDispatcher(core.workers, chainHookOf(row), row, scope);
+      core.catalog.eraseDispatcher(row.type, row.nsid, row.ifindex);
+    }
   }
 
   void undoLinks() {
@@ -155,7 +159,9 @@ class Reconciliation {
     sweep(wire::Dir::links, "%u");
     sweep(wire::Dir::tcxIngress, "link_%u_%u_%u");
     sweep(wire::Dir::tcxEgress, "link_%u_%u_%u");
-    sweepDispatchers(links);
+    sweepDispatchers("xdp", wire::Dir::dispatchers, wire::Dir::members, links);
+    sweepDispatchers("tc-ingress", wire::Dir::tcIngress, wire::Dir::tcIngressMembers, links);
+    sweepDispatchers("tc-egress", wire::Dir::tcEgress, wire::Dir::tcEgressMembers, links);
     for (auto& name : namesIn(pinAt(wire::Dir::programs))) {
       uint32_t id;
       if (sscanf(name.c_str(), "prog_%u", &id) == 1 && core.catalog.program(id) == nullptr) remove(pinAt(wire::Dir::programs, id));
@@ -170,20 +176,21 @@ class Reconciliation {
       }
   }
 
-  // xdp/dispatcher_NSID_IFINDEX_link, and the members' pins in xdp/dispatcher_NSID_IFINDEX/
-  void sweepDispatchers(const std::set<std::string>& links) {
+  // TYPE/dispatcher_NSID_IFINDEX_link, and the members' pins in TYPE/dispatcher_NSID_IFINDEX/
+  void sweepDispatchers(const std::string& type, wire::Dir dispatchers, wire::Dir members, const std::set<std::string>& links) {
     std::set<std::pair<uint32_t, uint32_t>> known;
-    for (auto& [key, row] : core.catalog.dispatchers()) known.insert({static_cast<uint32_t>(row.nsid), row.ifindex});
-    for (auto& name : namesIn(pinAt(wire::Dir::dispatchers))) {
+    for (auto& [key, row] : core.catalog.dispatchers())
+      if (row.type == type) known.insert({static_cast<uint32_t>(row.nsid), row.ifindex});
+    for (auto& name : namesIn(pinAt(dispatchers))) {
       uint32_t nsid, ifindex;
       int end = 0;
       if (sscanf(name.c_str(), "dispatcher_%u_%u%n", &nsid, &ifindex, &end) != 2) continue;
       if (name.substr(end) == "_link") {
-        if (!known.count({nsid, ifindex})) remove(pinAt(wire::Dir::dispatchers, nsid, ifindex, 0, "link"));
+        if (!known.count({nsid, ifindex})) remove(pinAt(dispatchers, nsid, ifindex, 0, "link"));
         continue;
       }
-      for (auto& member : namesIn(pinAt(wire::Dir::members, nsid, ifindex))) {
-        wire::Pin pin = pinAt(wire::Dir::members, nsid, ifindex);
+      for (auto& member : namesIn(pinAt(members, nsid, ifindex))) {
+        wire::Pin pin = pinAt(members, nsid, ifindex);
         if (sscanf(member.c_str(), "link_%u", &pin.c) == 1 && !links.count(pathOf("", pin).cStr())) remove(pin);
       }
     }

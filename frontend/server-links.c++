@@ -115,7 +115,12 @@ class LinksServer final : public schema::Links::Server {
     out.setKernelLinkId(row.kernelLinkId);
     out.setNetnsPath(row.netnsPath.c_str());
     out.setEngine(row.engine.c_str());
-    auto links = core.catalog.linksOn(static_cast<uint16_t>(schema::ProgramType::XDP), row.nsid, row.ifindex);
+    out.setFilterPriority(row.filterPriority);
+    out.setFilterHandle(row.filterHandle);
+    std::vector<const LinkRow*> links;
+    for (auto& [id, link] : core.catalog.links())
+      KJ_IF_MAYBE (chain, hookOf(link).hook.chainOf(link))
+        if (chain->type == row.type && chain->nsid == row.nsid && chain->ifindex == row.ifindex) links.push_back(&link);
     if (!links.empty()) links = orderedOn(core, *links[0]);
     auto members = out.initMembers(links.size());
     for (size_t i = 0; i < links.size(); ++i) {

@@ -26,7 +26,12 @@ uint32_t ownerOf(Core& core, const ProgramRow& program) {
 }
 
 kj::StringPtr interfaceOf(schema::Place::Reader place) {
-  return place.isXdp() ? place.getXdp().getInterface() : place.isTcx() ? place.getTcx().getInterface() : capnp::Text::Reader("");
+  switch (place.which()) {
+    case schema::Place::XDP: return place.getXdp().getInterface();
+    case schema::Place::TC: return place.getTc().getInterface();
+    case schema::Place::TCX: return place.getTcx().getInterface();
+    default: return "";
+  }
 }
 
 // Descriptors that came with a place. -1: none.
@@ -43,6 +48,9 @@ kj::Promise<Passed> passedWith(schema::Place::Reader place) {
   if (place.isXdp())
     take(
         place.getXdp().hasNetns(), [&]() { return place.getXdp().getNetns(); }, "the network namespace", passed->netns);
+  if (place.isTc())
+    take(
+        place.getTc().hasNetns(), [&]() { return place.getTc().getNetns(); }, "the network namespace", passed->netns);
   if (place.isTcx())
     take(
         place.getTcx().hasNetns(), [&]() { return place.getTcx().getNetns(); }, "the network namespace", passed->netns);
@@ -77,48 +85,51 @@ class ProgramServer final : public schema::Program::Server {
 
   kj::Promise<void> attach(AttachContext context) override {
     auto params = context.getParams();
-    ProgramRow program = rowOf(core, id);
-    connection->rights.requireUnload(ownerOf(core, program));  // his own, or an administrator's: attaching changes what it does
     connection->requireCapabilities(1);
     auto place = params.getPlace();
-    const HookType& type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(program.type)));
-    if (type.place != place.which())
-      refuse("program ", id, " is a ", typeName(type.type), " program; the ", nameOf(place.which()), " attach accepts ",
-             nameOf(place.which()));
-    KJ_IF_MAYBE (narrowing, connection.narrowed()) narrowing->requireInterface(interfaceOf(place));
+    const HookType& type = requireMay(place);
     Pairs metadata = pairsFrom(params.getMetadata());
     std::string request = connection->requestKey(params.getRequestId());
     return passedWith(place).then([this, context, request, metadata = kj::mv(metadata), &type](Passed passed) mutable {
-      auto netns = maybe<NamespaceTarget>(passed.netns, [&](kj::AutoCloseFd fd) { return core.intake.networkNamespace(kj::mv(fd)); });
-      auto process = maybe<ProcessTarget>(passed.process, [&](kj::AutoCloseFd fd) { return core.intake.process(kj::mv(fd)); });
-      return connection.change("attach",
-                               [this, context, request, metadata = kj::mv(metadata), netns = kj::mv(netns), target = kj::mv(passed.target),
-                                process = kj::mv(process), &type](kj::WaitScope& scope, AuditLine& line) mutable {
-                                 line.programs = {id};
-                                 line.request = request;
-                                 auto turn = core.locks.take(lockOf(id), scope);
-                                 LinkRow link;
-                                 KJ_IF_MAYBE (before, madeBefore(request)) {
-                                   link = *before;
-                                   line.what = "again: ";
-                                 } else {
-                                   AttachWish wish{rowOf(core, id),
-                                                   context.getParams().getPlace(),
-                                                   kj::mv(netns),
-                                                   kj::mv(target),
-                                                   kj::mv(process),
-                                                   kj::mv(metadata),
-                                                   connection->rights,
-                                                   connection->uid(),
-                                                   request};
-                                   link = type.hook.attach(core, wish, scope);
-                                 }
-                                 line.links = {link.id};
-                                 line.what += link.interface.empty() ? link.target : link.interface;
-                                 auto results = context.getResults();
-                                 results.setLink(newLink(*connection, link.id, connection.narrowed()));
-                                 describeLink(core, link.id, results.initDetails(), scope);
-                               });
+      auto given = targetsFrom(kj::mv(passed));
+      return connection.change("attach", [this, context, request, metadata = kj::mv(metadata), given = kj::mv(given), &type](
+                                             kj::WaitScope& scope, AuditLine& line) mutable {
+        line.programs = {id};
+        line.request = request;
+        auto turn = core.locks.take(lockOf(id), scope);
+        LinkRow link;
+        KJ_IF_MAYBE (before, madeBefore(request)) {
+          link = *before;
+          line.what = "again: ";
+        } else {
+          auto params = context.getParams();
+          AttachWish wish{rowOf(core, id),       params.getPlace(),    kj::mv(given.netns), kj::mv(given.target),
+                          kj::mv(given.process), kj::mv(metadata),     connection->rights,  connection->uid(),
+                          request,               params.getBefore(),   params.getAfter()};
+          link = type.hook.attach(core, wish, scope);
+        }
+        line.links = {link.id};
+        line.what += link.interface.empty() ? link.target : link.interface;
+        auto results = context.getResults();
+        results.setLink(newLink(*connection, link.id, connection.narrowed()));
+        describeLink(core, link.id, results.initDetails(), scope);
+      });
+    });
+  }
+
+  kj::Promise<void> plan(PlanContext context) override {
+    auto place = context.getParams().getPlace();
+    const HookType& type = requireMay(place);
+    return passedWith(place).then([this, context, &type](Passed passed) mutable {
+      return connection.read([this, context, given = targetsFrom(kj::mv(passed)), &type](kj::WaitScope& scope) mutable {
+        auto params = context.getParams();
+        AttachWish wish{rowOf(core, id),       params.getPlace(), kj::mv(given.netns), kj::mv(given.target),
+                        kj::mv(given.process), {},                connection->rights,  connection->uid(),
+                        "",                    params.getBefore(), params.getAfter()};
+        Plan plan = type.hook.plan(core, wish, scope);
+        describe(plan, plan.now, context.getResults().initNow(plan.now.size()));
+        describe(plan, plan.then, context.getResults().initThen(plan.then.size()));
+      });
     });
   }
 
@@ -159,6 +170,44 @@ class ProgramServer final : public schema::Program::Server {
   Core& core;
   uint32_t id;
 
+  struct Targets {
+    kj::Maybe<NamespaceTarget> netns;
+    kj::AutoCloseFd target;
+    kj::Maybe<ProcessTarget> process;
+  };
+
+  Targets targetsFrom(Passed passed) {
+    auto netns = maybe<NamespaceTarget>(passed.netns, [&](kj::AutoCloseFd fd) { return core.intake.networkNamespace(kj::mv(fd)); });
+    auto process = maybe<ProcessTarget>(passed.process, [&](kj::AutoCloseFd fd) { return core.intake.process(kj::mv(fd)); });
+    return {kj::mv(netns), kj::mv(passed.target), kj::mv(process)};
+  }
+
+  // Attaching changes what it does: his own, or an administrator's; to a place of its kind.
+  const HookType& requireMay(schema::Place::Reader place) {
+    ProgramRow program = rowOf(core, id);
+    connection->rights.requireUnload(ownerOf(core, program));
+    const HookType& type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(program.type)));
+    if (type.place != place.which())
+      refuse("program ", id, " is a ", typeName(type.type), " program; the ", nameOf(place.which()), " attach accepts ",
+             nameOf(place.which()));
+    KJ_IF_MAYBE (narrowing, connection.narrowed()) narrowing->requireInterface(interfaceOf(place));
+    return type;
+  }
+
+  static void describe(const Plan& plan, const std::vector<Member>& members, capnp::List<schema::Planned>::Builder out) {
+    for (size_t i = 0; i < members.size(); ++i) {
+      const Member& member = members[i];
+      bool wanted = !member.foreign && member.link == plan.newcomer;
+      out[i].setLinkId(wanted ? 0 : member.link);
+      out[i].setProgramId(member.program);
+      out[i].setProgramName(member.name.c_str());
+      out[i].setPriority(member.priority);
+      out[i].setForeign(member.foreign);
+      out[i].setWanted(wanted);
+      out[i].setReason(member.reason.c_str());
+    }
+  }
+
   // By the first try of a request whose answer was lost.
   kj::Maybe<LinkRow> madeBefore(const std::string& request) {
     KJ_IF_MAYBE (link, core.catalog.linkOf(request))
@@ -184,8 +233,7 @@ void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope) {
       if (core.catalog.link(link.id) != nullptr) kj::throwFatalException(kj::mv(*exception));
   }
   for (auto& link : links)
-    if (!hookOf(link).hook.kernelLinkIsOwn())
-      core.engines.of(program).settle({"xdp", link.nsid, link.ifindex, link.interface, link.netnsPath, link.hostNetns}, scope);
+    KJ_IF_MAYBE (chain, hookOf(link).hook.chainOf(link)) core.engines.of(program).settle(*chain, scope);
   core.loads.removeProgram(id, scope);
 }
 

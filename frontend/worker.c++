@@ -58,6 +58,10 @@ kj::String pathOf(kj::StringPtr runtimeDir, const wire::Pin& pin) {
     case wire::Dir::links: return kj::str(fs, "links/", pin.a);
     case wire::Dir::dispatchers: return kj::str(fs, "xdp/dispatcher_", pin.a, '_', pin.b, '_', pin.name);
     case wire::Dir::members: return kj::str(fs, "xdp/dispatcher_", pin.a, '_', pin.b, "/link_", pin.c);
+    case wire::Dir::tcIngress: return kj::str(fs, "tc-ingress/dispatcher_", pin.a, '_', pin.b, '_', pin.name);
+    case wire::Dir::tcEgress: return kj::str(fs, "tc-egress/dispatcher_", pin.a, '_', pin.b, '_', pin.name);
+    case wire::Dir::tcIngressMembers: return kj::str(fs, "tc-ingress/dispatcher_", pin.a, '_', pin.b, "/link_", pin.c);
+    case wire::Dir::tcEgressMembers: return kj::str(fs, "tc-egress/dispatcher_", pin.a, '_', pin.b, "/link_", pin.c);
     case wire::Dir::tcxIngress: return kj::str(fs, "tcx-ingress/link_", pin.a, '_', pin.b, '_', pin.c);
     case wire::Dir::tcxEgress: return kj::str(fs, "tcx-egress/link_", pin.a, '_', pin.b, '_', pin.c);
     case wire::Dir::iterators: return kj::str(fs, "iterators/", pin.name);

@@ -41,6 +41,13 @@ kj::Own<Place> Workers::in(kj::Maybe<NamespaceTarget&> target, kj::WaitScope& sc
   return result;
 }
 
+kj::Maybe<kj::Own<Place>> Workers::reachable(uint64_t nsid, kj::WaitScope& scope) {
+  if (isHost(nsid)) return host(scope);
+  auto found = places.find(nsid);
+  if (found == places.end() || !found->second->worker.alive()) return nullptr;
+  return use(*found->second);
+}
+
 kj::Own<Place> Workers::use(Place& place) {
   place.lastUse = timer.now();
   return kj::addRef(place);

@@ -29,6 +29,7 @@ class Workers {
 
   kj::Own<Place> host(kj::WaitScope& scope);
   kj::Own<Place> in(kj::Maybe<NamespaceTarget&> target, kj::WaitScope& scope);  // none: the host's
+  kj::Maybe<kj::Own<Place>> reachable(uint64_t nsid, kj::WaitScope& scope);     // the host's, or one that was used a short while ago
   bool isHost(uint64_t nsid) const { return nsid == hostNsid; }
   uint64_t hostNamespace() const { return hostNsid; }
 

@@ -112,15 +112,20 @@ struct Refusal {
 
 interface Program {
   get @0 () -> (details :ProgramDetails);
-  attach @1 (place :Place, metadata :List(KeyValue), requestId :Data) -> (link :Link, details :LinkDetails);
+  attach @1 (place :Place, metadata :List(KeyValue), requestId :Data, before :List(Neighbour), after :List(Neighbour))
+         -> (link :Link, details :LinkDetails);
   # Not idempotent: attaching twice makes two links (TCX: refused, as the kernel does), unless both calls have the same request id.
-  # Atomic for packets.
+  # Atomic for packets. before, after: its place among those that are on the hook already, wherever its priority would put it, unless
+  # the administrator's rules say otherwise (docs/ordering.md).
   unload @2 ();
   # Detaches all its links first. Afterwards each call on this capability fails with "record not found".
   maps @3 () -> (maps :List(NamedMap));
   # The maps of its load, with the power to read each; descriptors and writing need rights of their own (Map).
 
   narrow @4 (narrowing :Narrowing) -> (program :Program, revoker :Revoker);
+
+  plan @5 (place :Place, before :List(Neighbour), after :List(Neighbour)) -> (now :List(Planned), then :List(Planned));
+  # What attach with the same arguments would do to the order, or the error that it would give. Changes nothing. XDP, TC and TCX.
 
   struct NamedMap { name @0 :Text; id @1 :UInt32; map @2 :Map; }
 }
@@ -149,6 +154,20 @@ struct HandedOver {
   at @2 :Int64;
 }
 
+struct Neighbour {             # somebody on the same hook. Each that matches counts; none that does is an error
+  union { link @0 :UInt32; program @1 :UInt32; name @2 :Text; }   # bpfman's link id, the kernel's program id, the function's name
+}
+
+struct Planned {
+  linkId @0 :UInt32;           # 0: the program that is to be attached, or a foreign one
+  programId @1 :UInt32;
+  programName @2 :Text;        # of a foreign one: ""
+  priority @3 :Int32;
+  foreign @4 :Bool;            # not bpfman's: shown and counted, never moved
+  wanted @5 :Bool;             # the one that is to be attached
+  reason @6 :Text;             # why it is here
+}
+
 struct Place {
   # Where to attach. netns: absent means the host's network namespace.
   union {
@@ -164,6 +183,11 @@ struct Place {
     uprobe :group { binary @16 :Descriptor; offset @17 :UInt64; process @18 :Descriptor; path @19 :Text; function @20 :Text; }
     # Of uprobe and uretprobe. binary: the file, opened with O_PATH. offset: in the file, of the instruction; the client finds it from a
     # symbol. process: a pidfd of the one process to be probed; absent: all. path and function are kept and shown only.
+    tc :group {
+      interface @21 :Text; direction @22 :Direction; priority @23 :Int32; proceedOn @24 :List(Int32); netns @25 :Descriptor;
+      netnsPath @26 :Text;
+    }
+    # As xdp; verdicts -1 unspec .. 8 trap, 30 dispatcher_return; none: pipe and dispatcher_return. Behind the last program: ok.
   }
 }
 
@@ -248,9 +272,9 @@ struct LinkFilter {
 struct LinkRecord {
   id @0 :UInt32;
   programId @1 :UInt32;
-  kernelLinkId @2 :UInt32;     # XDP under the tailcall engine: the dispatcher's link
+  kernelLinkId @2 :UInt32;     # XDP and TC under the tailcall engine: the dispatcher's link; 0: it has none (TC by a clsact filter)
   kind @3 :ProgramType;
-  pinPath @4 :Text;            # XDP under the tailcall engine: the member's pin
+  pinPath @4 :Text;            # XDP and TC under the tailcall engine: the member's pin
   createdAt @5 :Int64;
   metadata @6 :List(KeyValue);
   programName @7 :Text;
@@ -276,7 +300,7 @@ struct LinkDetails {
 }
 
 struct Dispatcher {
-  type @0 :Text;               # "xdp"
+  type @0 :Text;               # "xdp", "tc-ingress", "tc-egress"
   nsid @1 :UInt64;
   ifindex @2 :UInt32;
   revision @3 :UInt32;         # +1 with each change of the chain
@@ -285,6 +309,8 @@ struct Dispatcher {
   netnsPath @6 :Text;
   members @7 :List(Member);    # as they run
   engine @8 :Text;
+  filterPriority @9 :UInt32;   # TC by a clsact filter: its priority and handle; 0: attached by a link
+  filterHandle @10 :UInt32;
 
   struct Member {
     programId @0 :UInt32;

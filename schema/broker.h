@@ -73,9 +73,11 @@ struct FrontendOptions {
   char policyPath[1024];                      // for messages only
   WantedEngine engine;                        // by which XDP programs share an interface
   uint32_t poolSize;                          // loader and session pairs kept waiting, 1 .. 8
-  uint32_t maxConnections;                    // per uid
-  uint32_t maxCalls;                          // in flight, per uid
+  uint32_t maxConnections, maxCalls;          // per uid; calls in flight, per uid
   uint32_t verifierSeconds;                   // a load that takes longer is cancelled
+  // preferTcx 1: TC dispatchers are attached by TCX, where the kernel has it; 0: by a clsact filter. newestFirst 1: of programs with equal
+  // priority the newest runs first; 0: by name, then the oldest.
+  uint32_t preferTcx, newestFirst;
   Ceiling ceiling;                            // the worker's, so that what it would refuse is not asked for
   ClientSocket clients[MAX_CLIENTS];
 };

@@ -51,7 +51,11 @@ enum class Dir : uint32_t {
   maps,          // maps/A/NAME: public, A is the kernel's program id
   links,         // links/A: A is our link id
   dispatchers,   // xdp/dispatcher_A_B_NAME: A namespace inode, B interface index; NAME is "link"
+  tcIngress,     // tc-ingress/dispatcher_A_B_NAME, where the dispatcher has a link
+  tcEgress,      // tc-egress/dispatcher_A_B_NAME
   members,       // xdp/dispatcher_A_B/link_C: C is our link id
+  tcIngressMembers,  // tc-ingress/dispatcher_A_B/link_C
+  tcEgressMembers,   // tc-egress/dispatcher_A_B/link_C
   tcxIngress,    // tcx-ingress/link_A_B_C: C is the kernel's program id
   tcxEgress,     // tcx-egress/link_A_B_C
   iterators,     // iterators/NAME

@@ -48,18 +48,17 @@ class Chain(unittest.TestCase):
         self.wire.send(5)
         self.assertEqual([self.count(dropper), self.count(later)], [35, 15])
 
-    def testTenProgramsAllRunAndTheEleventhIsRefused(self):
-        programs = [self.load() for _ in range(10)]
-        priorities = random.Random(1).sample(range(100), 10)
+    def testThirtyProgramsAllRunAndTheThirtyFirstIsRefused(self):
+        programs = [self.load() for _ in range(30)]
+        priorities = random.Random(1).sample(range(100), 30)
         links = [self.attach(*each) for each in zip(programs, priorities)]
         self.assertEqual(self.order(), [each for _, each in sorted(zip(priorities, programs))])
-        eleventh = self.load()
-        refused = self.daemon.cli("link", "attach", "xdp", eleventh, "lan0", "-p", 5)
+        refused = self.daemon.cli("link", "attach", "xdp", self.load(), "lan0", "-p", 5)
         self.assertEqual(refused.code, 1)
-        self.assertIn("no free dispatcher slots", refused.err)
+        self.assertIn("no free dispatcher slots (all 30 occupied)", refused.err)
         self.wire.send(100)
-        self.assertEqual([self.count(each) for each in programs], [100] * 10)
-        for link in random.Random(2).sample(links, 10):
+        self.assertEqual([self.count(each) for each in programs], [100] * 30)
+        for link in random.Random(2).sample(links, 30):
             self.detach(link)
         self.assertEqual(self.daemon.settled(), [])
         self.assertNotIn("xdp", harness.run("ip", "link", "show", "lan0").stdout)

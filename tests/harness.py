@@ -379,7 +379,7 @@ class Daemon:
             found.append(f"{len(iterators)} iterator programs")
         if set(kernel) != expected:
             found.append(f"programs only in the kernel: {[kernel[i] for i in set(kernel) - expected]}, only listed: {expected - set(kernel)}")
-        expected = {each["kernel_link_id"] for each in links} | {id for id, each in kernelLinks.items() if each["prog_id"] in iterators}
+        expected = {each["kernel_link_id"] for each in links if each["kernel_link_id"]} | {id for id, each in kernelLinks.items() if each["prog_id"] in iterators}
         if set(kernelLinks) != expected:
             found.append(f"links only in the kernel: {[kernelLinks[i] for i in set(kernelLinks) - expected]}, "
                          f"only listed: {expected - set(kernelLinks)}")
@@ -391,7 +391,7 @@ class Daemon:
         if public != programs:
             found.append(f"public pins of programs {public}, listed {programs}")
         stray = {pin for pin in pins if pin.startswith("staging/")}
-        stray |= {pin for pin in pins if re.match(r"(links|tcx-ingress|tcx-egress)/|xdp/dispatcher_\d+_\d+/link_", pin)} - \
+        stray |= {pin for pin in pins if re.match(r"(links|tcx-ingress|tcx-egress)/|(xdp|tc-ingress|tc-egress)/dispatcher_\d+_\d+/link_", pin)} - \
                  {os.path.relpath(each["pin_path"], fs) for each in links}
         stray |= {pin for pin in pins if pin.startswith("maps/") and int(pin.split("/")[1]) not in programs}
         if stray:

@@ -3,6 +3,7 @@ its root directory and its own filters. What is malformed ends whom it was sent 
 
 import array
 import fcntl
+import json
 import os
 import re
 import select
@@ -14,11 +15,11 @@ import unittest
 
 import harness
 
-XDP, XDP_ATTACH, ARRAY, PROG_ARRAY, HASH = 6, 37, 2, 3, 1
+SCHED_CLS, XDP, XDP_ATTACH, ARRAY, PROG_ARRAY, HASH = 3, 6, 37, 2, 3, 1
 TRACING, TRACE_ITER, SYSCALL = 26, 28, 31
 HOLDERS = {"prog array": PROG_ARRAY, "perf event array": 4, "cgroup array": 8, "map of maps": 12, "hash of maps": 13, "devmap": 14, "sockmap": 15,
            "cpumap": 16, "xskmap": 17, "sockhash": 18, "devmap hash": 25}     # maps whose values are descriptors to the kernel
-NO_HANDLE, EPERM, EACCES, EBUSY, EEXIST, EINVAL = 0xffffffff, 1, 13, 16, 17, 22
+NO_HANDLE, EPERM, ENOENT, EACCES, EBUSY, EEXIST, EINVAL = 0xffffffff, 1, 2, 13, 16, 17, 22
 PROBE_WRITE_USER, SYS_BPF = 36, 166
 F_ADD_SEALS, ALL_SEALS = 1033, 15
 
@@ -67,12 +68,12 @@ def mask(numbers):
     return sum(1 << number for number in set(numbers))
 
 
-def ceiling(attach=(XDP_ATTACH, TRACE_ITER)):
+def ceiling(attach=(0, XDP_ATTACH, TRACE_ITER), types=(XDP, TRACING)):
     helpers = [0] * 8
     for helper in (PROBE_WRITE_USER, SYS_BPF):
         helpers[helper // 64] |= 1 << helper % 64
     maps = mask([ARRAY, HASH, *HOLDERS.values()])
-    return struct.pack("<QQQQ8QQIIII", mask([XDP, TRACING]), mask(attach), 0, maps, *helpers, 1 << 20, 16, 4, 8, 2)
+    return struct.pack("<QQQQ8QQIIII", mask(types), mask(attach), 0, maps, *helpers, 1 << 20, 16, 4, 8, 2)
 
 
 def grant(programs=((XDP, XDP_ATTACH, 0, 0),), maps=4, map_types=1 << ARRAY | 1 << PROG_ARRAY, bytes_=1 << 16):
@@ -369,6 +370,38 @@ class Attack(unittest.TestCase):
         for each in ("p0", "p1"):
             os.unlink(os.path.join(self.root, "loads", "5", each))
         self.assertNotIn("xdp", harness.run("ip", "link", "show", "lo").stdout)
+
+    def test_a_filter_is_replaced_in_place_and_only_its_own_handle_is_touched(self):
+        worker = Worker(self.root, ceiling(types=(SCHED_CLS,)), isolated=True)
+        control, loader = worker.session()
+        control.call("grant", grant(((SCHED_CLS, 0, 0, 0),) * 2))
+        for _ in range(2):
+            loader.call("loadProgram", program(type_=SCHED_CLS, attach=0))
+        self.assertEqual(control.call("commit", commit(6, [0, 1])), 0)
+
+        def inside(*command):
+            return harness.run("nsenter", f"--net=/proc/{worker.pid}/ns/net", *command).stdout
+
+        def shown():
+            found = [each.get("options", {}) for each in json.loads(inside("tc", "-j", "filter", "show", "dev", "lo", "ingress"))]
+            return sorted((each["handle"], each["prog"]["id"]) for each in found if "prog" in each)
+        second = bytearray(setFilter(change=1, load=6))
+        second[8:12] = struct.pack("<I", 1)
+        ids = [json.loads(harness.run("bpftool", "-j", "prog", "show", "pinned", f"{self.root}/loads/6/p{each}").stdout)["id"] for each in (0, 1)]
+        self.assertEqual(worker.control.call("setFilter", bytes(second)), -EINVAL)       # nothing to replace, not even a qdisc
+        self.assertEqual(worker.control.call("setFilter", setFilter(load=6)), 0)
+        self.assertEqual(worker.control.call("setFilter", setFilter(load=6, handle=2)), 0)
+        self.assertEqual(worker.control.call("setFilter", setFilter(load=6)), -EEXIST)
+        self.assertEqual(shown(), [("0x1", ids[0]), ("0x2", ids[0])])
+        self.assertEqual(worker.control.call("setFilter", bytes(second)), 0)
+        self.assertEqual(shown(), [("0x1", ids[1]), ("0x2", ids[0])])
+        self.assertEqual(worker.control.call("setFilter", setFilter(change=2)), 0)
+        self.assertEqual(shown(), [("0x2", ids[0])])
+        self.assertEqual(worker.control.call("setFilter", setFilter(change=2)), -ENOENT)
+        self.assertEqual(worker.control.call("setXdp", setXdp(load=6)), -EINVAL)         # no XDP program
+        self.assertEqual(worker.end()[0], 0)
+        for each in ("p0", "p1"):
+            os.unlink(os.path.join(self.root, "loads", "6", each))
 
     def test_blobs_must_be_sealed(self):
         worker = self.worker()

@@ -27,7 +27,11 @@ constexpr Place PLACES[] = {
     {Dir::maps, Kind::map, true, "maps/%1$u", "%4$s"},
     {Dir::links, Kind::link, false, "links", "%1$u"},
     {Dir::dispatchers, Kind::link, true, "xdp", "dispatcher_%1$u_%2$u_%4$s"},
+    {Dir::tcIngress, Kind::link, true, "tc-ingress", "dispatcher_%1$u_%2$u_%4$s"},
+    {Dir::tcEgress, Kind::link, true, "tc-egress", "dispatcher_%1$u_%2$u_%4$s"},
     {Dir::members, Kind::program, false, "xdp/dispatcher_%1$u_%2$u", "link_%3$u"},
+    {Dir::tcIngressMembers, Kind::program, false, "tc-ingress/dispatcher_%1$u_%2$u", "link_%3$u"},
+    {Dir::tcEgressMembers, Kind::program, false, "tc-egress/dispatcher_%1$u_%2$u", "link_%3$u"},
     {Dir::tcxIngress, Kind::link, false, "tcx-ingress", "link_%1$u_%2$u_%3$u"},
     {Dir::tcxEgress, Kind::link, false, "tcx-egress", "link_%1$u_%2$u_%3$u"},
     {Dir::iterators, Kind::link, true, "iterators", "%4$s"},
@@ -38,7 +42,8 @@ constexpr Place PLACES[] = {
 static_assert(sizeof PLACES / sizeof *PLACES == static_cast<size_t>(Dir::count));
 
 // What always exists beneath the root of the bpffs.
-constexpr const char* DIRECTORIES[] = {"staging", "loads", "maps", "links", "xdp", "tcx-ingress", "tcx-egress", "iterators", "libxdp"};
+constexpr const char* DIRECTORIES[] = {"staging",    "loads",     "maps",        "links",      "xdp",
+                                       "tc-ingress", "tc-egress", "tcx-ingress", "tcx-egress", "iterators", "libxdp"};
 
 const Place& placeOf(const wire::Pin& pin) {
   if (pin.dir >= Dir::count) die("pin in an unknown directory %u", static_cast<unsigned>(pin.dir));

@@ -1,0 +1,119 @@
+#include "frontend/dispatcher-attachment.h"
+
+#include <linux/bpf.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <kj/debug.h>
+#include <spdlog/spdlog.h>
+
+#include "frontend/refuse.h"
+
+namespace bpfman {
+
+namespace {
+
+constexpr uint32_t FILTER_PRIORITY = 50;  // as upstream's
+constexpr uint32_t FILTERS = 65536;       // handles that are tried
+constexpr uint32_t INGRESS_SLOT = 0xfffffff1;
+
+wire::CreateLink linkOf(const ChainHook& hook, const DispatcherRow& row) {
+  wire::CreateLink link{};
+  link.program = loadedProgram(row.load, 0);
+  link.to = dispatcherLinkPin(hook);
+  link.kind = hook.isXdp() ? wire::LinkKind::xdp : wire::LinkKind::tcx;
+  link.attachType = hook.isXdp() ? BPF_XDP : hook.isEgress() ? BPF_TCX_EGRESS : BPF_TCX_INGRESS;
+  link.interface = hook.ifindex;
+  return link;
+}
+
+wire::SetFilter filterOf(const ChainHook& hook, const DispatcherRow& row, wire::FilterChange change) {
+  return {loadedProgram(row.load, 0), change, hook.isEgress(), hook.ifindex, row.filterPriority, row.filterHandle, 0};
+}
+
+bool isOurs(const TcFilter& filter, const DispatcherRow& row) {
+  return filter.priority == row.filterPriority && filter.handle == row.filterHandle && filter.programId == row.programId &&
+         filter.name == "bpfman";
+}
+
+void requireNoIngressQdisc(const ChainHook& hook, Place& place) {
+  for (auto& qdisc : Netlink(place.netlink).qdiscs())
+    if (qdisc.ifindex == hook.ifindex && qdisc.kind == "ingress" && qdisc.parent == INGRESS_SLOT)
+      refuse("cannot attach TC program to ", hook.interface.c_str(),
+             ": a \"ingress\" qdisc already occupies the ingress qdisc slot; bpfman requires clsact -- remove it (tc qdisc del dev ",
+             hook.interface.c_str(), " ingress) or detach the conflicting program first");
+}
+
+void attachFilter(const ChainHook& hook, DispatcherRow& row, Place& place, Catalog& catalog, kj::WaitScope& scope) {
+  requireNoIngressQdisc(hook, place);
+  auto filters = Netlink(place.netlink).filters(hook.ifindex, hook.isEgress());
+  auto taken = [&](uint32_t handle) {
+    return std::ranges::any_of(filters, [&](auto& each) { return each.priority == FILTER_PRIORITY && each.handle == handle; });
+  };
+  row.filterPriority = FILTER_PRIORITY;
+  for (row.filterHandle = 1; row.filterHandle < FILTERS; ++row.filterHandle) {
+    if (taken(row.filterHandle)) continue;
+    catalog.put(row);
+    auto reply = place.worker.call(wire::Op::setFilter, filterOf(hook, row, wire::FilterChange::create)).wait(scope);
+    if (reply.result == -EEXIST) continue;  // somebody was faster
+    if (reply.result == -EINVAL)
+      refuse("attach to ", hook.interface.c_str(), ": the kernel takes no BPF filter of priority ", FILTER_PRIORITY,
+             " there; one of another kind or protocol may have that priority (tc filter show dev ", hook.interface.c_str(),
+             hook.isEgress() ? " egress)" : " ingress)");
+    requireOk(reply, kj::str("attach to ", hook.interface.c_str()));
+    return;
+  }
+  refuse("interface ", hook.interface.c_str(), " has too many filters of priority ", FILTER_PRIORITY);
+}
+
+}  // namespace
+
+wire::Pin dispatcherLinkPin(const ChainHook& hook) {
+  auto dir = hook.isXdp() ? wire::Dir::dispatchers : hook.isEgress() ? wire::Dir::tcEgress : wire::Dir::tcIngress;
+  return pinAt(dir, static_cast<uint32_t>(hook.nsid), hook.ifindex, 0, "link");
+}
+
+void attachDispatcher(const ChainHook& hook, DispatcherRow& row, Place& place, Catalog& catalog, bool preferTcx, kj::WaitScope& scope) {
+  if (!hook.isXdp() && !preferTcx) return attachFilter(hook, row, place, catalog, scope);
+  auto reply = place.worker.call(wire::Op::createLink, linkOf(hook, row)).wait(scope);
+  if (!hook.isXdp() && reply.result == -EINVAL) {
+    spdlog::info("this kernel has no TCX: {} is attached by a clsact filter", hook.interface);
+    return attachFilter(hook, row, place, catalog, scope);
+  }
+  if (reply.result == -EBUSY || reply.result == -EEXIST)
+    refuse("interface ", hook.interface.c_str(),
+           " already has an XDP program that bpfman did not attach; see 'bpfman overview', detach it (ip link set dev ",
+           hook.interface.c_str(), " xdp off, or xdp-loader unload) and try again");
+  row.kernelLinkId = requireOk(reply, kj::str("attach ", hook.isXdp() ? "XDP" : "TC", " to ", hook.interface.c_str()));
+}
+
+void detachDispatcher(Workers& workers, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
+  if (row.filterHandle == 0) {
+    auto host = workers.host(scope);
+    requireOk(host->worker.call(wire::Op::remove, wire::Remove{dispatcherLinkPin(hook)}).wait(scope), "detach the dispatcher");
+    return;
+  }
+  KJ_IF_MAYBE (place, workers.reachable(hook.nsid, scope)) {
+    for (auto& filter : Netlink((*place)->netlink).filters(hook.ifindex, hook.isEgress()))
+      if (isOurs(filter, row))
+        requireOk((*place)->worker.call(wire::Op::setFilter, filterOf(hook, row, wire::FilterChange::remove)).wait(scope),
+                  "remove the dispatcher's filter");
+  } else {
+    spdlog::warn("the network namespace {} of {} can't be reached: if it still exists, an empty {} filter stays there", hook.nsid,
+                 hook.interface, hook.type);
+  }
+}
+
+bool dispatcherIsOn(Workers& workers, Place& place, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
+  if (row.filterHandle != 0)
+    return std::ranges::any_of(Netlink(place.netlink).filters(hook.ifindex, hook.isEgress()),
+                               [&](auto& filter) { return isOurs(filter, row); });
+  auto host = workers.host(scope);
+  auto reply = host->worker.call(wire::Op::inspect, wire::Inspect{dispatcherLinkPin(hook)}).wait(scope);
+  if (reply.result < 0) return false;
+  auto info = infoOf<bpf_link_info>(reply);
+  return (hook.isXdp() ? info.xdp.ifindex : info.tcx.ifindex) == hook.ifindex;
+}
+
+}  // namespace bpfman

@@ -1,0 +1,24 @@
+// How the dispatcher of a chain is put on its hook and taken off: by an XDP link, or for TC by one filter on a clsact qdisc or a TCX link.
+// Programs, filters and qdiscs of others are never touched.
+#pragma once
+
+#include "frontend/engine.h"
+
+namespace bpfman {
+
+inline ChainHook chainHookOf(const DispatcherRow& row) {
+  return {row.type, row.nsid, row.ifindex, row.interface, row.netnsPath, row.hostNetns};
+}
+
+wire::Pin dispatcherLinkPin(const ChainHook& hook);
+
+void attachDispatcher(const ChainHook& hook, DispatcherRow& row, Place& place, Catalog& catalog, bool preferTcx, kj::WaitScope& scope);
+// Its program is loads/LOAD/p0 of the row. Says in the row how it is attached. A filter has no pin that a restart would find, so the row is
+// stored before there is one.
+
+void detachDispatcher(Workers& workers, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope);
+// Whatever is left of it. A filter in a namespace that nobody can reach any more stays, without members: it has no opinion on any packet.
+
+bool dispatcherIsOn(Workers& workers, Place& place, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope);
+
+}  // namespace bpfman

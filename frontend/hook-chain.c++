@@ -1,0 +1,226 @@
+#include "frontend/hook-chain.h"
+
+#include <kj/debug.h>
+#include <spdlog/spdlog.h>
+
+#include "frontend/arrangement.h"
+#include "frontend/dispatcher-attachment.h"
+#include "frontend/refuse.h"
+
+namespace bpfman {
+
+namespace {
+
+std::vector<Member> othersOf(const Present& present) {
+  std::vector<Member> members;
+  for (auto& other : present.others) {
+    Member& member = members.emplace_back();
+    member.program = other.program, member.name = other.name, member.proceedOn = other.proceedOn, member.foreign = true;
+    member.priority = static_cast<int32_t>(kj::min(other.priority, INT32_MAX));
+  }
+  return members;
+}
+
+std::vector<ChainMember> chainOfMembers(Core& core, const std::vector<Member>& members, const Present& present, uint32_t ifindex) {
+  std::vector<ChainMember> chain;
+  for (const Member& member : members) {
+    ChainMember next{0, 0, member.proceedOn, member.program, member.link, member.name, member.priority};
+    for (auto& other : present.others)
+      if (member.foreign && other.program == member.program) {
+        next.theirs = pinAt(wire::Dir::xdpPrograms, ifindex, present.program, other.position);
+        next.priority = other.priority;
+        next.frags = other.frags;
+      }
+    if (!member.foreign) {
+      const ProgramRow& program = KJ_ASSERT_NONNULL(core.catalog.program(member.program));
+      next.load = program.load, next.index = program.index, next.frags = program.frags;
+    }
+    chain.push_back(kj::mv(next));
+  }
+  return chain;
+}
+
+}  // namespace
+
+// Refuses whatever an attach refuses before it changes anything. A plan forgets nobody: a chain that is gone from the kernel is then shown
+// once more.
+ChainMemberHook::Attempt ChainMemberHook::prepare(Core& core, AttachWish& wish, bool forget, kj::WaitScope& scope) const {
+  WantedMember wanted = shared.wanted(wish.place);
+  std::vector<int32_t> verdicts;
+  for (int32_t verdict : wanted.proceedOn) verdicts.push_back(verdict);
+  bool own = verdicts.empty() && wish.program.runProceedOn != 0;  // as the object's author wrote
+  uint32_t mask = own ? wish.program.runProceedOn | XDP_PROCEED_RETURN : proceedOnMask(shared.verdicts, verdicts);
+  if (wanted.priority == PRIORITY_UNSAID) wanted.priority = wish.program.runPriority >= 0 ? wish.program.runPriority : DEFAULT_PRIORITY;
+  Target target = resolve(core, wish, wanted.interface, wanted.priority, scope);
+
+  LinkRow link = newLink(core, wish);
+  fillTarget(link, target, wish, wanted.netnsPath);
+  link.direction = static_cast<uint8_t>(wanted.direction);
+  link.priority = wanted.priority;
+  link.proceedOn = mask;
+  link.proceedOnList = proceedOnList(shared.verdicts, mask);
+
+  auto turn = core.locks.take(lockOf(link), scope);
+  if (forget) forgetIfGone(core, link, *target.place, scope);
+  ChainEngine& engine = engineFor(core, link, wish.program);
+  Present present = lookAt(core, engine, link, forget, scope);
+  if (present.locked != nullptr) refuse("interface ", link.interface.c_str(), ' ', present.locked);
+  std::vector<Member> now = membersOn(core, link, othersOf(present)), then = now;
+  Member newcomer = memberFrom(core, link, wish.program);
+  resolveNeighbours(wish, now, link, newcomer);
+  placeOf(newcomer, now, orderRulesOf(core));
+  then.push_back(newcomer);
+  requireFit(then, engine.capacity());
+  then = orderMembers(std::move(then), orderRulesOf(core));
+  return {kj::mv(target), std::move(link), engine, kj::mv(present), std::move(now), std::move(then), kj::mv(turn)};
+}
+
+LinkRow ChainMemberHook::attach(Core& core, AttachWish& wish, kj::WaitScope& scope) const {
+  Attempt attempt = prepare(core, wish, true, scope);
+  LinkRow& link = attempt.link;
+  core.catalog.put(link);  // the journal: state attaching
+  auto failure = kj::runCatchingExceptions([&]() {
+    auto host = core.workers.host(scope);
+    wire::Publish member{loadedProgram(wish.program.load, wish.program.index), pinOf(link)};
+    requireOk(host->worker.call(wire::Op::publish, member).wait(scope), "pin a member of the chain");
+    apply(core, attempt.engine, link, attempt.present, attempt.then, *attempt.target.place, scope);
+    requireSame(attempt.target);
+    LinkRow row = KJ_ASSERT_NONNULL(core.catalog.link(link.id));
+    row.state = LinkRow::attached;
+    core.catalog.put(row);
+  });
+  KJ_IF_MAYBE (exception, failure) {
+    attempt.present.lock = nullptr;
+    takeOut(core, link, scope);
+    kj::throwFatalException(kj::mv(*exception));
+  }
+  return KJ_ASSERT_NONNULL(core.catalog.link(link.id));
+}
+
+void ChainMemberHook::detach(Core& core, const LinkRow& old, kj::WaitScope& scope) const {
+  LinkRow link = old;
+  auto turn = core.locks.take(lockOf(link), scope);
+  if (core.catalog.link(link.id) == nullptr) refuse("link ", link.id, " does not exist");
+  link.state = LinkRow::detaching;
+  core.catalog.put(link);
+  takeOut(core, link, scope);
+}
+
+Plan ChainMemberHook::plan(Core& core, AttachWish& wish, kj::WaitScope& scope) const {
+  Attempt attempt = prepare(core, wish, false, scope);
+  return {std::move(attempt.now), std::move(attempt.then), attempt.link.id};
+}
+
+wire::Pin ChainMemberHook::pinOf(const LinkRow& link) const {
+  return pinAt(shared.members[link.direction], static_cast<uint32_t>(link.nsid), link.ifindex, link.id);
+}
+
+kj::Maybe<ChainHook> ChainMemberHook::chainOf(const LinkRow& link) const { return hookOf(link); }
+
+ChainHook ChainMemberHook::hookOf(const LinkRow& link) const {
+  return {shared.dispatcherTypes[link.direction], link.nsid, link.ifindex, link.interface, link.netnsPath, link.hostNetns};
+}
+
+std::string ChainMemberHook::lockOf(const LinkRow& link) const {
+  return kj::str(shared.dispatcherTypes[link.direction], ':', link.nsid, ':', link.ifindex).cStr();
+}
+
+// A dispatcher that is no longer on this interface (the interface or its namespace went, and another has its numbers now; or somebody took
+// it away by hand) runs for nobody: it goes with its members before a new one is made.
+void ChainMemberHook::forgetIfGone(Core& core, const LinkRow& link, Place& place, kj::WaitScope& scope) const {
+  ChainHook hook = hookOf(link);
+  KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
+    if (row->kernelLinkId == 0 && row->filterHandle == 0) return;  // attached by netlink: what is there is looked at anyway
+    if (dispatcherIsOn(core.workers, place, hook, DispatcherRow(*row), scope)) return;
+  } else {
+    return;
+  }
+  std::vector<LinkRow> members;
+  for (auto member : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction)) members.push_back(*member);
+  spdlog::warn("the {} dispatcher on {} (index {}) is gone from the kernel: its {} links are forgotten", hook.type, link.interface,
+               link.ifindex, members.size());
+  for (auto& member : members) {
+    removePin(core, pinOf(member), scope);
+    core.catalog.eraseLink(member.id);
+  }
+  Present none;
+  engineOf(core, link).apply(hook, none, {}, nullptr, scope);
+  core.catalog.eraseDispatcher(hook.type, hook.nsid, hook.ifindex);
+}
+
+// The chain without this link. An interface that is gone takes its dispatcher along: then there is nothing to do but to forget.
+void ChainMemberHook::takeOut(Core& core, const LinkRow& link, kj::WaitScope& scope) const {
+  ChainEngine& engine = engineOf(core, link);
+  Present present = lookAt(core, engine, link, true, scope);
+  apply(core, engine, link, present, membersOn(core, link, othersOf(present)), nullptr, scope);
+  removePin(core, pinOf(link), scope);
+  core.catalog.eraseLink(link.id);
+}
+
+// The one that keeps the hook's chain, which must be the one that the program was loaded for.
+ChainEngine& ChainMemberHook::engineFor(Core& core, const LinkRow& link, const ProgramRow& program) const {
+  ChainEngine& engine = core.engines.of(program);
+  ChainHook hook = hookOf(link);
+  KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex))
+    if (row->engine != engine.name().cStr())
+      refuse("the chain on ", link.interface.c_str(), " is kept by engine ", row->engine.c_str(), ", but program ", program.id,
+             " was loaded for engine ", engine.name(), "; load it again, or detach what is on the interface first");
+  return engine;
+}
+
+ChainEngine& ChainMemberHook::engineOf(Core& core, const LinkRow& link) const {
+  ChainHook hook = hookOf(link);
+  KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) return core.engines.named(row->engine);
+  KJ_IF_MAYBE (program, core.catalog.program(link.programId)) return core.engines.of(*program);
+  return core.engines.preferred();
+}
+
+// What is there now. Ours that another tool took out are forgotten.
+Present ChainMemberHook::lookAt(Core& core, ChainEngine& engine, const LinkRow& link, bool forget, kj::WaitScope& scope) const {
+  std::vector<OursInChain> ours;
+  for (const LinkRow* other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction))
+    ours.push_back({other->id, other->programId, other->state == LinkRow::attached});
+  Present present = engine.look(hookOf(link), ours, scope);
+  for (uint32_t id : present.gone) {
+    if (!forget) break;
+    LinkRow gone = KJ_ASSERT_NONNULL(core.catalog.link(id));
+    spdlog::warn("link {} (program {}) on {} was taken out by another tool: it is forgotten", id, gone.programId, gone.interface);
+    removePin(core, pinOf(gone), scope);
+    core.catalog.eraseLink(id);
+  }
+  return present;
+}
+
+std::vector<Member> ChainMemberHook::chainNow(Core& core, const LinkRow& some, kj::WaitScope& scope) const {
+  LinkRow link = some;
+  auto turn = core.locks.take(lockOf(link), scope);
+  ChainEngine& engine = engineOf(core, link);
+  Present present = lookAt(core, engine, link, true, scope);
+  if (core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction).empty())  // all of ours went: so does their chain
+    apply(core, engine, link, present, othersOf(present), nullptr, scope);
+  link.id = 0;  // nobody is left out
+  return membersOn(core, link, othersOf(present));
+}
+
+// The chain as these members; what comes of it is written down at once.
+void ChainMemberHook::apply(Core& core, ChainEngine& engine, const LinkRow& link, Present& present, const std::vector<Member>& members,
+                            kj::Maybe<Place&> place, kj::WaitScope& scope) const {
+  ChainHook hook = hookOf(link);
+  Applied applied = engine.apply(hook, present, chainOfMembers(core, members, present, link.ifindex), place, scope);
+  core.catalog.transaction([&]() {
+    KJ_IF_MAYBE (row, applied.row)
+      core.catalog.put(*row);
+    else
+      core.catalog.eraseDispatcher(hook.type, hook.nsid, hook.ifindex);
+    for (size_t i = 0; i < members.size(); ++i)
+      KJ_IF_MAYBE (known, core.catalog.link(members[i].link)) {
+        LinkRow row = *known;
+        uint32_t shared = 0;
+        KJ_IF_MAYBE (dispatcher, applied.row) shared = dispatcher->kernelLinkId;
+        row.kernelLinkId = i < applied.links.size() ? applied.links[i] : shared != 0 ? shared : row.kernelLinkId;
+        if (!(row == *known)) core.catalog.put(row);
+      }
+  });
+}
+
+}  // namespace bpfman

@@ -1,0 +1,60 @@
+// A hook that the kernel gives to one program and that several share by an engine: XDP and TC. What differs between them is a value of
+// SharedHook in each one's own small file.
+#pragma once
+
+#include "frontend/chain.h"
+#include "frontend/hook.h"
+
+namespace bpfman {
+
+constexpr int32_t PRIORITY_UNSAID = -1, DEFAULT_PRIORITY = 50;  // then the object's own counts, or the libxdp protocol's
+
+struct WantedMember {  // what a Place says about it
+  kj::StringPtr interface, netnsPath;
+  int32_t priority;
+  capnp::List<int32_t>::Reader proceedOn;
+  schema::Direction direction;
+};
+
+struct SharedHook {
+  const Verdicts& verdicts;
+  WantedMember (*wanted)(schema::Place::Reader place);
+  const char* dispatcherTypes[2];  // by direction
+  wire::Dir members[2];
+};
+
+class ChainMemberHook final : public Hook {
+ public:
+  explicit ChainMemberHook(const SharedHook& shared) : shared(shared) {}
+
+  LinkRow attach(Core& core, AttachWish& wish, kj::WaitScope& scope) const override;
+  void detach(Core& core, const LinkRow& link, kj::WaitScope& scope) const override;
+  Plan plan(Core& core, AttachWish& wish, kj::WaitScope& scope) const override;
+  wire::Pin pinOf(const LinkRow& link) const override;
+  kj::Maybe<ChainHook> chainOf(const LinkRow& link) const override;
+  std::vector<Member> chainNow(Core& core, const LinkRow& link, kj::WaitScope& scope) const override;
+
+ private:
+  struct Attempt {  // of an attach: everything is decided, nothing done
+    Target target;
+    LinkRow link;
+    ChainEngine& engine;
+    Present present;
+    std::vector<Member> now, then;
+    Locks::Turn turn;
+  };
+  const SharedHook& shared;
+
+  Attempt prepare(Core& core, AttachWish& wish, bool forget, kj::WaitScope& scope) const;
+  ChainHook hookOf(const LinkRow& link) const;
+  std::string lockOf(const LinkRow& link) const;
+  void forgetIfGone(Core& core, const LinkRow& link, Place& place, kj::WaitScope& scope) const;
+  void takeOut(Core& core, const LinkRow& link, kj::WaitScope& scope) const;
+  ChainEngine& engineFor(Core& core, const LinkRow& link, const ProgramRow& program) const;
+  ChainEngine& engineOf(Core& core, const LinkRow& link) const;
+  Present lookAt(Core& core, ChainEngine& engine, const LinkRow& link, bool forget, kj::WaitScope& scope) const;
+  void apply(Core& core, ChainEngine& engine, const LinkRow& link, Present& present, const std::vector<Member>& members,
+             kj::Maybe<Place&> place, kj::WaitScope& scope) const;
+};
+
+}  // namespace bpfman

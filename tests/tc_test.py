@@ -1,0 +1,277 @@
+"""TC programs that share a direction of an interface: their order, their verdicts, no packet and no count lost while they change, and others'
+filters and qdiscs left as they are. What is true of a clsact filter is true of a TCX link: the same tests run for both."""
+
+import os
+import random
+import socket
+import struct
+import unittest
+
+import harness
+import network
+
+
+def word(number):
+    return struct.pack("<i", number).hex()
+
+
+OK, SHOT, PIPE = 0, 2, 3
+
+
+class Tc(unittest.TestCase):
+    attach_by, config = "clsact", ""
+
+    def setUp(self):
+        self.wire = network.Wire("tc0")
+        self.addCleanup(self.wire.remove)
+        self.daemon = self.enterContext(harness.Daemon(config=self.config))
+
+    def load(self, verdict=PIPE, number=0):
+        return self.daemon.load("tc_counter", "tc", None, "-g", f"verdict={word(verdict)}", "-g", f"number={word(number)}")
+
+    def attach(self, program, priority, *more, direction="ingress"):
+        return self.daemon.attach("tc", program, "tc0", direction, "-p", priority, *more)["id"]
+
+    def detach(self, link):
+        self.assertEqual(self.daemon.cli("link", "detach", link).code, 0)
+
+    def refused(self, *words):
+        answer = self.daemon.cli("link", "attach", *words)
+        self.assertEqual(answer.code, 1, answer)
+        return answer.err
+
+    def count(self, program):
+        return harness.sums(self.daemon.mapId(program, "packets"))[0]
+
+    def order(self, kind="tc-ingress"):
+        chain, = [each for each in self.daemon.dispatchers() if each["key"]["type"] == kind]
+        return [each["program_id"] for each in chain["members"]]
+
+    def filters(self, direction="ingress", name="tc0"):
+        text = harness.run("tc", "filter", "show", "dev", name, direction).stdout
+        return [line for line in text.splitlines() if "handle" in line]
+
+    def requireHooked(self, direction="ingress"):
+        """The kernel's own view: one filter or one TCX link, with our dispatcher."""
+        key = {"type": "tc-" + direction, "nsid": os.stat("/proc/self/ns/net").st_ino, "ifindex": socket.if_nametoindex("tc0")}
+        chain, = [each for each in self.daemon.dispatchers() if each["key"] == key]
+        net, = harness.bpftool("net", "show", "dev", "tc0")
+        found = [each for each in net["tc"] if each.get("id", each.get("prog_id")) == chain["runtime"]["program_id"]]
+        self.assertEqual(len(found), 1, net)
+        if self.attach_by == "clsact":
+            self.assertEqual(chain["runtime"]["filter_priority"], 50)
+            line, = self.filters(direction)
+            self.assertIn(f"pref 50 bpf chain 0 handle {chain['runtime']['filter_handle']:#x}", line)
+            self.assertIn("direct-action", line)
+        else:
+            self.assertIn("tcx/" + direction, found[0]["kind"])
+            self.assertEqual(self.filters(direction), [])
+
+    def testRunsByPriorityInBothDirections(self):
+        a, b, c = self.load(number=1), self.load(number=2), self.load(number=3)
+        links = [self.attach(b, 20), self.attach(c, 30), self.attach(a, 10)]
+        self.wire.send(20)
+        self.assertEqual([self.count(each) for each in (a, b, c)], [20] * 3)
+        self.assertEqual(harness.sums(self.daemon.mapId(c, "mark"))[0], 123)
+        self.assertEqual(self.order(), [a, b, c])
+        self.requireHooked()
+        for link in links:
+            self.detach(link)
+        self.assertEqual((self.filters(), self.daemon.dispatchers()), ([], []))
+        self.wire.send(5)
+        self.assertEqual(self.count(a), 20)
+        out = self.attach(a, 1, direction="egress")
+        self.requireHooked("egress")
+        with self.wire.receiver() as one:
+            for _ in range(3):
+                one.sendto(b"out", (self.wire.farAddress, 5000))
+        self.assertGreaterEqual(self.count(a), 23)
+        self.detach(out)
+        self.assertEqual(self.daemon.settled(), [])
+
+    def testProceedOnDecidesWhoRunsNextAndTheEndIsOk(self):
+        first, second = self.load(OK), self.load(SHOT)
+        link = self.attach(first, 10)
+        self.attach(second, 20)
+        with network.Flow(self.wire) as flow:
+            harness.eventually(lambda: flow.sent > 100)
+            flow.stop()
+        self.assertEqual((flow.lost, self.count(second)), ([], 0))      # ok is not in the default: the chain ends there
+        self.detach(link)
+        self.attach(first, 10, "--proceed-on", "ok,dispatcher_return")
+        before = self.count(first)
+        with network.Flow(self.wire) as flow:
+            harness.eventually(lambda: flow.sent > 100)
+            flow.stop()
+        self.assertEqual(len(flow.lost), flow.sent)                     # and now the second one drops them
+        self.assertEqual(self.count(second), self.count(first) - before)
+        details = self.daemon.json("link", "get", [each["id"] for each in self.daemon.links() if each["program_id"] == first][0])
+        self.assertEqual(details["record"]["details"]["proceed_on"], [0, 30])
+
+    def testUnspecIsAVerdictThatCanBeProceededOn(self):
+        first, second = self.load(-1), self.load()
+        self.attach(first, 1, "--proceed-on", "unspec")
+        self.attach(second, 2)
+        self.wire.send(10)
+        self.assertEqual(self.count(second), 10)
+
+    def testNoPacketIsLostOrSeenTwiceInAHundredChangesWhosePassSetsLackDispatcherReturn(self):
+        seed = random.randrange(1 << 32)
+        print("seed", seed)
+        dice = random.Random(seed)
+        head, tail = self.load(), self.load()
+        for program, priority in ((head, 0), (tail, 1000)):
+            self.attach(program, priority, "--proceed-on", "pipe")
+        others, links = [self.load() for _ in range(5)], {}
+        with network.Flow(self.wire) as flow:
+            for _ in range(100):
+                program = dice.choice(others)
+                if program in links:
+                    self.detach(links.pop(program))
+                else:
+                    links[program] = self.attach(program, dice.randrange(1, 999), "--proceed-on", "pipe")
+            flow.stop()
+            print("packets", flow.sent)
+            self.assertEqual((flow.lost, flow.twice), ([], 0))
+            self.assertEqual([self.count(head), self.count(tail)], [flow.sent] * 2)
+        self.requireHooked()
+        self.assertEqual(self.daemon.settled(), [])
+
+    def testThirtyProgramsAllRunAndTheThirtyFirstIsRefused(self):
+        programs = [self.load() for _ in range(30)]
+        for number, program in enumerate(programs):
+            self.attach(program, number)
+        self.wire.send(50)
+        self.assertEqual([self.count(each) for each in programs], [50] * 30)
+        error = self.refused("tc", self.load(), "tc0", "ingress", "-p", 5)
+        self.assertIn("no free dispatcher slots (all 30 occupied): tc_counter", error)
+        self.assertEqual(self.order(), programs)
+
+    def testAnInterfaceDeletedWhileAttachedLeavesNothingStuck(self):
+        program = self.load()
+        link = self.attach(program, 1)
+        self.wire.unplug()
+        self.detach(link)
+        self.wire.plug()
+        self.attach(program, 1)
+        self.wire.unplug()
+        self.wire.plug()
+        self.attach(program, 1)
+        self.wire.send(20)
+        self.assertEqual(self.count(program), 20)
+        self.requireHooked()
+
+    def testRestartAndKillLeaveTheChainRunning(self):
+        a, b = self.load(number=1), self.load(number=2)
+        links = [self.attach(a, 10), self.attach(b, 20)]
+        for end in (self.daemon.stop, self.daemon.kill):
+            with network.Flow(self.wire) as flow:
+                end()
+                self.daemon.start()
+                flow.stop()
+            self.assertEqual((flow.lost, flow.twice), ([], 0))
+            self.assertEqual(self.order(), [a, b])
+            self.assertEqual(self.daemon.settled(), [])
+        self.assertEqual(self.count(a), self.count(b))
+        c = self.load(number=3)
+        self.attach(c, 15)
+        self.wire.send(1)
+        self.assertEqual(harness.sums(self.daemon.mapId(b, "mark"))[0], 132)
+        for link in links:
+            self.detach(link)
+        self.requireHooked()
+
+    def testWorksInAnotherNetworkNamespaceAndLeavesNothingThere(self):
+        space = network.Namespace("green")
+        self.addCleanup(space.remove)
+        wire = network.Wire("green0", space)
+        self.addCleanup(wire.remove)
+        program = self.load()
+        link = self.daemon.attach("tc", program, "green0", "ingress", "-p", 10, "-n", space.path)["id"]
+        wire.send(40)
+        self.assertEqual(self.count(program), 40)
+        self.detach(link)
+        self.assertEqual(space.run("tc", "filter", "show", "dev", "green0", "ingress").stdout, "")
+        self.assertEqual(self.daemon.settled(), [])
+
+    def testUnloadDetaches(self):
+        a, b = self.load(), self.load()
+        self.attach(a, 1)
+        self.attach(b, 2)
+        self.assertEqual(self.daemon.cli("program", "unload", a).code, 0)
+        self.assertEqual(self.order(), [b])
+        self.assertEqual(self.daemon.cli("program", "unload", b).code, 0)
+        self.assertEqual((self.filters(), self.daemon.settled()), ([], []))
+
+
+class Tcx(Tc):
+    attach_by, config = "tcx", "[tc]\nattach = \"tcx\"\n"
+
+
+class Foreign(Tc):
+    """What others have there."""
+
+    def testAForeignFilterKeepsRunningAndTheQdiscStays(self):
+        harness.run("tc", "qdisc", "add", "dev", "tc0", "clsact")
+        for priority in ("50", "60"):                                   # one at our priority, with the handle that we would take
+            harness.run("tc", "filter", "add", "dev", "tc0", "ingress", "prio", priority, "handle", "1", "bpf", "da", "obj",
+                        harness.example("tc_counter"), "sec", "tc")
+        before = self.filters()
+        program = self.load(-1)
+        link = self.attach(program, 10, "--proceed-on", "pipe")
+        self.assertEqual(len(self.filters()), 3)
+        chain, = self.daemon.dispatchers()
+        self.assertEqual(chain["runtime"]["filter_handle"], 2)
+        self.wire.send(10)
+        self.assertEqual(self.count(program), 10)
+        self.detach(link)
+        self.assertEqual(self.filters(), before)
+        self.assertIn("clsact", harness.run("tc", "qdisc", "show", "dev", "tc0").stdout)
+        self.assertEqual(self.daemon.settled(), [])
+
+    def testAFilterOfAnotherProtocolAtOurPriorityIsAnErrorThatSaysSo(self):
+        harness.run("tc", "qdisc", "add", "dev", "tc0", "clsact")
+        harness.run("tc", "filter", "add", "dev", "tc0", "ingress", "protocol", "ip", "prio", "50", "bpf", "da", "obj",
+                    harness.example("tc_counter"), "sec", "tc")
+        before = self.filters()
+        error = self.refused("tc", self.load(), "tc0", "ingress", "-p", 1)
+        self.assertIn("one of another kind or protocol may have that priority", error)
+        self.assertEqual((self.filters(), self.daemon.settled()), (before, []))
+
+    def testAnIngressQdiscIsRefusedAndLeftAlone(self):
+        harness.run("tc", "qdisc", "add", "dev", "tc0", "ingress")
+        before = harness.run("tc", "qdisc", "show", "dev", "tc0").stdout
+        for direction in ("ingress", "egress"):
+            error = self.refused("tc", self.load(), "tc0", direction, "-p", 1)
+            self.assertIn('a "ingress" qdisc already occupies the ingress qdisc slot; bpfman requires clsact', error)
+        self.assertEqual(harness.run("tc", "qdisc", "show", "dev", "tc0").stdout, before)
+        self.assertEqual(self.daemon.settled(), [])
+
+    def testAFilterThatSomebodyElseRemovedIsNoObstacle(self):
+        program = self.load()
+        link = self.attach(program, 1)
+        harness.run("tc", "filter", "del", "dev", "tc0", "ingress")
+        self.detach(link)
+        self.attach(program, 1)
+        harness.run("tc", "filter", "del", "dev", "tc0", "ingress")
+        self.attach(program, 1)                                         # the old chain is forgotten
+        self.wire.send(3)
+        self.assertEqual((self.count(program), len(self.order())), (3, 1))
+
+
+    def testAFilterWhoseBpffsWasUnmountedIsRemovedByTheNextStart(self):
+        self.attach(self.load(), 1, "--proceed-on", "pipe")
+        self.daemon.stop()
+        harness.run("umount", "-l", os.path.join(self.daemon.runtime, "fs"))
+        self.daemon.start()
+        self.assertEqual((self.filters(), self.daemon.dispatchers(), self.daemon.links()), ([], [], []))
+        self.attach(self.load(), 1)
+        self.requireHooked()
+
+
+for each in [name for name in dir(Tc) if name.startswith("test")]:     # Foreign has only its own
+    setattr(Foreign, each, None)
+
+
+if __name__ == "__main__":
+    harness.main()
