@@ -241,6 +241,10 @@ class Program final : public schema::Program::Server {
         break;
       case schema::Place::RAW_TRACEPOINT: text = kj::str("raw_tp '", place.getRawTracepoint(), "'"); break;
       case schema::Place::TP_BTF: text = kj::str("tp_btf"); break;
+      case schema::Place::CGROUP: text = kj::str("cgroup ", nameOf(place.getCgroup().getDirection())); break;
+      case schema::Place::UPROBE:
+        text = kj::str("uprobe ", place.getUprobe().getPath(), ' ', place.getUprobe().getFunction(), " at ", place.getUprobe().getOffset());
+        break;
     }
     auto line = kj::str("attach ", id, " ", text, metadata.empty() ? "" : " metadata ", metadata.c_str(),
                         words("before", context.getParams().getBefore()).c_str(), words("after", context.getParams().getAfter()).c_str());

@@ -260,6 +260,7 @@ Json jsonOf(schema::Dispatcher::Reader dispatcher) {
         {"ifname", member.getInterface().cStr()},
         {"metadata", pairs(member.getMetadata(), nullptr)},
     });
+    if (member.getForeign()) members.back()["foreign"] = true;
   }
   Json runtime = {{"program_id", dispatcher.getProgramId()}};
   if (dispatcher.getFilterHandle()) {

@@ -184,7 +184,8 @@ void printDispatcher(std::ostream& out, schema::Dispatcher::Reader dispatcher) {
   Table table({"POS", "PRIORITY", "PROGRAM ID", "FUNCTION NAME", "LINK ID", "KERNEL LINK ID", "PROCEED ON"});
   for (auto member : dispatcher.getMembers()) {
     table.row({std::to_string(member.getPosition()), std::to_string(member.getPriority()), std::to_string(member.getProgramId()),
-               member.getProgramName().cStr(), std::to_string(member.getLinkId()), std::to_string(member.getKernelLinkId()),
+               member.getProgramName().cStr(), member.getForeign() ? "foreign" : std::to_string(member.getLinkId()),
+               std::to_string(member.getKernelLinkId()),
                verdictNamesOfMask(type, member.getProceedOn())});
   }
   table.print(out, "    ");

@@ -177,7 +177,7 @@ class LibxdpEngine final : public ChainEngine {
   }
 
   kj::Maybe<LibxdpConfig> configOf(uint32_t program, Place& place, kj::WaitScope& scope) {
-    wire::OpenIterator wish{pinAt(wire::Dir::iterators, 0, 0, 0, "dispatchers")};
+    wire::OpenIterator wish{pinAt(wire::Dir::iterators, 0, 0, 0, "dispatchers"), {}};
     auto reply = place.worker.call(wire::Op::openIterator, wish).wait(scope);
     requireOk(reply, "look at the machine's dispatchers");
     for (auto& record : decodeDispatchers(readAll(KJ_REQUIRE_NONNULL(reply.descriptor))))
@@ -254,8 +254,10 @@ class LibxdpEngine final : public ChainEngine {
     std::vector<LibxdpMember> wanted;
     for (auto& member : members) wanted.push_back({member.name, member.priority, member.proceedOn, member.frags});
     LoadOutcome outcome = loadDispatcher(wanted, purposeOf(hook), nullptr, scope);
-    DispatcherRow row{hook.type, hook.nsid,      hook.ifindex,   1,         outcome.load, outcome.programs[0],
-                      0,         hook.netnsPath, hook.interface, hook.host, "libxdp"};
+    DispatcherRow row;
+    row.type = hook.type, row.nsid = hook.nsid, row.ifindex = hook.ifindex, row.revision = 1;
+    row.load = outcome.load, row.programId = outcome.programs[0], row.engine = "libxdp";
+    row.netnsPath = hook.netnsPath, row.interface = hook.interface, row.hostNetns = hook.host;
     std::vector<uint32_t> links;
     auto failure = kj::runCatchingExceptions([&]() {
       auto place = workers.host(scope);
@@ -375,7 +377,8 @@ class LibxdpEngine final : public ChainEngine {
         return;
       }
     } else if (runs && hook.host) {  // a first one, of which nothing was written down
-      kj::Maybe<DispatcherRow> mine = DispatcherRow{hook.type, hook.nsid, hook.ifindex, 1, load.load, program, 0, "", "", true, "libxdp"};
+      kj::Maybe<DispatcherRow> mine = DispatcherRow();
+      KJ_IF_MAYBE (row, mine) row->load = load.load, row->programId = program;
       setXdp(hook, present, mine, nullptr, *workers.host(scope), scope);
     }
     dismantle(hook.ifindex, program, scope);  // its load goes with the others that nobody uses

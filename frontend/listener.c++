@@ -89,7 +89,7 @@ void Listener::serveOne(kj::AutoCloseFd client, Identity identity) {
   auto stream = guard(core.io.lowLevelProvider->wrapUnixSocketFd(client.release(), kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP |
                                                                                        kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
                                                                                        kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK),
-                      core.intake, uid);
+                      core.intake, connection->uid());
   auto served = kj::heap<Served>(kj::mv(connection), kj::mv(stream), system);
   auto ended = served->network.onDisconnect();
   tasks.add(ended.then([this, served = kj::mv(served)]() mutable {

@@ -206,7 +206,8 @@ OrderRule PolicyReader::readOrderRule(const toml::table& table) {
   requireKeys(table, "an order rule", {"types", "interfaces", "first", "last"});
   OrderRule rule;
   rule.line = at.line;
-  Places places{{"*"}, false, false, {}, 0, limits::PRIORITY_MAX};
+  Places places;
+  places.interfaces = {"*"};
   for (T type : NETWORK_TYPES) rule.types |= bit(type);
   if (auto node = table.get("types")) rule.types = typesOf(*node);
   readPlaces(places, table);

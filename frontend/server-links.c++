@@ -54,18 +54,21 @@ class LinksServer final : public schema::Links::Server {
 
   kj::Promise<void> list(ListContext context) override {
     connection->rights.requireView();
-    auto filter = context.getParams().getFilter();
-    std::vector<const LinkRow*> rows;
-    for (auto& [id, row] : core.catalog.links())
-      if (wanted(row, filter)) rows.push_back(&row);
-    auto out = context.getResults().initLinks(rows.size());
-    for (size_t i = 0; i < rows.size(); ++i) describe(core, *rows[i], out[i]);
-    return kj::READY_NOW;
+    return connection.read([this, context](kj::WaitScope& scope) mutable {
+      lookAtChains(scope);
+      auto filter = context.getParams().getFilter();
+      std::vector<const LinkRow*> rows;
+      for (auto& [id, row] : core.catalog.links())
+        if (wanted(row, filter)) rows.push_back(&row);
+      auto out = context.getResults().initLinks(rows.size());
+      for (size_t i = 0; i < rows.size(); ++i) describe(core, *rows[i], out[i]);
+    });
   }
 
   kj::Promise<void> get(GetContext context) override {
     connection->rights.requireView();
     return connection.read([this, context](kj::WaitScope& scope) mutable {
+      lookAtChains(scope);
       uint32_t id = context.getParams().getId();
       describeLink(core, id, context.getResults().initDetails(), scope);
       context.getResults().setLink(newLink(*connection, id));
@@ -74,20 +77,43 @@ class LinksServer final : public schema::Links::Server {
 
   kj::Promise<void> dispatchers(DispatchersContext context) override {
     connection->rights.requireView();
-    auto params = context.getParams();
-    std::vector<const DispatcherRow*> rows;
-    for (auto& [key, row] : core.catalog.dispatchers())
-      if ((params.getType().size() == 0 || params.getType() == row.type.c_str()) &&
-          (params.getNsid() == 0 || params.getNsid() == row.nsid) && (params.getIfindex() == 0 || params.getIfindex() == row.ifindex))
-        rows.push_back(&row);
-    auto out = context.getResults().initDispatchers(rows.size());
-    for (size_t i = 0; i < rows.size(); ++i) describeDispatcher(*rows[i], out[i]);
-    return kj::READY_NOW;
+    return connection.read([this, context](kj::WaitScope& scope) mutable {
+      auto chains = lookAtChains(scope);
+      auto params = context.getParams();
+      std::vector<const DispatcherRow*> rows;
+      for (auto& [key, row] : core.catalog.dispatchers())
+        if ((params.getType().size() == 0 || params.getType() == row.type.c_str()) &&
+            (params.getNsid() == 0 || params.getNsid() == row.nsid) && (params.getIfindex() == 0 || params.getIfindex() == row.ifindex))
+          rows.push_back(&row);
+      auto out = context.getResults().initDispatchers(rows.size());
+      for (size_t i = 0; i < rows.size(); ++i) describeDispatcher(*rows[i], chains, out[i]);
+    });
   }
 
  private:
   Holding connection;
   Core& core;
+
+  using Chains = std::map<Catalog::DispatcherKey, std::vector<Member>>;
+
+  kj::Maybe<LinkRow> someLinkOn(const DispatcherRow& row) {
+    for (auto& [id, link] : core.catalog.links())
+      KJ_IF_MAYBE (chain, hookOf(link).hook.chainOf(link))
+        if (chain->type == row.type && chain->nsid == row.nsid && chain->ifindex == row.ifindex) return LinkRow(link);
+    return nullptr;
+  }
+
+  // Chains that other tools may have changed; ours that they took out are forgotten meanwhile.
+  Chains lookAtChains(kj::WaitScope& scope) {
+    std::vector<LinkRow> hooks;
+    for (auto& [key, row] : core.catalog.dispatchers())
+      if (row.engine == "libxdp" && row.hostNetns)
+        KJ_IF_MAYBE (link, someLinkOn(row)) hooks.push_back(*link);
+    Chains chains;
+    for (auto& link : hooks)
+      chains[{"xdp", link.nsid, link.ifindex}] = hookOf(link).hook.chainNow(core, link, scope);
+    return chains;
+  }
 
   bool wanted(const LinkRow& row, schema::LinkFilter::Reader filter) {
     if (filter.getProgramId() != 0 && filter.getProgramId() != row.programId) return false;
@@ -106,7 +132,7 @@ class LinksServer final : public schema::Links::Server {
     return true;
   }
 
-  void describeDispatcher(const DispatcherRow& row, schema::Dispatcher::Builder out) {
+  void describeDispatcher(const DispatcherRow& row, const Chains& chains, schema::Dispatcher::Builder out) {
     out.setType(row.type.c_str());
     out.setNsid(row.nsid);
     out.setIfindex(row.ifindex);
@@ -117,26 +143,40 @@ class LinksServer final : public schema::Links::Server {
     out.setEngine(row.engine.c_str());
     out.setFilterPriority(row.filterPriority);
     out.setFilterHandle(row.filterHandle);
-    std::vector<const LinkRow*> links;
-    for (auto& [id, link] : core.catalog.links())
-      KJ_IF_MAYBE (chain, hookOf(link).hook.chainOf(link))
-        if (chain->type == row.type && chain->nsid == row.nsid && chain->ifindex == row.ifindex) links.push_back(&link);
-    if (!links.empty()) links = orderedOn(core, *links[0]);
-    auto members = out.initMembers(links.size());
-    for (size_t i = 0; i < links.size(); ++i) {
-      const LinkRow& link = *links[i];
-      members[i].setProgramId(link.programId);
-      KJ_IF_MAYBE (program, core.catalog.program(link.programId)) members[i].setProgramName(program->name.c_str());
-      members[i].setProgramPinPath(pathOf(core.runtimeDir(), pinAt(wire::Dir::programs, link.programId)));
-      members[i].setLinkId(link.id);
-      members[i].setKernelLinkId(link.kernelLinkId);
-      members[i].setLinkPinPath(pathOf(core.runtimeDir(), hookOf(link).hook.pinOf(link)));
-      members[i].setPosition(i);
-      members[i].setPriority(link.priority);
-      members[i].setProceedOn(link.proceedOn);
-      members[i].setInterface(link.interface.c_str());
-      describePairs(link.metadata, members[i].initMetadata(link.metadata.size()));
+    auto known = chains.find({row.type, row.nsid, row.ifindex});
+    std::vector<Member> chain;
+    if (known != chains.end()) {
+      chain = known->second;
+    } else {
+      KJ_IF_MAYBE (some, someLinkOn(row))
+        for (auto link : orderedOn(core, *some)) chain.emplace_back().link = link->id;
     }
+    auto members = out.initMembers(chain.size());
+    for (size_t i = 0; i < chain.size(); ++i) {
+      members[i].setPosition(i);
+      members[i].setInterface(row.interface.c_str());
+      if (chain[i].foreign) {
+        members[i].setForeign(true);
+        members[i].setProgramId(chain[i].program);
+        members[i].setProgramName(chain[i].name.c_str());
+        members[i].setPriority(chain[i].priority);
+        members[i].setProceedOn(chain[i].proceedOn);
+      } else {
+        describeMember(KJ_ASSERT_NONNULL(core.catalog.link(chain[i].link)), members[i]);
+      }
+    }
+  }
+
+  void describeMember(const LinkRow& link, schema::Dispatcher::Member::Builder out) {
+    out.setProgramId(link.programId);
+    KJ_IF_MAYBE (program, core.catalog.program(link.programId)) out.setProgramName(program->name.c_str());
+    out.setProgramPinPath(pathOf(core.runtimeDir(), pinAt(wire::Dir::programs, link.programId)));
+    out.setLinkId(link.id);
+    out.setKernelLinkId(link.kernelLinkId);
+    out.setLinkPinPath(pathOf(core.runtimeDir(), hookOf(link).hook.pinOf(link)));
+    out.setPriority(link.priority);
+    out.setProceedOn(link.proceedOn);
+    describePairs(link.metadata, out.initMetadata(link.metadata.size()));
   }
 };
 

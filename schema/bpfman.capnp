@@ -324,6 +324,7 @@ struct Dispatcher {
     proceedOn @8 :UInt32;      # bit = 1 << verdict
     interface @9 :Text;
     metadata @10 :List(KeyValue);
+    foreign @11 :Bool;         # another tool's, which keeps to the libxdp protocol: ids and names as the kernel has them, no pins of ours
   }
 }
 

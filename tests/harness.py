@@ -367,7 +367,7 @@ class Daemon:
         programs, links, chains = set(self.programs()), self.links(), self.dispatchers()
         found = []
         kernel, kernelLinks = self.kernelPrograms(), self.kernelLinks()
-        iterators = {id for id, each in kernel.items() if each["name"] in ("dump_programs", "dump_maps", "dump_links", "dump_dispatcher")}
+        iterators = {id for id, each in kernel.items() if each["name"] in ("dump_programs", "dump_maps", "dump_links", "dump_dispatchers")}
         running = {each["runtime"]["program_id"] for each in chains}
         # What members of the libxdp engine are verified against; the kernel keeps an older one as long as one of them was attached nowhere.
         targets = {id for id, each in kernel.items() if each["name"] == "xdp_dispatcher" and not each.get("pinned")} - running

@@ -41,7 +41,7 @@ class Libxdp(unittest.TestCase):
     def theirs(self, priority, name="xdp_mark"):
         """Loads one by xdp-loader; its program's id."""
         before = {each["id"] for each in self.status()}
-        self.loader("load", "-m", "skb", "-p", priority, "lan0", harness.example(name))
+        self.loader("load", "-p", priority, "lan0", harness.example(name))
         return next(each["id"] for each in self.status() if each["id"] not in before)
 
     def status(self):
@@ -98,6 +98,9 @@ class Libxdp(unittest.TestCase):
         before, after = self.load(), self.load()
         links = [self.attach(before, 10), self.attach(after, 90)]
         self.assertEqual(self.order(), [before, theirs, after])
+        chain, = self.daemon.dispatchers()
+        self.assertEqual([(each["program_id"], each.get("foreign", False)) for each in chain["members"]],
+                         [(before, False), (theirs, True), (after, False)])
         self.wire.send(40)
         self.assertEqual([self.count(before), self.marks(theirs), self.count(after)], [40, 40, 40])
         for link in links:
@@ -152,7 +155,7 @@ class Libxdp(unittest.TestCase):
     def testTheObjectsOwnPriorityAndActionsCountWhereTheCallerSaysNothing(self):
         configured = self.daemon.load("xdp_configured", "xdp")
         link = self.daemon.json("link", "attach", "xdp", configured, "lan0")["record"]
-        self.assertEqual(link["details"]["priority"] if "details" in link else link["priority"], 7)
+        self.assertEqual(link["details"]["priority"], 7)
         shown, = self.status()
         self.assertEqual(shown["priority"], 7)
         self.assertIn("XDP_DROP", shown["actions"])

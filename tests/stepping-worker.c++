@@ -75,8 +75,8 @@ class StepBpf final : public Bpf {
   int removeDirectory(const char* path) override {
     return change("rmdir", path, "", [&] { return real.removeDirectory(path); });
   }
-  int link(const char* from, const char* to) override {
-    return change("link", from, to, [&] { return real.link(from, to); });
+  int route(const void* message, uint32_t size) override {
+    return change("rtnetlink", "", "", [&] { return real.route(message, size); });
   }
   int unlink(const char* path) override {
     return change("unlink", path, "", [&] { return real.unlink(path); });
