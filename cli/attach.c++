@@ -262,7 +262,7 @@ void addAttachKinds(CLI::App& parent, Words words, Command& chosen) {
   auto& uprobe = kinds.add("uprobe", "To a function of a binary; of a uretprobe program: to its return", setUprobe);
   uprobe.add_option(kinds.named("TARGET", "-t,--target"), kinds.arguments->binary, "PATH of the program or library, or a library's name")->required();
   uprobe.add_option("-f,--fn-name", kinds.arguments->function, "The function");
-  uprobe.add_option("-o,--offset", kinds.arguments->offset, "Bytes behind the function's start; without one, in the file");
+  uprobe.add_option("--offset", kinds.arguments->offset, "Bytes behind the function's start; without one, in the file");
   uprobe.add_option("-p,--pid", kinds.arguments->process, "Only in this process (default: in all)")->check(CLI::Range(1, INT32_MAX));
   uprobe.add_option("--container-pid", kinds.arguments->container, "TARGET is as this process sees it")->check(CLI::Range(1, INT32_MAX));
 

@@ -132,6 +132,7 @@ TEST_F(CommandLine, ProgramGetUnloadDelete) {
 TEST_F(CommandLine, Attach) {
   asks({
       {"link attach xdp 40 eth0 --priority 50", "attach 40 xdp eth0 priority 50 proceed "},
+      {"link attach xdp 40 eth0", "attach 40 xdp eth0 priority -1 proceed "},
       {"link attach xdp 40 eth0 -p 0 --proceed-on pass,4,dispatcher_return -m a=b -o json",
        "attach 40 xdp eth0 priority 0 proceed 2,4,31 metadata a=b"},
       {"link attach xdp -p 3 --netns /proc/self/ns/net 40 eth0", "attach 40 xdp eth0 priority 3 proceed  netns ours"},
@@ -155,7 +156,7 @@ TEST_F(CommandLine, Attach) {
       {"attach 41 tp_btf", "attach 41 tp_btf"},
   });
   refuses({
-      {"link attach xdp 40 eth0", "--priority is required"},
+      {"link attach tcx 40 eth0 ingress", "--priority is required"},
       {"link attach xdp 40 eth0 -p -1", "--priority: Value -1 not in range"},
       {"link attach xdp 40", "INTERFACE is required"},
       {"link attach xdp eth0 40 -p 1", "Could not convert: PROGRAM = eth0"},

@@ -106,7 +106,7 @@ def sums(map_id):
 
 # ---- attacks ----
 
-ATTACKS = os.path.join(BUILD, "attacks")    # what each test tried, for attack_count.py
+ATTACKS = os.path.join("/tmp" if "BPFMAN_VM" in os.environ else BUILD, "attacks")    # what each test tried, for attack_count.py
 
 
 def attack(test, kind, what, refused):

@@ -21,18 +21,15 @@ OpenedMap openMap(Context& context, const wire::Pin& pin) {
   if (!map.fd) return map;
   bpf_map_info info{};
   if (int error = context.bpf.info(map.fd, &info, sizeof info); error) return {Fd(error)};
-  map.type = info.type;
-  map.keySize = info.key_size;
+  map.type = info.type, map.keySize = info.key_size;
   map.valueSize = isPerCpu(info.type) ? ((info.value_size + 7) & ~7u) * context.ceiling.possibleCpus : info.value_size;
   return map;
 }
 
 long element(Context& context, int command, const OpenedMap& map, const void* key, const void* value, uint64_t flags) {
   bpf_attr attr{};
-  attr.map_fd = map.fd.get();
-  attr.key = toKernel(key);
-  attr.value = toKernel(value);  // next_key, for that command
-  attr.flags = flags;
+  attr.map_fd = map.fd.get(), attr.flags = flags;
+  attr.key = toKernel(key), attr.value = toKernel(value);  // next_key, for that command
   return context.bpf.call(command, attr);
 }
 

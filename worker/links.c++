@@ -19,19 +19,15 @@ bool fill(const wire::CreateLink& wish, int target, bpf_attr& attr) {
   attr.link_create.attach_type = wish.attachType;
   switch (wish.kind) {
     case LinkKind::xdp:
-      attr.link_create.target_ifindex = wish.interface;
-      attr.link_create.flags = wish.flags;
+      attr.link_create.target_ifindex = wish.interface, attr.link_create.flags = wish.flags;
       return wish.attachType == BPF_XDP && target < 0 && wish.flags < 16;
     case LinkKind::tcx:
-      attr.link_create.target_ifindex = wish.interface;
-      attr.link_create.flags = wish.flags;
-      attr.link_create.tcx.relative_id = wish.relative;
-      attr.link_create.tcx.expected_revision = wish.expectedRevision;
+      attr.link_create.target_ifindex = wish.interface, attr.link_create.flags = wish.flags;
+      attr.link_create.tcx.relative_id = wish.relative, attr.link_create.tcx.expected_revision = wish.expectedRevision;
       return (wish.attachType == BPF_TCX_INGRESS || wish.attachType == BPF_TCX_EGRESS) && target < 0 && !(wish.flags & ~ANCHORS) &&
              (wish.relative == 0 || (wish.flags & BPF_F_ID));  // without it the number would be a descriptor
     case LinkKind::perfEvent:
-      attr.link_create.target_fd = target;
-      attr.link_create.perf_event.bpf_cookie = wish.cookie;
+      attr.link_create.target_fd = target, attr.link_create.perf_event.bpf_cookie = wish.cookie;
       return wish.attachType == BPF_PERF_EVENT && target >= 0;
     case LinkKind::cgroup: attr.link_create.target_fd = target; return covers(&CGROUP_TYPES, 1, wish.attachType) && target >= 0;
     case LinkKind::tracing: return wish.attachType == BPF_TRACE_RAW_TP && target < 0;
@@ -62,10 +58,7 @@ Answer answerCreateLink(Context& context, Request& request) {
   if (wish.kind == LinkKind::freplace && !target) return target.error();
   if (target) attr.link_create.target_fd = target.get();
   bool raw = wish.kind == LinkKind::rawTracepoint;
-  if (raw)
-    attr.raw_tracepoint.prog_fd = program.get();
-  else
-    attr.link_create.prog_fd = program.get();
+  (raw ? attr.raw_tracepoint.prog_fd : attr.link_create.prog_fd) = program.get();
   Fd link(context.bpf.call(raw ? BPF_RAW_TRACEPOINT_OPEN : BPF_LINK_CREATE, attr));
   if (!link) return link.error();
   context.bpf.makeDirectory(directoryOf(wish.to).text);  // of a dispatcher; if it can't be made, pinning says so
@@ -81,8 +74,7 @@ Answer answerUpdateLink(Context& context, Request& request) {
   Fd link = context.bpf.open(pathOf(wish.link).text), program = openProgram(context.bpf, wish.program);
   if (!link || !program) return link ? program.error() : link.error();
   bpf_attr attr{};
-  attr.link_update.link_fd = link.get();
-  attr.link_update.new_prog_fd = program.get();
+  attr.link_update.link_fd = link.get(), attr.link_update.new_prog_fd = program.get();
   return context.bpf.call(BPF_LINK_UPDATE, attr);
 }
 
@@ -91,14 +83,9 @@ Answer answerQuery(Context& context, Request& request) {
   uint32_t programs[wire::MAX_PROGRAMS] = {}, links[wire::MAX_PROGRAMS] = {};
   bool cgroup = request.descriptorCount == 1;
   bpf_attr attr{};
-  if (cgroup)
-    attr.query.target_fd = request.descriptors[0].get();
-  else
-    attr.query.target_ifindex = wish.interface;
-  attr.query.attach_type = wish.attachType;
-  attr.query.query_flags = wish.flags & BPF_F_QUERY_EFFECTIVE;
-  attr.query.prog_cnt = wire::MAX_PROGRAMS;
-  attr.query.prog_ids = toKernel(programs);
+  attr.query.target_ifindex = cgroup ? request.descriptors[0].get() : wish.interface;  // the same field
+  attr.query.attach_type = wish.attachType, attr.query.query_flags = wish.flags & BPF_F_QUERY_EFFECTIVE;
+  attr.query.prog_cnt = wire::MAX_PROGRAMS, attr.query.prog_ids = toKernel(programs);
   if (!cgroup) attr.query.link_ids = toKernel(links);  // cgroups refuse the field
   if (long error = context.bpf.call(BPF_PROG_QUERY, attr); error && error != -ENOSPC) return error;
   uint32_t count = attr.query.prog_cnt < wire::MAX_PROGRAMS ? attr.query.prog_cnt : wire::MAX_PROGRAMS;

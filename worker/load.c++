@@ -97,18 +97,12 @@ Answer answerCreateMap(Context& context, Request& request) {
   if (load.maps == load.grant.maxMaps || bytes > load.grant.maxMapBytes - load.mapBytes) return -EPERM;
 
   bpf_attr attr{};
-  attr.map_type = wish.type;
-  attr.key_size = wish.keySize;
-  attr.value_size = wish.valueSize;
-  attr.max_entries = wish.maxEntries;
-  attr.map_flags = wish.flags;
-  attr.numa_node = wish.numaNode;
-  attr.map_extra = wish.extra;
+  attr.map_type = wish.type, attr.key_size = wish.keySize, attr.value_size = wish.valueSize, attr.max_entries = wish.maxEntries;
+  attr.map_flags = wish.flags, attr.numa_node = wish.numaNode, attr.map_extra = wish.extra;
   memcpy(attr.map_name, wish.name, sizeof attr.map_name);
   if (wish.btf != NO_HANDLE) {
     attr.btf_fd = descriptorOf(load, wish.btf, Kind::btf);
-    attr.btf_key_type_id = wish.btfKeyType;
-    attr.btf_value_type_id = wish.btfValueType;
+    attr.btf_key_type_id = wish.btfKeyType, attr.btf_value_type_id = wish.btfValueType;
   }
   if (wish.innerMap != NO_HANDLE) attr.inner_map_fd = descriptorOf(load, wish.innerMap, Kind::map);
   Fd map(context.bpf.call(BPF_MAP_CREATE, attr));
@@ -160,36 +154,22 @@ Answer answerLoadProgram(Context& context, Request& request) {
     if (!target) return target.error();
     attr.attach_prog_fd = target.get();
   }
-  attr.prog_type = wish.type;
-  attr.expected_attach_type = wish.expectedAttachType;
-  attr.attach_btf_id = wish.attachBtfId;
-  attr.prog_flags = wish.flags;
-  attr.kern_version = wish.kernelVersion;
-  attr.insns = toKernel(bytes.data());
-  attr.insn_cnt = wish.instructionCount;
-  attr.license = toKernel(wish.license);
+  attr.prog_type = wish.type, attr.expected_attach_type = wish.expectedAttachType, attr.attach_btf_id = wish.attachBtfId;
+  attr.prog_flags = wish.flags, attr.kern_version = wish.kernelVersion, attr.license = toKernel(wish.license);
+  attr.insns = toKernel(bytes.data()), attr.insn_cnt = wish.instructionCount;
   memcpy(attr.prog_name, wish.name, sizeof attr.prog_name);
   if (wish.btf != NO_HANDLE) {
     attr.prog_btf_fd = descriptorOf(load, wish.btf, Kind::btf);
-    attr.func_info = toKernel(bytes.data() + sizes[0]);
-    attr.func_info_rec_size = wish.funcInfoRecord;
-    attr.func_info_cnt = wish.funcInfoCount;
-    attr.line_info = toKernel(bytes.data() + sizes[0] + sizes[1]);
-    attr.line_info_rec_size = wish.lineInfoRecord;
-    attr.line_info_cnt = wish.lineInfoCount;
-    attr.core_relos = toKernel(bytes.data() + sizes[0] + sizes[1] + sizes[2]);
-    attr.core_relo_rec_size = wish.coreReloRecord;
-    attr.core_relo_cnt = wish.coreReloCount;
+    uint8_t *functions = bytes.data() + sizes[0], *lines = functions + sizes[1], *relocations = lines + sizes[2];
+    attr.func_info = toKernel(functions), attr.func_info_rec_size = wish.funcInfoRecord, attr.func_info_cnt = wish.funcInfoCount;
+    attr.line_info = toKernel(lines), attr.line_info_rec_size = wish.lineInfoRecord, attr.line_info_cnt = wish.lineInfoCount;
+    attr.core_relos = toKernel(relocations), attr.core_relo_rec_size = wish.coreReloRecord, attr.core_relo_cnt = wish.coreReloCount;
   }
   // calloc, as it hands out large zeroed memory without touching it: up to 16 MiB, of which the kernel usually writes none.
   uint32_t logSize = wish.logLevel ? wish.logSize : 0;
   std::unique_ptr<char, decltype(&free)> log(static_cast<char*>(calloc(1, std::max(logSize, 1u))), free);
   if (!log) return -ENOMEM;
-  if (logSize > 0) {
-    attr.log_level = wish.logLevel;
-    attr.log_size = logSize;
-    attr.log_buf = toKernel(log.get());
-  }
+  if (logSize > 0) attr.log_level = wish.logLevel, attr.log_size = logSize, attr.log_buf = toKernel(log.get());
   Fd program(context.bpf.call(BPF_PROG_LOAD, attr));
   Answer answer = program.error();
   if (program) {
@@ -219,10 +199,8 @@ Answer answerInitialise(Context& context, Request& request) {
     memcpy(bytes.data() + wish.keySize, &value, sizeof value);
   }
   bpf_attr attr{};
-  attr.map_fd = map.fd.get();
-  attr.key = toKernel(bytes.data());
-  attr.value = toKernel(bytes.data() + wish.keySize);
-  attr.flags = wish.flags;
+  attr.map_fd = map.fd.get(), attr.flags = wish.flags;
+  attr.key = toKernel(bytes.data()), attr.value = toKernel(bytes.data() + wish.keySize);
   return context.bpf.call(BPF_MAP_UPDATE_ELEM, attr);
 }
 

@@ -72,35 +72,13 @@ bool isPerCpu(uint32_t mapType);                                // whether it ha
 Answer describe(Bpf& bpf, const Fd& object, wire::Kind kind);   // ObjectInfo and what belongs to it
 
 // Handlers, by file.
-Answer answerStartSession(Context&, Request&);  // session.c++
-Answer answerEndSession(Context&, Request&);
-Answer answerGrant(Context&, Request&);
-Answer answerInspectHandle(Context&, Request&);
-Answer answerCommit(Context&, Request&);
-Answer answerCreateMap(Context&, Request&);  // load.c++
-Answer answerLoadBtf(Context&, Request&);
-Answer answerLoadProgram(Context&, Request&);
-Answer answerInitialise(Context&, Request&);
-Answer answerFreezeMap(Context&, Request&);
-Answer answerBindMap(Context&, Request&);
-Answer answerObjectInfo(Context&, Request&);
-Answer answerWipeStaging(Context&, Request&);  // objects.c++
-Answer answerPublish(Context&, Request&);
-Answer answerRemove(Context&, Request&);
-Answer answerRemoveLoad(Context&, Request&);
-Answer answerList(Context&, Request&);
-Answer answerInspect(Context&, Request&);
-Answer answerOpenMap(Context&, Request&);
-Answer answerOpenIterator(Context&, Request&);
-Answer answerLookup(Context&, Request&);  // elements.c++
-Answer answerReadMap(Context&, Request&);
-Answer answerUpdate(Context&, Request&);
-Answer answerErase(Context&, Request&);
-Answer answerSetSlot(Context&, Request&);
-Answer answerCreateLink(Context&, Request&);  // links.c++
-Answer answerUpdateLink(Context&, Request&);
-Answer answerQuery(Context&, Request&);
-Answer answerSetXdp(Context&, Request&);  // netlink.c++
-Answer answerSetFilter(Context&, Request&);
+using Handler = Answer(Context& context, Request& request);
+Handler answerStartSession, answerEndSession, answerGrant, answerInspectHandle, answerCommit;  // session.c++
+Handler answerCreateMap, answerLoadBtf, answerLoadProgram, answerInitialise, answerFreezeMap, answerBindMap, answerObjectInfo;  // load.c++
+Handler answerWipeStaging, answerPublish, answerRemove, answerRemoveLoad, answerList, answerInspect, answerOpenMap,
+    answerOpenIterator;  // objects.c++
+Handler answerLookup, answerReadMap, answerUpdate, answerErase, answerSetSlot;  // elements.c++
+Handler answerCreateLink, answerUpdateLink, answerQuery;  // links.c++
+Handler answerSetXdp, answerSetFilter;  // netlink.c++
 
 }  // namespace bpfman
