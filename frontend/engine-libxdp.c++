@@ -55,6 +55,7 @@ class LibxdpEngine final : public ChainEngine {
     });
     KJ_IF_MAYBE (exception, failure) {
       target = nullptr;
+      removeLoads(TARGET, scope);
       why = kj::str("programs can't replace functions of others here: ", exception->getDescription());
       return false;
     }

@@ -66,6 +66,15 @@ def skip(test, reason):
     test.skipTest(reason)
 
 
+def requireLibxdp(test, daemon):
+    """Skips a test of the libxdp engine where the kernel refuses freplace: no BPFMAN_MUST_RUN can change that, the VM kernels allow it."""
+    if daemon.engine() == "libxdp":
+        return
+    if "BPFMAN_VM" in os.environ:
+        test.fail(daemon.cli("version").out)
+    test.skipTest("this kernel refuses freplace; tests/vm runs it")
+
+
 def run(*words, check=True, **more):
     result = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, **more)
     if check and result.returncode != 0:

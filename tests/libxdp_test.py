@@ -16,10 +16,7 @@ class Libxdp(unittest.TestCase):
         self.wire = network.Wire("lan0")
         self.addCleanup(self.wire.remove)
         self.daemon = self.enterContext(harness.Daemon())
-        if self.daemon.engine() != "libxdp":
-            if os.environ.get("BPFMAN_VM"):
-                self.fail(self.daemon.cli("version").out)  # the VM kernels let us
-            self.skipTest("this kernel refuses freplace: " + self.daemon.cli("version").out)
+        harness.requireLibxdp(self, self.daemon)
         self.addCleanup(self.loader, "unload", "lan0", "--all", check=False)
 
     def load(self, verdict=PASS):
@@ -41,7 +38,7 @@ class Libxdp(unittest.TestCase):
     def theirs(self, priority, name="xdp_mark"):
         """Loads one by xdp-loader; its program's id."""
         before = {each["id"] for each in self.status()}
-        self.loader("load", "-p", priority, "lan0", harness.example(name))
+        self.loader("load", "-P", priority, "lan0", harness.example(name))
         return next(each["id"] for each in self.status() if each["id"] not in before)
 
     def status(self):

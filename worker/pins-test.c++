@@ -30,6 +30,8 @@ TEST(WorkerPins, AreWhereTheContractSaysThatTheyAre) {
       {pinOf(Dir::tcxEgress), "tcx-egress/link_1_2_3", wire::Kind::link},
       {pinOf(Dir::iterators, "programs"), "iterators/programs", wire::Kind::link},
       {pinOf(Dir::version), "./version_1", wire::Kind::map},
+      {pinOf(Dir::xdpPrograms), "libxdp/dispatch-1-2/prog3-prog", wire::Kind::program},
+      {pinOf(Dir::xdpLinks), "libxdp/dispatch-1-2/prog3-link", wire::Kind::link},
   };
   ASSERT_EQ(std::size(rows), size_t(Dir::count) + 1);
   for (auto& row : rows) {
