@@ -124,12 +124,14 @@ TEST(Policies, BpfCommands) {
   const std::set<uint64_t> session{BPF_MAP_CREATE,    BPF_PROG_LOAD,          BPF_BTF_LOAD, BPF_MAP_UPDATE_ELEM, BPF_MAP_FREEZE,
                                    BPF_PROG_BIND_MAP, BPF_OBJ_GET_INFO_BY_FD, BPF_OBJ_PIN,  BPF_OBJ_GET};
   std::set<uint64_t> worker = session;
-  for (auto command : {BPF_MAP_LOOKUP_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_GET_NEXT_KEY, BPF_LINK_CREATE, BPF_LINK_DETACH,
+  for (auto command : {BPF_MAP_LOOKUP_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_GET_NEXT_KEY, BPF_LINK_CREATE, BPF_LINK_UPDATE,
                        BPF_RAW_TRACEPOINT_OPEN, BPF_ITER_CREATE, BPF_PROG_QUERY})
     worker.insert(command);
+  std::set<uint64_t> broker = worker;  // its children's
+  broker.insert(BPF_PROG_GET_FD_BY_ID);
   const std::set<uint64_t> none;
   auto expected = [&](std::string name) -> const std::set<uint64_t>& {
-    return name == "session" ? session : name == "worker" || name == "broker" ? worker : none;  // broker: its children's
+    return name == "session" ? session : name == "worker" ? worker : name == "broker" ? broker : none;
   };
   for (auto& each : POLICIES)
     for (uint64_t command = 0; command < BPF_COMMANDS; ++command) {
@@ -185,8 +187,6 @@ TEST(Policies, NobodyMay) {
                          "swapon",
                          "chroot",
                          "fsopen",
-                         "move_mount",
-                         "open_tree",
                          "execve",
                          "vfork",
                          "fork",
@@ -201,6 +201,9 @@ TEST(Policies, NobodyMay) {
   for (auto& each : POLICIES)
     for (auto& rule : readPolicy(pathOf(each.name)))
       for (const char* call : never) EXPECT_TRUE(rule.call != call || rule.error) << rule.where;
+  for (auto& each : POLICIES)  // the broker: libxdp's directory in a worker's root
+    for (auto& rule : readPolicy(pathOf(each.name)))
+      EXPECT_TRUE(each.name == std::string("broker") || (rule.call != "open_tree" && rule.call != "move_mount")) << rule.where;
   for (auto& rule : readPolicy(pathOf("frontend")))
     EXPECT_TRUE(rule.call != "bpf" && rule.call != "kill" && rule.call != "execveat") << rule.where;
   for (auto& rule : readPolicy(pathOf("loader")))

@@ -24,6 +24,7 @@ class Counted(unittest.TestCase):
         # The pool is full again, and its last member has settled.
         harness.eventually(lambda: [len(self.daemon.processes()[kind]) for kind in ("loader", "session")] == [2, 2])
         harness.eventually(lambda: [len(harness.descriptors(pid)) for pid in self.daemon.processes()["loader"]] == [6, 6])
+        harness.eventually(lambda: [len(harness.descriptors(pid)) for pid in self.daemon.processes()["session"]] == [5, 5])
         self.maps = harness.mapIds()
         self.before = self.count()
 
