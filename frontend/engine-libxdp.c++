@@ -65,7 +65,7 @@ class LibxdpEngine final : public ChainEngine {
 
   Present look(const ChainHook& hook, const std::vector<OursInChain>& ours, kj::WaitScope& scope) override {
     Present present = running(hook, scope);
-    if (!hook.host) return present;  // a link of ours holds it: nobody else gets in
+    if (!hook.host || present.missing) return present;  // a link of ours holds it, so nobody else gets in; or there is nothing to get into
     if (present.program != 0) readMembers(hook, ours, present, scope);
     bool any = false;
     for (auto& mine : ours) {
@@ -81,7 +81,7 @@ class LibxdpEngine final : public ChainEngine {
                 kj::WaitScope& scope) override {
     kj::Maybe<DispatcherRow> old;
     KJ_IF_MAYBE (row, catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) old = DispatcherRow(*row);
-    if (members.empty()) {
+    if (members.empty() || present.missing) {
       takeAway(hook, present, old, scope);
       return {};
     }
@@ -195,7 +195,9 @@ class LibxdpEngine final : public ChainEngine {
       return present;
     }
     present.lock = broker.shareXdp().wait(scope);
-    KJ_IF_MAYBE (interface, Netlink(place->netlink).interfaceAt(hook.ifindex)) {
+    auto found = Netlink(place->netlink).interfaceAt(hook.ifindex);
+    present.missing = found == nullptr;
+    KJ_IF_MAYBE (interface, found) {
       present.program = interface->driverProgram ? interface->driverProgram : interface->genericProgram;
       present.modes = interface->driverProgram ? XDP_FLAGS_DRV_MODE : interface->genericProgram ? XDP_FLAGS_SKB_MODE : 0;
     }

@@ -57,6 +57,7 @@ struct Present {              // what the hook has in the kernel at this moment
   kj::AutoCloseFd lock;       // while it is open nobody changes that who keeps to the engine's protocol
   uint32_t program = 0;       // what runs there; 0: nothing
   uint32_t modes = 0;         // XDP_FLAGS_MODES
+  bool missing = false;       // the interface is gone, and its chain with it
   bool foreign = false;       // it is no dispatcher
   const char* locked = nullptr;     // why nobody may be added to it
   std::vector<uint32_t> programs;   // kernel ids, as they run: ours and others'

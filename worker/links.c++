@@ -61,7 +61,7 @@ Answer answerCreateLink(Context& context, Request& request) {
   (raw ? attr.raw_tracepoint.prog_fd : attr.link_create.prog_fd) = program.get();
   Fd link(context.bpf.call(raw ? BPF_RAW_TRACEPOINT_OPEN : BPF_LINK_CREATE, attr));
   if (!link) return link.error();
-  context.bpf.makeDirectory(directoryOf(wish.to).text);  // of a dispatcher; if it can't be made, pinning says so
+  if (target) context.bpf.makeDirectory(directoryOf(wish.to).text);  // of a dispatcher; if it can't be made, pinning says so
   if (int error = context.bpf.pin(link, path.text); error) return error;  // closing the descriptor undoes the attachment
   bpf_link_info info{};
   if (int error = context.bpf.info(link, &info, sizeof info); error) return error;
