@@ -37,13 +37,15 @@ TESTED = {
     "tickets": "test_what_a_client_hands_over_has_its_limits",
     "interfaces in one narrowing": "test_what_a_client_hands_over_has_its_limits",
     "uploads": "test_what_a_client_hands_over_has_its_limits",
+    "pairs of key": "elements_test.py test_the_programs_that_are_kept_for_it_are_limited",
+    "key and value": "elements_test.py test_says_which_maps_it_is_not_for",
     "elements": "test_what_a_client_hands_over_has_its_limits",
     "clients' descriptors": "silent_file_test.py test_descriptors_that_never_answer_delay_nobody_and_are_few",
     "`audit.log`": "frontend/audit-test.c++ RotatesAndReadsOverItsFiles",
     "lines of denials": "audit_test.py test_denials_of_one_do_not_push_out_what_others_did",
     "lines in one answer": "test_what_a_client_hands_over_has_its_limits",
     "request id": "test_what_a_client_hands_over_has_its_limits",
-    "XDP programs": "chain_test.py testTenProgramsAllRunAndTheEleventhIsRefused",
+    "XDP programs": "chain_test.py testAsManyAsTheEngineTakesAllRunAndOneMoreIsRefused",
     "tail calls": "frontend/chain-test.c++ Has33TailCallsInOneRunAndNo34th",
     "priority": "test_what_a_client_hands_over_has_its_limits",
     "network namespaces": "test_the_network_namespaces_in_use",
@@ -104,10 +106,10 @@ class Limits(unittest.TestCase):
         self.assertEqual(daemon.settled(), [])
 
     def test_the_ceiling_of_programs_and_maps(self):
-        daemon = self.start("[ceiling]\nmax_programs = 3\nmax_maps = 8\n")   # the least that it may be: bpfman's own objects have as many
+        daemon = self.start("[ceiling]\nmax_programs = 4\nmax_maps = 8\n")   # the least that it may be: bpfman's own objects have as many
         self.assertEqual(self.load(daemon, "two_programs", "xdp:two_first,xdp:two_second").code, 0)
-        four = ",".join("xdp:large_verifier" + each for each in ("", "_2", "_3", "_4"))
-        self.refused("at most 3 programs", self.load(daemon, "large_verifier", four))
+        five = ",".join("xdp:large_verifier" + each for each in ("", "_2", "_3", "_4", "_5"))
+        self.refused("at most 4 programs", self.load(daemon, "large_verifier", five))
         self.assertEqual(daemon.settled(), [])
         daemon.end()
         # As many maps as the object has, and those that libbpf makes to try what the kernel can; one fewer is refused.
