@@ -216,7 +216,8 @@ SEC("iter/bpf_prog") int dump_dispatchers(struct bpf_iter__bpf_prog* ctx) {
   struct bpf_map* map = 0;
   bpf_probe_read_kernel(&map, sizeof(map), program->aux->used_maps);
   if (BPF_CORE_READ(map, map_type) != BPF_MAP_TYPE_ARRAY || !(BPF_CORE_READ(map, map_flags) & BPF_F_RDONLY_PROG)) return 0;
-  struct DispatcherRecord r = {.record = HEAD(RECORD_DISPATCHER, sizeof(r)), .id = program->aux->id, .configSize = BPF_CORE_READ(map, value_size)};
+  struct DispatcherRecord r = {
+      .record = HEAD(RECORD_DISPATCHER, sizeof(r)), .id = program->aux->id, .configSize = BPF_CORE_READ(map, value_size)};
   __u32 size = r.configSize < OVERVIEW_CONFIG ? r.configSize : OVERVIEW_CONFIG;
   bpf_probe_read_kernel(r.config, size, (void*)(number(map) + bpf_core_field_offset(struct bpf_array, pptrs)));
   WRITE(ctx, &r, sizeof(r));

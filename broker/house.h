@@ -31,10 +31,10 @@ void furnish(House& house);  // a running system is kept as it is: pins, attache
 kj::AutoCloseFd openFile(kj::StringPtr path, int flags);                        // always CLOEXEC
 kj::AutoCloseFd ownDirectory(kj::StringPtr path, Identity owner, mode_t mode);  // made, or given to its new owner with what it holds
 kj::AutoCloseFd mountBpffs(kj::StringPtr path, Identity owner);
-kj::AutoCloseFd openTracefs();    // where it is mounted, or a mount of our own that nobody else sees; /dev/null: neither
-kj::AutoCloseFd openCgroups();    // the root of cgroup2, or /dev/null
+kj::AutoCloseFd openTracefs();             // where it is mounted, or a mount of our own that nobody else sees; /dev/null: neither
+kj::AutoCloseFd openCgroups();             // the root of cgroup2, or /dev/null
 kj::AutoCloseFd openXdp(Identity worker);  // libxdp's directory in the host's bpffs, made if it is missing; /dev/null: there is no bpffs
-kj::AutoCloseFd openKernelBtf();  // likewise
+kj::AutoCloseFd openKernelBtf();           // likewise
 kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group, mode_t mode);
 kj::Maybe<kj::AutoCloseFd> takeActivatedSocket();  // systemd's
 void tellSystemd(kj::StringPtr state);

@@ -22,7 +22,7 @@ namespace bpfman {
 // In the order of BrokerOp.
 const Supervisor::Operation Supervisor::OPERATIONS[] = {
     {true, &Supervisor::startWorker}, {false, &Supervisor::startLoader}, {false, &Supervisor::openTracepoint},
-    {true, &Supervisor::openUprobe},  {false, &Supervisor::shareXdp},  {false, &Supervisor::openXdpProgram},
+    {true, &Supervisor::openUprobe},  {false, &Supervisor::shareXdp},    {false, &Supervisor::openXdpProgram},
     {false, &Supervisor::noteReady},
 };
 

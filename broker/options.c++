@@ -31,8 +31,8 @@ constexpr struct {
 };
 // clang-format on
 
-// One row for each number that the configuration may set; as one of some words where it has them: 0, 1 or 2. The least of the ceiling is what
-// bpfman's own objects need.
+// One row for each number that the configuration may set; as one of some words where it has them: 0, 1 or 2. The least of the ceiling is
+// what bpfman's own objects need.
 struct Number {
   const char *section, *key;
   uint64_t least, most;

@@ -185,7 +185,8 @@ int plan(Session& session, const AttachArguments& arguments, SetPlace setPlace) 
 }
 
 void addOrder(CLI::App& app, AttachArguments& arguments, bool required) {
-  app.add_option("-p,--priority", arguments.priority, required ? "Lower runs first, from 0" : "Lower runs first, from 0 (default: what the object says, or 50)")
+  app.add_option("-p,--priority", arguments.priority,
+                 required ? "Lower runs first, from 0" : "Lower runs first, from 0 (default: what the object says, or 50)")
       ->required(required)
       ->check(CLI::Range(0, INT32_MAX));
   app.add_option("-n,--netns", arguments.netns, "PATH of the interface's network namespace (default: the host's)");
@@ -260,7 +261,8 @@ void addAttachKinds(CLI::App& parent, Words words, Command& chosen) {
   kinds.addDirection(cgroup);
 
   auto& uprobe = kinds.add("uprobe", "To a function of a binary; of a uretprobe program: to its return", setUprobe);
-  uprobe.add_option(kinds.named("TARGET", "-t,--target"), kinds.arguments->binary, "PATH of the program or library, or a library's name")->required();
+  uprobe.add_option(kinds.named("TARGET", "-t,--target"), kinds.arguments->binary, "PATH of the program or library, or a library's name")
+      ->required();
   uprobe.add_option("-f,--fn-name", kinds.arguments->function, "The function");
   uprobe.add_option("--offset", kinds.arguments->offset, "Bytes behind the function's start; without one, in the file");
   uprobe.add_option("-p,--pid", kinds.arguments->process, "Only in this process (default: in all)")->check(CLI::Range(1, INT32_MAX));

@@ -185,8 +185,7 @@ void printDispatcher(std::ostream& out, schema::Dispatcher::Reader dispatcher) {
   for (auto member : dispatcher.getMembers()) {
     table.row({std::to_string(member.getPosition()), std::to_string(member.getPriority()), std::to_string(member.getProgramId()),
                member.getProgramName().cStr(), member.getForeign() ? "foreign" : std::to_string(member.getLinkId()),
-               std::to_string(member.getKernelLinkId()),
-               verdictNamesOfMask(type, member.getProceedOn())});
+               std::to_string(member.getKernelLinkId()), verdictNamesOfMask(type, member.getProceedOn())});
   }
   table.print(out, "    ");
 }

@@ -10,12 +10,12 @@ const volatile struct xdp_multi_config conf = {};
 
 // The call that changes nothing tells the verifier that a position may move the packet's data: a member may. volatile: the verdict is not
 // known when this is compiled.
-#define POSITION(number)                                            \
-  __attribute__((noinline)) int prog##number(struct xdp_md* ctx) {  \
-    volatile int verdict = XDP_MULTI_RETURN;                        \
-    if (!ctx) return XDP_ABORTED;                                   \
-    bpf_xdp_adjust_tail(ctx, 0);                                    \
-    return verdict;                                                 \
+#define POSITION(number)                                           \
+  __attribute__((noinline)) int prog##number(struct xdp_md* ctx) { \
+    volatile int verdict = XDP_MULTI_RETURN;                       \
+    if (!ctx) return XDP_ABORTED;                                  \
+    bpf_xdp_adjust_tail(ctx, 0);                                   \
+    return verdict;                                                \
   }
 
 POSITION(0)
@@ -36,9 +36,9 @@ __attribute__((noinline)) int compat_test(struct xdp_md* ctx) {
   return verdict;
 }
 
-#define RUN(number)                                                            \
-  if (count < number + 1) return XDP_PASS;                                     \
-  verdict = prog##number(ctx);                                                 \
+#define RUN(number)                        \
+  if (count < number + 1) return XDP_PASS; \
+  verdict = prog##number(ctx);             \
   if (!((1u << verdict) & conf.proceed[number])) return verdict;
 
 SEC("xdp")

@@ -6,18 +6,18 @@
 #include <linux/types.h>
 
 #define XDP_MULTI_POSITIONS 10
-#define XDP_MULTI_MAGIC 236  /* of version 2 and later; version 1 begins with the number of programs */
+#define XDP_MULTI_MAGIC 236 /* of version 2 and later; version 1 begins with the number of programs */
 #define XDP_MULTI_VERSION 2
-#define XDP_MULTI_RETURN 31  /* what a position without a program returns: its bit is in every mask */
+#define XDP_MULTI_RETURN 31 /* what a position without a program returns: its bit is in every mask */
 
 struct xdp_multi_config {
   __u8 magic;
   __u8 version;
-  __u8 count;                                  /* positions in use */
-  __u8 frags;                                  /* whether the dispatcher was loaded with BPF_F_XDP_HAS_FRAGS */
-  __u32 proceed[XDP_MULTI_POSITIONS];          /* bit = 1 << verdict: the next position runs after it */
-  __u32 priorities[XDP_MULTI_POSITIONS];       /* ascending */
-  __u32 program_flags[XDP_MULTI_POSITIONS];    /* BPF_F_XDP_HAS_FRAGS if the program there takes frags */
+  __u8 count;                               /* positions in use */
+  __u8 frags;                               /* whether the dispatcher was loaded with BPF_F_XDP_HAS_FRAGS */
+  __u32 proceed[XDP_MULTI_POSITIONS];       /* bit = 1 << verdict: the next position runs after it */
+  __u32 priorities[XDP_MULTI_POSITIONS];    /* ascending */
+  __u32 program_flags[XDP_MULTI_POSITIONS]; /* BPF_F_XDP_HAS_FRAGS if the program there takes frags */
 };
 
 struct xdp_multi_config_v1 {

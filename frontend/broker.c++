@@ -67,9 +67,8 @@ kj::Promise<kj::AutoCloseFd> BrokerChannel::shareXdp() {
 }
 
 kj::Promise<kj::AutoCloseFd> BrokerChannel::openXdpProgram(uint32_t id) {
-  return call({wire::BrokerOp::openXdpProgram, 0, {}, {}, 0, 0, 0, id}, "open the interface's XDP program", 1).then([](kj::Vector<kj::AutoCloseFd> fds) {
-    return kj::mv(fds[0]);
-  });
+  return call({wire::BrokerOp::openXdpProgram, 0, {}, {}, 0, 0, 0, id}, "open the interface's XDP program", 1)
+      .then([](kj::Vector<kj::AutoCloseFd> fds) { return kj::mv(fds[0]); });
 }
 
 kj::Promise<void> BrokerChannel::ready(bool policyTaken) {

@@ -172,7 +172,8 @@ void store(Database& database, const ProgramRow& row) {
   database
       .kept(
           "INSERT INTO program (id, load, position, name, type, attach_to, application, map_owner, tail_calls, gpl_compatible, tag, "
-          "extension, frags, run_priority, run_proceed_on) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT (id) DO UPDATE SET load = ?2, position = ?3, name = ?4, "
+          "extension, frags, run_priority, run_proceed_on) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON "
+          "CONFLICT (id) DO UPDATE SET load = ?2, position = ?3, name = ?4, "
           "type = ?5, attach_to = ?6, application = ?7, map_owner = ?8, tail_calls = ?9, gpl_compatible = ?10, tag = ?11, "
           "extension = ?12, frags = ?13, run_priority = ?14, run_proceed_on = ?15")
       .with(row.id, row.load, row.index, row.name, row.type, row.attachTo, row.application, row.mapOwner, row.tailCalls, row.gplCompatible,
@@ -214,7 +215,8 @@ void store(Database& database, const DispatcherRow& row) {
   database
       .kept(
           "INSERT INTO dispatcher (type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns, "
-          "filter_priority, filter_handle, engine) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (type, nsid, ifindex) DO "
+          "filter_priority, filter_handle, engine) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (type, "
+          "nsid, ifindex) DO "
           "UPDATE SET revision = ?4, load = ?5, "
           "program = ?6, kernel_link = ?7, netns_path = ?8, interface = ?9, host_netns = ?10, "
           "filter_priority = ?11, filter_handle = ?12, engine = ?13")

@@ -1,9 +1,10 @@
-// The engine that keeps to the libxdp protocol: a dispatcher whose positions are functions that the members replace (freplace), pinned where
-// libxdp looks for them, under its lock. Each change builds a whole new dispatcher beside the old one; one atomic swap on the interface
-// makes it the one that runs. Programs that other tools put there are members too: they are carried over, never changed.
+// The engine that keeps to the libxdp protocol: a dispatcher whose positions are functions that the members replace (freplace), pinned
+// where libxdp looks for them, under its lock. Each change builds a whole new dispatcher beside the old one; one atomic swap on the
+// interface makes it the one that runs. Programs that other tools put there are members too: they are carried over, never changed.
 //
-// On the host's interfaces the dispatcher is attached by netlink, as the protocol wants it, so that other tools can swap it as well. In other
-// network namespaces it is attached by a link, which we can swap without entering them again: there libxdp's tools see it, but can't change it.
+// On the host's interfaces the dispatcher is attached by netlink, as the protocol wants it, so that other tools can swap it as well. In
+// other network namespaces it is attached by a link, which we can swap without entering them again: there libxdp's tools see it, but can't
+// change it.
 #include <linux/bpf.h>
 #include <linux/if_link.h>
 
@@ -87,7 +88,8 @@ class LibxdpEngine final : public ChainEngine {
     }
     if (present.foreign)
       refuse("interface ", hook.interface.c_str(), " has an XDP program that is no dispatcher (id ", present.program,
-             "): it is left alone. Detach it (ip link set dev ", hook.interface.c_str(), " xdp off), or attach it by a tool that keeps to the "
+             "): it is left alone. Detach it (ip link set dev ", hook.interface.c_str(),
+             " xdp off), or attach it by a tool that keeps to the "
              "libxdp protocol");
     if (unchanged(present, members)) return {kj::mv(old), {}};
     Applied applied = build(hook, members, scope);
@@ -225,12 +227,14 @@ class LibxdpEngine final : public ChainEngine {
     auto config = configOf(present.program, place, scope);
     KJ_IF_MAYBE (c, config) {
       if (c->version != XDP_MULTI_VERSION)
-        present.locked = c->version == 1 ? "has a dispatcher of the libxdp protocol's version 1, which can't take members of version 2; the "
-                                           "tool that made it has to take its programs away first"
-                                         : "has a dispatcher of a newer version of the libxdp protocol";
+        present.locked = c->version == 1
+                             ? "has a dispatcher of the libxdp protocol's version 1, which can't take members of version 2; the "
+                               "tool that made it has to take its programs away first"
+                             : "has a dispatcher of a newer version of the libxdp protocol";
       std::vector<kj::Promise<WorkerReply>> seen;
       for (uint32_t i = 0; i < c->members.size(); ++i)
-        seen.push_back(place.worker.call(wire::Op::inspect, wire::Inspect{pinAt(wire::Dir::xdpPrograms, hook.ifindex, present.program, i)}));
+        seen.push_back(
+            place.worker.call(wire::Op::inspect, wire::Inspect{pinAt(wire::Dir::xdpPrograms, hook.ifindex, present.program, i)}));
       for (uint32_t i = 0; i < c->members.size(); ++i) {
         auto reply = seen[i].wait(scope);
         if (reply.result < 0) continue;  // taken out, or of an unusual tool
@@ -267,8 +271,8 @@ class LibxdpEngine final : public ChainEngine {
       std::vector<kj::Promise<WorkerReply>> pinned, linked;
       for (uint32_t i = 0; i < members.size(); ++i) {
         wire::Pin program = members[i].pin();
-        pinned.push_back(place->worker.call(wire::Op::publish,
-                                            wire::Publish{program, pinAt(wire::Dir::xdpPrograms, hook.ifindex, row.programId, i)}));
+        pinned.push_back(
+            place->worker.call(wire::Op::publish, wire::Publish{program, pinAt(wire::Dir::xdpPrograms, hook.ifindex, row.programId, i)}));
         wire::CreateLink link{};
         link.program = program;
         link.to = pinAt(wire::Dir::xdpLinks, hook.ifindex, row.programId, i);
@@ -312,7 +316,8 @@ class LibxdpEngine final : public ChainEngine {
   int64_t requireAttached(const ChainHook& hook, WorkerReply reply) {
     if (reply.result == -EBUSY || reply.result == -EEXIST)
       refuse("interface ", hook.interface.c_str(),
-             " has another XDP program than a moment ago, or one whose owner lets nobody replace it (attached by a link); see 'bpfman overview'");
+             " has another XDP program than a moment ago, or one whose owner lets nobody replace it (attached by a link); see 'bpfman "
+             "overview'");
     if (reply.result == -EINVAL || reply.result == -EOPNOTSUPP || reply.result == -ERANGE)
       refuse("interface ", hook.interface.c_str(), " does not take this chain (", kernelReason(reply.result),
              "): with a large MTU all of its programs have to be of the kind xdp.frags");

@@ -53,12 +53,12 @@ struct OtherMember {  // put there by another tool
   uint32_t position;  // in the dispatcher that runs now
 };
 
-struct Present {              // what the hook has in the kernel at this moment
-  kj::AutoCloseFd lock;       // while it is open nobody changes that who keeps to the engine's protocol
-  uint32_t program = 0;       // what runs there; 0: nothing
-  uint32_t modes = 0;         // XDP_FLAGS_MODES
-  bool missing = false;       // the interface is gone, and its chain with it
-  bool foreign = false;       // it is no dispatcher
+struct Present {                    // what the hook has in the kernel at this moment
+  kj::AutoCloseFd lock;             // while it is open nobody changes that who keeps to the engine's protocol
+  uint32_t program = 0;             // what runs there; 0: nothing
+  uint32_t modes = 0;               // XDP_FLAGS_MODES
+  bool missing = false;             // the interface is gone, and its chain with it
+  bool foreign = false;             // it is no dispatcher
   const char* locked = nullptr;     // why nobody may be added to it
   std::vector<uint32_t> programs;   // kernel ids, as they run: ours and others'
   std::vector<OtherMember> others;  // as they run
@@ -75,8 +75,8 @@ class ChainEngine {
   virtual ~ChainEngine() noexcept(false) {}
 
   virtual kj::StringPtr name() const = 0;
-  virtual kj::StringPtr reason() const = 0;  // why it can be used here, or can't
-  virtual uint32_t capacity() const = 0;     // programs on one hook
+  virtual kj::StringPtr reason() const = 0;                           // why it can be used here, or can't
+  virtual uint32_t capacity() const = 0;                              // programs on one hook
   virtual kj::Maybe<Extension> extension() const { return nullptr; }  // what its members are loaded as extensions of
 
   virtual bool start(kj::WaitScope& scope) = 0;

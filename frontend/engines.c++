@@ -5,7 +5,8 @@
 
 namespace bpfman {
 
-// `auto` decides once, by trying. A host whose configuration names libxdp serves nothing else: who relies on it must not get another by chance.
+// `auto` decides once, by trying. A host whose configuration names libxdp serves nothing else: who relies on it must not get another by
+// chance.
 void Engines::start(kj::WaitScope& scope) {
   if (wanted != wire::WantedEngine::tailcall) preferLibxdp = libxdp->start(scope);
   if (wanted == wire::WantedEngine::libxdp && !preferLibxdp)

@@ -21,7 +21,7 @@ struct LibxdpMember {
 };
 
 struct LibxdpConfig {
-  uint32_t version = 0;  // 1 or 2; 0: another one, of which nothing more is known
+  uint32_t version = 0;               // 1 or 2; 0: another one, of which nothing more is known
   std::vector<LibxdpMember> members;  // in the order in which they run; without names
 };
 
@@ -31,7 +31,8 @@ kj::Maybe<LibxdpConfig> libxdpConfigOf(const bpf::DispatcherRecord& record);
 // For members in this order. Priorities are raised where libxdp, sorting by them and then by name, would come to another order.
 xdp_multi_config libxdpConfigFor(std::span<const LibxdpMember> members);
 
-// A single member that goes on after no other verdict than pass may stand for the dispatcher itself: what it returns is what the chain would.
+// A single member that goes on after no other verdict than pass may stand for the dispatcher itself: what it returns is what the chain
+// would.
 bool standsAlone(std::span<const LibxdpMember> members);
 
 }  // namespace bpfman

@@ -26,7 +26,7 @@ struct WantedProgram {
   uint32_t flags = 0;                       // BPF_F_* to load it with
 };
 
-struct Extension {  // what extensions are verified against
+struct Extension {    // what extensions are verified against
   uint32_t load;      // loads/LOAD/p0: a program of ours
   uint32_t function;  // its function that they replace: an id in its BTF
 };

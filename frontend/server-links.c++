@@ -110,8 +110,7 @@ class LinksServer final : public schema::Links::Server {
       if (row.engine == "libxdp" && row.hostNetns)
         KJ_IF_MAYBE (link, someLinkOn(row)) hooks.push_back(*link);
     Chains chains;
-    for (auto& link : hooks)
-      chains[{"xdp", link.nsid, link.ifindex}] = hookOf(link).hook.chainNow(core, link, scope);
+    for (auto& link : hooks) chains[{"xdp", link.nsid, link.ifindex}] = hookOf(link).hook.chainNow(core, link, scope);
     return chains;
   }
 

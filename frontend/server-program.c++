@@ -103,9 +103,10 @@ class ProgramServer final : public schema::Program::Server {
           line.what = "again: ";
         } else {
           auto params = context.getParams();
-          AttachWish wish{rowOf(core, id),       params.getPlace(),    kj::mv(given.netns), kj::mv(given.target),
-                          kj::mv(given.process), kj::mv(metadata),     connection->rights,  connection->uid(),
-                          request,               params.getBefore(),   params.getAfter()};
+          AttachWish wish{rowOf(core, id),      params.getPlace(),     kj::mv(given.netns),
+                          kj::mv(given.target), kj::mv(given.process), kj::mv(metadata),
+                          connection->rights,   connection->uid(),     request,
+                          params.getBefore(),   params.getAfter()};
           link = type.hook.attach(core, wish, scope);
         }
         line.links = {link.id};
@@ -123,9 +124,10 @@ class ProgramServer final : public schema::Program::Server {
     return passedWith(place).then([this, context, &type](Passed passed) mutable {
       return connection.read([this, context, given = targetsFrom(kj::mv(passed)), &type](kj::WaitScope& scope) mutable {
         auto params = context.getParams();
-        AttachWish wish{rowOf(core, id),       params.getPlace(), kj::mv(given.netns), kj::mv(given.target),
-                        kj::mv(given.process), {},                connection->rights,  connection->uid(),
-                        "",                    params.getBefore(), params.getAfter()};
+        AttachWish wish{rowOf(core, id),      params.getPlace(),     kj::mv(given.netns),
+                        kj::mv(given.target), kj::mv(given.process), {},
+                        connection->rights,   connection->uid(),     "",
+                        params.getBefore(),   params.getAfter()};
         Plan plan = type.hook.plan(core, wish, scope);
         describe(plan, plan.now, context.getResults().initNow(plan.now.size()));
         describe(plan, plan.then, context.getResults().initThen(plan.then.size()));

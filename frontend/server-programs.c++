@@ -221,7 +221,8 @@ class ProgramsServer final : public schema::Programs::Server {
   // For the engine of new programs. What can't become an extension (an object without types, say) is loaded to run by itself.
   LoadOutcome loadFor(ChainEngine& engine, LoadWish& wish, SealedObject& object, Cancellation& cancellation, kj::WaitScope& scope) {
     wish.extension = engine.extension();
-    bool extends = wish.extension != nullptr && std::ranges::any_of(wish.programs, [](auto& program) { return program.kernelType == BPF_PROG_TYPE_XDP; });
+    bool extends = wish.extension != nullptr &&
+                   std::ranges::any_of(wish.programs, [](auto& program) { return program.kernelType == BPF_PROG_TYPE_XDP; });
     LoadOutcome outcome = core.loads.load(wish, object.fd(), object.size(), cancellation, scope);
     if (!extends || outcome.refused == nullptr) return outcome;
     std::string reason = KJ_ASSERT_NONNULL(outcome.refused).reason;

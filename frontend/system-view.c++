@@ -19,8 +19,10 @@ struct Iterator {
   kj::StringPtr pin, program, over;
 };
 constexpr const char* PURPOSE = "iterators";
-const Iterator ITERATORS[] = {
-    {"programs", "dump_programs", "bpf_prog"}, {"maps", "dump_maps", "bpf_map"}, {"links", "dump_links", "bpf_link"}, {"dispatchers", "dump_dispatchers", "bpf_prog"}};
+const Iterator ITERATORS[] = {{"programs", "dump_programs", "bpf_prog"},
+                              {"maps", "dump_maps", "bpf_map"},
+                              {"links", "dump_links", "bpf_link"},
+                              {"dispatchers", "dump_dispatchers", "bpf_prog"}};
 
 kj::ArrayPtr<const kj::byte> object() { return kj::arrayPtr(bpfman_overview, bpfman_overview_end - bpfman_overview); }
 

@@ -169,7 +169,8 @@ void SessionOracle::open(bpf_attr attr) const {
 // What an extension of the grant extends: some granted program names that load.
 long SessionOracle::openTarget(bpf_attr attr) {
   std::string path = textAt(takeOut(attr.pathname));
-  auto named = std::ranges::find_if(unused, [&](auto& each) { return each.target != 0 && path == "loads/" + std::to_string(each.target) + "/p0"; });
+  auto named =
+      std::ranges::find_if(unused, [&](auto& each) { return each.target != 0 && path == "loads/" + std::to_string(each.target) + "/p0"; });
   FUZZ_REQUIRE(named != unused.end(), "%s", path.c_str());
   requireNothingElse(attr);
   targetLoad = named->target;

@@ -44,7 +44,8 @@ long SessionOracle::call(int command, bpf_attr& attr) {
   FUZZ_REQUIRE(!committed, "command %d after the commit", command);
   FUZZ_REQUIRE(granted || op == Op::grant, "command %d without a grant", command);
   FUZZ_REQUIRE(byLoader == (op >= Op::createMap), "operation %u by the wrong one", unsigned(op));
-  FUZZ_REQUIRE(++calls == 1 || op == Op::grant || op == Op::commit || (op == Op::loadProgram && calls == 2 && target > 0), "operation %u calls twice", unsigned(op));
+  FUZZ_REQUIRE(++calls == 1 || op == Op::grant || op == Op::commit || (op == Op::loadProgram && calls == 2 && target > 0),
+               "operation %u calls twice", unsigned(op));
   Made object{};
   switch (command) {
     case BPF_MAP_CREATE:

@@ -32,11 +32,12 @@ bool fill(const wire::CreateLink& wish, int target, bpf_attr& attr) {
     case LinkKind::cgroup: attr.link_create.target_fd = target; return covers(&CGROUP_TYPES, 1, wish.attachType) && target >= 0;
     case LinkKind::tracing: return wish.attachType == BPF_TRACE_RAW_TP && target < 0;
     case LinkKind::iterator: return wish.attachType == BPF_TRACE_ITER && target < 0;
-    case LinkKind::freplace: attr.link_create.target_btf_id = wish.relative; return wish.attachType == 0 && target < 0 && wish.relative != 0;
+    case LinkKind::freplace:
+      attr.link_create.target_btf_id = wish.relative;
+      return wish.attachType == 0 && target < 0 && wish.relative != 0;
     case LinkKind::rawTracepoint:
       if (strnlen(wish.name, sizeof wish.name) == sizeof wish.name || target >= 0) return false;
-      attr = {};
-      attr.raw_tracepoint.name = toKernel(wish.name);
+      attr = {}, attr.raw_tracepoint.name = toKernel(wish.name);
       return true;
     case LinkKind::count: break;
   }
@@ -61,7 +62,7 @@ Answer answerCreateLink(Context& context, Request& request) {
   (raw ? attr.raw_tracepoint.prog_fd : attr.link_create.prog_fd) = program.get();
   Fd link(context.bpf.call(raw ? BPF_RAW_TRACEPOINT_OPEN : BPF_LINK_CREATE, attr));
   if (!link) return link.error();
-  if (target) context.bpf.makeDirectory(directoryOf(wish.to).text);  // of a dispatcher; if it can't be made, pinning says so
+  if (target) context.bpf.makeDirectory(directoryOf(wish.to).text);       // of a dispatcher; if it can't be made, pinning says so
   if (int error = context.bpf.pin(link, path.text); error) return error;  // closing the descriptor undoes the attachment
   bpf_link_info info{};
   if (int error = context.bpf.info(link, &info, sizeof info); error) return error;

@@ -56,8 +56,7 @@ Answer answerSetXdp(Context& context, Request& request) {
 
   XdpMessage message;
   message.link.ifi_index = wish.interface;
-  message.program.value = program.get();
-  message.expected.value = expected.get();
+  message.program.value = program.get(), message.expected.value = expected.get();
   message.flags.value = wish.modes | (replaces ? XDP_FLAGS_REPLACE : XDP_FLAGS_UPDATE_IF_NOEXIST);
   return context.bpf.route(&message, sizeof message);
 }
@@ -80,8 +79,7 @@ Answer answerSetFilter(Context& context, Request& request) {
     int error = context.bpf.route(&qdisc, qdisc.head.nlmsg_len);
     if (error && error != -EEXIST) return error;  // EEXIST may also be an `ingress` qdisc: the frontend looks first
   }
-  message.head.nlmsg_type = remove ? RTM_DELTFILTER : RTM_NEWTFILTER;
-  message.traffic.tcm_handle = wish.handle;
+  message.head.nlmsg_type = remove ? RTM_DELTFILTER : RTM_NEWTFILTER, message.traffic.tcm_handle = wish.handle;
   message.traffic.tcm_parent = TC_H_MAKE(TC_H_CLSACT, wish.egress ? TC_H_MIN_EGRESS : TC_H_MIN_INGRESS);
   message.traffic.tcm_info = TC_H_MAKE(wish.priority << 16, htons(ETH_P_ALL));
   message.program.value = program.get();

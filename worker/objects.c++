@@ -46,7 +46,8 @@ Answer answerRemove(Context& context, Request& request) {
   Path path = pathOf(pin), directory = directoryOf(pin);
   Fd link = kindOf(pin) == Kind::link ? context.bpf.open(path.text) : Fd();
   int error = context.bpf.unlink(path.text);
-  bool shared = pin.dir == wire::Dir::maps || pin.dir >= wire::Dir::xdpPrograms || (pin.dir >= wire::Dir::members && pin.dir <= wire::Dir::tcEgressMembers);
+  bool shared = pin.dir == wire::Dir::maps || pin.dir >= wire::Dir::xdpPrograms ||
+                (pin.dir >= wire::Dir::members && pin.dir <= wire::Dir::tcEgressMembers);
   if (shared) context.bpf.removeDirectory(directory.text);  // if it was the last one
   return error == -ENOENT ? 0 : error ? error : 1;
 }

@@ -42,8 +42,8 @@ constexpr Place PLACES[] = {
 static_assert(sizeof PLACES / sizeof *PLACES == static_cast<size_t>(Dir::count));
 
 // What always exists beneath the root of the bpffs.
-constexpr const char* DIRECTORIES[] = {"staging",    "loads",     "maps",        "links",      "xdp",
-                                       "tc-ingress", "tc-egress", "tcx-ingress", "tcx-egress", "iterators", "libxdp"};
+constexpr const char* DIRECTORIES[] = {"staging",   "loads",       "maps",       "links",     "xdp",   "tc-ingress",
+                                       "tc-egress", "tcx-ingress", "tcx-egress", "iterators", "libxdp"};
 
 const Place& placeOf(const wire::Pin& pin) {
   if (pin.dir >= Dir::count) die("pin in an unknown directory %u", static_cast<unsigned>(pin.dir));
