@@ -3,6 +3,7 @@
 // system calls by the linker's --wrap. Each request is answered once, or its frontend is killed; nothing is touched that was not started
 // here.
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -10,6 +11,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdarg>
@@ -80,7 +82,7 @@ void Run::takeAnswer() {
       close(number);
     }
   }
-  constexpr int GIVEN[] = {2, 2, 1, 1, 0};
+  constexpr int GIVEN[] = {2, 2, 1, 1, 1, 1, 0};
   FUZZ_REQUIRE(count == (reply.result == 0 ? GIVEN[unsigned(request.op)] : 0), "%d descriptors", count);
   FUZZ_REQUIRE(reply.result <= 0 && (reply.result == -EAGAIN) == (reply.delayMilliseconds != 0) && reply.delayMilliseconds <= 5000);
 }
@@ -89,7 +91,7 @@ void Run::send() {
   constexpr const char* WORDS[] = {"sched", "sched_switch", "", "..", "a/b", "events"};
   request = {};
   uint8_t odd = input.byte();
-  request.op = wire::BrokerOp(odd & 1 ? input.byte() : input.byte() % 5);
+  request.op = wire::BrokerOp(odd & 1 ? input.byte() : input.byte() % uint8_t(wire::BrokerOp::count));
   strcpy(request.group, input.pick(WORDS)), strcpy(request.name, input.pick(WORDS));
   if (odd & 2) input.fill(request.name, input.below(sizeof request.name + 1));
   if (odd & 4) request.policyTaken = input.byte() % 3;
@@ -113,8 +115,8 @@ void Run::send() {
   waiting = true;
   bool uprobe = request.op == wire::BrokerOp::openUprobe, takes = uprobe || request.op == wire::BrokerOp::startWorker;
   bool said = request.policyTaken <= (request.op == wire::BrokerOp::ready);
-  wellFormed = size == sizeof request && said && unsigned(request.op) < 5 && (!uprobe || (request.returns <= 1 && request.pid >= 0)) &&
-               descriptors <= takes;
+  wellFormed = size == sizeof request && said && request.op < wire::BrokerOp::count &&
+               (!uprobe || (request.returns <= 1 && request.pid >= 0)) && descriptors <= takes;
   if (request.op == wire::BrokerOp::ready) wellFormed &= !std::exchange(ready, ready || wellFormed);
 }
 
@@ -211,6 +213,7 @@ int __wrap_poll(pollfd* waiting, nfds_t count, int timeout) {
 
 int __wrap_openat(int directory, const char* path, int, ...) {
   std::string text = path;
+  if (directory == run->house.xdp.get() && text == ".") return errno = ENOTDIR, -1;  // BrokerOp::shareXdp: this host has no such directory
   FUZZ_REQUIRE(directory == run->house.tracefs.get() && text.starts_with("events/") && text.ends_with("/id"), "%s", path);
   FUZZ_REQUIRE(std::ranges::count(text, '/') == 3 && text.find('.') == std::string::npos && text.find("//") == std::string::npos, "%s",
                path);
@@ -218,7 +221,14 @@ int __wrap_openat(int directory, const char* path, int, ...) {
   return memfd_create("id", MFD_CLOEXEC);
 }
 
-long __wrap_syscall(long, ...) { return eventfd(0, EFD_CLOEXEC); }  // perf_event_open
+// perf_event_open, or bpf(2): an object by its id, and then what it is, which is left unsaid.
+long __wrap_syscall(long number, ...) {
+  va_list arguments;
+  va_start(arguments, number);
+  long first = va_arg(arguments, long);
+  va_end(arguments);
+  return number == SYS_bpf && static_cast<int>(first) == BPF_OBJ_GET_INFO_BY_FD ? 0 : eventfd(0, EFD_CLOEXEC);
+}
 int __wrap_setns(int descriptor, int) {
   bool home = descriptor == run->house.hostNetwork.get();
   FUZZ_REQUIRE(home == run->elsewhere);

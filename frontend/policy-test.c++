@@ -447,7 +447,8 @@ TEST(OrderRule, IsRefusedWithItsLineWhenItSaysNothingOrSomethingUnknown) {
                                                        {"[[order]]\nfirst = [{ name = \"\" }]\n", "name can't be empty"},
                                                        {"[[order]]\nlast = [{ owner = \"no-such-user-here\" }]\n", "there is no user"},
                                                        {"[[order]]\ntypes = [\"kprobe\"]\nfirst = [{ name = \"x\" }]\n", "kprobe"}};
-  for (auto& [text, reason] : wrong) {
+  for (auto& row : wrong) {
+    const char *text = row.first, *reason = row.second;
     std::string refusal = refusalOf([&] { Policy::parseText(text, "policy.toml"); });
     EXPECT_NE(refusal.find(reason), std::string::npos) << text << refusal;
   }
