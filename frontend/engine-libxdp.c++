@@ -57,7 +57,9 @@ class LibxdpEngine final : public ChainEngine {
     KJ_IF_MAYBE (exception, failure) {
       target = nullptr;
       removeLoads(TARGET, scope);
-      why = kj::str("programs can't replace functions of others here: ", exception->getDescription());
+      kj::StringPtr text = exception->getDescription();
+      size_t line = text.findFirst('\n').orDefault(text.size());  // without the verifier's log
+      why = kj::str("no freplace here: ", text.slice(0, line));
       return false;
     }
     why = kj::str("this kernel lets programs replace functions of others (freplace)");
