@@ -15,9 +15,8 @@
 #include <spdlog/spdlog.h>
 
 #include "dispatchers/objects.h"
-#include "frontend/engine.h"
+#include "frontend/dispatcher-attachment.h"
 #include "frontend/libxdp-chain.h"
-#include "frontend/load.h"
 #include "frontend/refuse.h"
 
 namespace bpfman {
@@ -25,11 +24,8 @@ namespace bpfman {
 namespace {
 
 constexpr const char* TARGET = "xdp-target";  // purpose of what members are verified against, at load
-constexpr const char* DISPATCHER = "dispatcher:xdp:";
+constexpr const char* DISPATCHER = "dispatcher:libxdp:";  // and where it is
 
-wire::Pin dispatcherLink(const ChainHook& hook) {
-  return pinAt(wire::Dir::dispatchers, static_cast<uint32_t>(hook.nsid), hook.ifindex, 0, "link");
-}
 std::string purposeOf(const ChainHook& hook) { return kj::str(DISPATCHER, hook.nsid, ':', hook.ifindex).cStr(); }
 
 class LibxdpEngine final : public ChainEngine {
@@ -125,7 +121,6 @@ class LibxdpEngine final : public ChainEngine {
       auto programs = catalog.programsOf(load.load);
       ChainHook hook{"xdp", 0, 0, "", "", false};
       if (programs.empty() || sscanf(load.purpose.c_str() + strlen(DISPATCHER), "%lu:%u", &hook.nsid, &hook.ifindex) != 2) continue;
-      if (!isOurs(load)) continue;
       hook.host = workers.isHost(hook.nsid);
       recoverOne(hook, load, programs[0]->id, scope);
     }
@@ -148,14 +143,10 @@ class LibxdpEngine final : public ChainEngine {
     return found->second;
   }
 
-  // The tailcall engine's dispatchers have maps of slots; one of this protocol has its configuration only.
-  static bool isOurs(const LoadRow& load) { return load.maps.size() == 1; }
-
   LoadOutcome loadDispatcher(std::span<const LibxdpMember> members, const std::string& purpose, kj::Maybe<Extension> extension,
                              kj::WaitScope& scope) {
     auto config = libxdpConfigFor(members);
     LoadWish wish;
-    wish.own = true;
     wish.purpose = purpose;
     wish.maxMapBytes = 1 << 20;
     wish.listFunctions = true;
@@ -164,11 +155,7 @@ class LibxdpEngine final : public ChainEngine {
     wish.programs.push_back({0, "xdp_dispatcher", "", "xdp", BPF_PROG_TYPE_XDP, BPF_XDP});
     if (!members.empty() && config.frags) wish.programs[0].flags = BPF_F_XDP_HAS_FRAGS;
     auto object = xdpLibxdpDispatcher();
-    Upload upload(object.size());
-    upload.write(kj::arrayPtr(object.data(), object.size()));
-    SealedObject sealed = upload.finish();
-    Cancellation never;
-    LoadOutcome outcome = loads.load(wish, sealed.fd(), sealed.size(), never, scope);
+    LoadOutcome outcome = loads.loadOwn(wish, kj::arrayPtr(object.data(), object.size()), scope);
     KJ_IF_MAYBE (refused, outcome.refused)
       refuse("this kernel refuses the XDP dispatcher: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
     return outcome;
@@ -194,7 +181,7 @@ class LibxdpEngine final : public ChainEngine {
     Present present;
     auto place = workers.host(scope);
     if (!hook.host) {
-      auto reply = place->worker.call(wire::Op::inspect, wire::Inspect{dispatcherLink(hook)}).wait(scope);
+      auto reply = place->worker.call(wire::Op::inspect, wire::Inspect{dispatcherLinkPin(hook)}).wait(scope);
       if (reply.result >= 0) present.program = infoOf<bpf_link_info>(reply).prog_id;
       return present;
     }
@@ -301,12 +288,12 @@ class LibxdpEngine final : public ChainEngine {
       setXdp(hook, present, old, made, *host, scope);
     } else if (old != nullptr) {
       made.kernelLinkId = KJ_ASSERT_NONNULL(old).kernelLinkId;
-      wire::UpdateLink update{dispatcherLink(hook), loadedProgram(made.load, 0)};
+      wire::UpdateLink update{dispatcherLinkPin(hook), loadedProgram(made.load, 0)};
       requireOk(host->worker.call(wire::Op::updateLink, update).wait(scope), "swap the dispatcher");
     } else {
       wire::CreateLink link{};
       link.program = loadedProgram(made.load, 0);
-      link.to = dispatcherLink(hook);
+      link.to = dispatcherLinkPin(hook);
       link.kind = wire::LinkKind::xdp;
       link.attachType = BPF_XDP;
       link.interface = hook.ifindex;
@@ -351,7 +338,7 @@ class LibxdpEngine final : public ChainEngine {
     KJ_IF_MAYBE (row, old) {
       auto host = workers.host(scope);
       if (!hook.host)
-        requireOk(host->worker.call(wire::Op::remove, wire::Remove{dispatcherLink(hook)}).wait(scope), "detach the dispatcher");
+        requireOk(host->worker.call(wire::Op::remove, wire::Remove{dispatcherLinkPin(hook)}).wait(scope), "detach the dispatcher");
       else if (present.program == row->programId)
         setXdp(hook, present, old, nullptr, *host, scope);
       dismantle(hook.ifindex, row->programId, scope);

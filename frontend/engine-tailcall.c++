@@ -79,7 +79,6 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
 
   DispatcherRow create(const ChainHook& hook, const std::vector<ChainMember>& members, Place& place, kj::WaitScope& scope) {
     LoadWish wish;
-    wish.own = true;
     wish.purpose = kj::str("dispatcher:", hook.type.c_str(), ':', hook.nsid, ':', hook.ifindex).cStr();
     wish.maxMapBytes = 1 << 20;
     if (hook.isXdp())
@@ -87,11 +86,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     else
       wish.programs.push_back({0, "tc_dispatcher", "", "tc", BPF_PROG_TYPE_SCHED_CLS, 0});
     auto object = hook.isXdp() ? xdpTailcallDispatcher() : tcTailcallDispatcher();
-    Upload upload(object.size());
-    upload.write(kj::arrayPtr(object.data(), object.size()));
-    SealedObject sealed = upload.finish();
-    Cancellation never;
-    LoadOutcome outcome = loads.load(wish, sealed.fd(), sealed.size(), never, scope);
+    LoadOutcome outcome = loads.loadOwn(wish, kj::arrayPtr(object.data(), object.size()), scope);
     KJ_IF_MAYBE (refused, outcome.refused)
       refuse("this kernel refuses the ", hook.type.c_str(), " dispatcher: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
 

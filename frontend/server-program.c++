@@ -45,15 +45,13 @@ kj::Promise<Passed> passedWith(schema::Place::Reader place) {
   auto take = [&](bool there, auto client, kj::StringPtr what, kj::AutoCloseFd& to) {
     if (there) arriving.add(descriptorOf(client(), what).then([&to](kj::AutoCloseFd fd) { to = kj::mv(fd); }));
   };
-  if (place.isXdp())
+  auto takeNetns = [&](auto group) {
     take(
-        place.getXdp().hasNetns(), [&]() { return place.getXdp().getNetns(); }, "the network namespace", passed->netns);
-  if (place.isTc())
-    take(
-        place.getTc().hasNetns(), [&]() { return place.getTc().getNetns(); }, "the network namespace", passed->netns);
-  if (place.isTcx())
-    take(
-        place.getTcx().hasNetns(), [&]() { return place.getTcx().getNetns(); }, "the network namespace", passed->netns);
+        group.hasNetns(), [&]() { return group.getNetns(); }, "the network namespace", passed->netns);
+  };
+  if (place.isXdp()) takeNetns(place.getXdp());
+  if (place.isTc()) takeNetns(place.getTc());
+  if (place.isTcx()) takeNetns(place.getTcx());
   if (place.isCgroup())
     take(
         true, [&]() { return place.getCgroup().getCgroup(); }, "the cgroup", passed->target);
