@@ -23,6 +23,7 @@
 #include <linux/bpf.h>
 
 #include "broker/supervise.h"
+#include "tests/cannot-run.h"
 
 namespace bpfman {
 namespace {
@@ -41,10 +42,7 @@ class Broker : public testing::Test {
   std::string said;
 
   void SetUp() override {
-    if (geteuid() != 0) {
-      ASSERT_FALSE(getenv("BPFMAN_MUST_RUN")) << "needs root";
-      GTEST_SKIP() << "needs root";
-    }
+    if (geteuid() != 0) CANNOT_RUN("needs root");
     ASSERT_EQ(unshare(CLONE_NEWNS), 0);
     ASSERT_EQ(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
     char name[] = "/tmp/bpfman-broker-XXXXXX";
@@ -403,7 +401,7 @@ TEST_F(Broker, LogLinesArePrefixedAndHarmless) {
 TEST_F(Broker, TracepointIsOpenedByTwoWordsOnly) {
   start();
   std::string opened = ask("2 sched sched_switch");
-  if (opened.starts_with("-95")) GTEST_SKIP() << "no tracefs in this kernel";
+  if (opened.starts_with("-95")) CANNOT_RUN("no tracefs in this kernel");
   EXPECT_EQ(opened, "0 0 1\nanon_inode:[perf_event]\n");
   EXPECT_TRUE(ask("2 sched no_such_event").starts_with("-2 0 0"));
   EXPECT_TRUE(ask("2 ../events sched_switch").starts_with("-22 0 0"));

@@ -1,5 +1,6 @@
 // What a program that links the library fears: a daemon that is not there, one that restarts, a descriptor that does not arrive.
 #include "client/client.h"
+#include "tests/cannot-run.h"
 
 #include <gtest/gtest.h>
 #include <kj/debug.h>
@@ -81,7 +82,7 @@ TEST(Connect, SaysThatASocketIsThereButNobodyAnswers) {
 }
 
 TEST(Connect, SaysThatPermissionIsMissing) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
+  if (geteuid() != 0) CANNOT_RUN("needs root to become another user");
   Directory directory;
   auto listener = listenAt(directory / "bpfman.sock");
   KJ_SYSCALL(chmod((directory / "bpfman.sock").c_str(), 0600));

@@ -17,6 +17,7 @@
 
 #include "dispatchers/objects.h"
 #include "dispatchers/tailcall.h"
+#include "tests/cannot-run.h"
 
 namespace bpfman {
 
@@ -74,10 +75,7 @@ class Tailcall : public testing::TestWithParam<HookCase> {
   uint32_t bit(int verdict) const { return 1u << (verdict - hook.lowest); }
 
   void SetUp() override {
-    if (geteuid() != 0) {
-      if (getenv("BPFMAN_MUST_RUN")) FAIL() << "needs root";
-      GTEST_SKIP() << "needs root, for bpf(2)";
-    }
+    if (geteuid() != 0) CANNOT_RUN("needs root, for bpf(2)");
     auto bytes = hook.object();
     object.reset(bpf_object__open_mem(bytes.data(), bytes.size(), nullptr));
     ASSERT_TRUE(object);

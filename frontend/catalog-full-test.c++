@@ -1,5 +1,6 @@
 // A disk that is full, or can't be written: a small tmpfs in a mount namespace of the test's own.
 #include "frontend/catalog-fixture.h"
+#include "tests/cannot-run.h"
 
 #include <sched.h>
 #include <sys/mount.h>
@@ -15,11 +16,7 @@ class CatalogDisk : public InTemporaryDirectory {
     InTemporaryDirectory::SetUp();
     bool mounted = unshare(CLONE_NEWNS) == 0 && mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
                    mount("tmpfs", directory.c_str(), "tmpfs", 0, "size=2m") == 0;
-    if (!mounted) {
-      std::string reason = std::string("can't mount a tmpfs: ") + strerror(errno);
-      ASSERT_EQ(getenv("BPFMAN_MUST_RUN"), nullptr) << reason;
-      GTEST_SKIP() << reason;
-    }
+    if (!mounted) CANNOT_RUN(std::string("can't mount a tmpfs: ") + strerror(errno));
     std::filesystem::current_path(directory);
   }
   void TearDown() override {

@@ -1,4 +1,5 @@
 #include "frontend/identity.h"
+#include "tests/cannot-run.h"
 
 #include <gtest/gtest.h>
 #include <grp.h>
@@ -46,15 +47,8 @@ Peer connectAs(uid_t uid, gid_t gid, std::vector<gid_t> groups, const char* name
   return {child, kj::AutoCloseFd(accepted)};
 }
 
-bool skipped() { return getuid() != 0; }
-#define NEEDS_ROOT()                                               \
-  if (skipped()) {                                                 \
-    ASSERT_EQ(getenv("BPFMAN_MUST_RUN"), nullptr) << "needs root"; \
-    GTEST_SKIP() << "needs root, to connect as other users";       \
-  }
-
 TEST(Identity, IsTheUserAndAllGroupsOfWhoConnected) {
-  NEEDS_ROOT();
+  if (getuid() != 0) CANNOT_RUN("needs root, to connect as other users");
   Peer peer = connectAs(1234, 2345, {2345, 7, 8}, "few");
   Identity identity = identify(peer.socket);
   EXPECT_EQ(identity.caller.uid, 1234u);
@@ -66,7 +60,7 @@ TEST(Identity, IsTheUserAndAllGroupsOfWhoConnected) {
 }
 
 TEST(Identity, HasAsManyGroupsAsThereAre) {
-  NEEDS_ROOT();
+  if (getuid() != 0) CANNOT_RUN("needs root, to connect as other users");
   std::vector<gid_t> groups(3000);
   std::iota(groups.begin(), groups.end(), 10000);
   Peer peer = connectAs(1234, 5, groups, "many");
@@ -77,13 +71,13 @@ TEST(Identity, HasAsManyGroupsAsThereAre) {
 }
 
 TEST(Identity, OfSomeoneWithoutSupplementaryGroupsIsHisPrimaryOne) {
-  NEEDS_ROOT();
+  if (getuid() != 0) CANNOT_RUN("needs root, to connect as other users");
   Peer peer = connectAs(1234, 5, {}, "none");
   EXPECT_EQ(identify(peer.socket).caller.gids, std::vector<gid_t>{5});
 }
 
 TEST(Identity, KeepsTheProcessWhoseDeathItThenSees) {
-  NEEDS_ROOT();
+  if (getuid() != 0) CANNOT_RUN("needs root, to connect as other users");
   Peer peer = connectAs(1234, 5, {}, "process");
   Identity identity = identify(peer.socket);
   KJ_IF_MAYBE (process, identity.process) {
@@ -92,8 +86,7 @@ TEST(Identity, KeepsTheProcessWhoseDeathItThenSees) {
     kill(peer.child, SIGKILL);
     EXPECT_EQ(poll(&ready, 1, 5000), 1);
   } else {
-    ASSERT_EQ(getenv("BPFMAN_MUST_RUN"), nullptr) << "this kernel gives no pidfd of a peer (6.5 does)";
-    GTEST_SKIP() << "this kernel gives no pidfd of a peer (6.5 does)";
+    CANNOT_RUN("this kernel gives no pidfd of a peer (6.5 does)");
   }
 }
 

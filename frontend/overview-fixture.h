@@ -16,14 +16,9 @@
 #include <nlohmann/json.hpp>
 
 #include "frontend/overview.h"
+#include "tests/cannot-run.h"
 
 namespace bpfman::testing {
-
-#define CANNOT_RUN(reason)                                        \
-  do {                                                            \
-    if (getenv("BPFMAN_MUST_RUN") != nullptr) FAIL() << (reason); \
-    GTEST_SKIP() << (reason);                                     \
-  } while (false)
 
 struct Iterators {
   Iterators() = default;

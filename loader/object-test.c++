@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "loader/test-session.h"
+#include "tests/cannot-run.h"
 
 namespace bpfman {
 
@@ -16,9 +17,7 @@ namespace {
 class Loader : public testing::Test {
  protected:
   void SetUp() override {
-    if (geteuid() == 0) return;
-    if (getenv("BPFMAN_MUST_RUN")) FAIL() << "needs root";
-    GTEST_SKIP() << "needs root, for bpf(2)";
+    if (geteuid() != 0) CANNOT_RUN("needs root, for bpf(2)");
   }
 };
 
@@ -79,7 +78,7 @@ TEST_F(Loader, FindsTheFieldsOfTheKernelsStructs) {
   auto seen = look.run(example("tp_btf_counter"));
   ASSERT_DONE(seen);
   EXPECT_EQ(text(seen.getDone().getPrograms()[0].getAttachTo()), "sched_switch");
-  if (access("/sys/kernel/btf/vmlinux", R_OK) != 0) GTEST_SKIP() << "this kernel has no BTF";
+  if (access("/sys/kernel/btf/vmlinux", R_OK) != 0) CANNOT_RUN("this kernel has no BTF");
   // Which type the tracepoint has is the frontend's to resolve: with another in the grant the session ends, and the answer says so.
   EXPECT_TRUE(has(reasonFor(look, example("tp_btf_counter")), "done"));
   look.inspectOnly = false;
@@ -88,7 +87,7 @@ TEST_F(Loader, FindsTheFieldsOfTheKernelsStructs) {
 
 TEST_F(Loader, LoadsATracepointWithTypes) {
   int id = libbpf_find_vmlinux_btf_id("sched_switch", BPF_TRACE_RAW_TP);
-  if (id <= 0) GTEST_SKIP() << "this kernel has no BTF";
+  if (id <= 0) CANNOT_RUN("this kernel has no BTF");
   TestLoad load({{"tp_btf_counter", BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, "tpBtf", "sched_switch", static_cast<uint32_t>(id)}});
   auto result = load.run(example("tp_btf_counter"));
   ASSERT_DONE(result);

@@ -1,6 +1,7 @@
 // What a process is like once it has closed itself in; each test in a child.
 #include "seccomp/confine.h"
 #include "seccomp/landlock.h"
+#include "tests/cannot-run.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -32,10 +33,7 @@ int inChild(std::function<int()> body) {
 int landlockVersion() { return syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION); }
 
 TEST(Confine, FilesOnlyWhereAllowed) {
-  if (landlockVersion() < 1) {
-    ASSERT_FALSE(getenv("BPFMAN_MUST_RUN")) << "no Landlock";
-    GTEST_SKIP() << "this kernel has no Landlock";
-  }
+  if (landlockVersion() < 1) CANNOT_RUN("this kernel has no Landlock");
   char name[] = "/tmp/bpfman-confine-XXXXXX";
   ASSERT_NE(mkdtemp(name), nullptr);
   EXPECT_EQ(inChild([&] {

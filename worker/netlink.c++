@@ -66,13 +66,13 @@ Answer answerSetFilter(Context& context, Request& request) {
   if (wish.change >= FilterChange::count || wish.egress > 1 || wish.priority == 0 || wish.priority > UINT16_MAX || wish.handle == 0)
     die("malformed filter");
   if (!(context.ceiling.programTypes >> BPF_PROG_TYPE_SCHED_CLS & 1)) return -EPERM;
-  bool create = wish.change == FilterChange::create, remove = wish.change == FilterChange::remove;
+  bool remove = wish.change == FilterChange::remove;
   Fd program = remove ? Fd() : openProgram(context.bpf, wish.program);
   if (!remove && !program) return program.error();
 
   TcMessage message{.traffic = {0, 0, 0, static_cast<int>(wish.interface), TC_H_MAKE(TC_H_CLSACT, 0), TC_H_CLSACT, 0}};
-  message.head.nlmsg_flags |= create ? NLM_F_CREATE | NLM_F_EXCL : 0;
-  if (create) {
+  if (!remove) {
+    message.head.nlmsg_flags |= NLM_F_CREATE | NLM_F_EXCL;
     TcMessage qdisc = message;
     qdisc.head.nlmsg_len = offsetof(TcMessage, options), qdisc.head.nlmsg_type = RTM_NEWQDISC;
     memcpy(qdisc.kind, "clsact", sizeof "clsact");
