@@ -23,7 +23,7 @@ namespace bpfman {
 
 namespace {
 
-constexpr const char* TARGET = "xdp-target";  // purpose of what members are verified against, at load
+constexpr const char* TARGET = "xdp-target";              // purpose of what members are verified against, at load
 constexpr const char* DISPATCHER = "dispatcher:libxdp:";  // and where it is
 
 std::string purposeOf(const ChainHook& hook) { return kj::str(DISPATCHER, hook.nsid, ':', hook.ifindex).cStr(); }

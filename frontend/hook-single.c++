@@ -26,8 +26,7 @@ LinkRow SingleHook::attach(Core& core, AttachWish& wish, kj::WaitScope& scope) c
       refuse("attach to ", link.target.c_str(), ": this kernel has no such target, or the program does not fit it (",
              kernelReason(reply.result), ")");
     if (reply.result == -EEXIST)
-      refuse("program ", link.programId, " is already attached to ", link.target.c_str(),
-             "; the kernel allows it once: detach it first");
+      refuse("program ", link.programId, " is already attached to ", link.target.c_str(), "; the kernel allows it once: detach it first");
     link.kernelLinkId = requireOk(reply, kj::str("attach to ", link.target.c_str()));
     link.state = LinkRow::attached;
     core.catalog.put(link);
