@@ -86,7 +86,8 @@ class ChainEngine {
   virtual Applied apply(const ChainHook& hook, Present& present, const std::vector<ChainMember>& members, kj::Maybe<Place&> place,
                         kj::WaitScope& scope) = 0;
   // Whatever the hook has now, it has this chain afterwards. No members: what the engine had there is gone, and so is the row. The row
-  // is the caller's to store. `place` is needed for a hook that has no dispatcher yet. Calls for one hook don't overlap.
+  // is the caller's to store; an engine stores it earlier where a death in between would lose it. `place` is needed for a hook that has
+  // no dispatcher yet. Calls for one hook don't overlap.
 
   virtual void recover(kj::WaitScope& scope) = 0;
   // At start: what a change that was cut short left is completed, or begins to be taken away.

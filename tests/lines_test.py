@@ -7,6 +7,8 @@ import subprocess
 import sys
 import unittest
 
+import harness
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("BPFMAN_BUILD", os.path.join(ROOT, "build"))
 WORKER_LINES = 1500
@@ -55,8 +57,7 @@ class Lines(unittest.TestCase):
     def setUp(self):
         self.map = os.path.join(BUILD, "bpfman-worker.map")
         if not os.path.exists(self.map):
-            reason = f"{self.map} is not there: sanitized builds have no link map"
-            self.fail(reason) if os.environ.get("BPFMAN_MUST_RUN") == "1" else self.skipTest(reason)
+            harness.skip(self, f"{self.map} is not there: sanitized builds have no link map")
         self.known = dependencies()
 
     def linked(self):
