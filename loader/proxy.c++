@@ -166,6 +166,8 @@ long Proxy::initialise(const bpf_attr& attr) {
   const Placeholder* map = placeholders.find(attr.map_fd);
   if (!map) return refuse(EBADF);
   if (map->kind == Kind::probe || map->reused) return 0;
+  // libbpf's keys here are ints. A map of another key size must not make us send what lies behind them.
+  if (map->keySize != sizeof(int)) return refuse(EINVAL);
   uint32_t type = map->mapType, handle;
   Bytes key = bytesAt(attr.key, map->keySize), value = bytesAt(attr.value, map->valueSize);
   if (type == BPF_MAP_TYPE_PROG_ARRAY || type == BPF_MAP_TYPE_ARRAY_OF_MAPS || type == BPF_MAP_TYPE_HASH_OF_MAPS) {
