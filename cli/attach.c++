@@ -1,5 +1,5 @@
-// bpfman link attach, and dispatcher plan with the same arguments: one row for each kind of hook, its arguments and how they become a
-// Place.
+// bpfman link attach, dispatcher plan with the same arguments, and the same as a step of a change: one row for each kind of hook, its
+// arguments and how they become a Place.
 #include "cli/commands.h"
 #include "cli/json.h"
 #include "cli/names.h"
@@ -21,6 +21,7 @@ struct AttachArguments {
   int32_t priority = -1;
   uint32_t process = 0, container = 0;  // pids
   uint64_t offset = 0;                  // from the function, or else in the file
+  std::string confirmWithin;
   std::vector<std::string> proceedOn, metadata, before, after;
 };
 
@@ -131,15 +132,29 @@ void setNeighbours(capnp::List<schema::Neighbour>::Builder neighbours, const std
   }
 }
 
-// What is wrong in the arguments costs no call: the request is written into a scratch message first.
 template <typename Params>
-typename Params::Builder parametersOf(capnp::MallocMessageBuilder& scratch, const AttachArguments& arguments, SetPlace setPlace) {
-  auto params = scratch.initRoot<Params>();
+void setParameters(Params params, const AttachArguments& arguments, SetPlace setPlace) {
   setPlace(params.initPlace(), arguments);
   auto before = splitAll(arguments.before), after = splitAll(arguments.after);
   setNeighbours(params.initBefore(before.size()), before);
   setNeighbours(params.initAfter(after.size()), after);
+}
+
+// What is wrong in the arguments costs no call: the request is written into a scratch message first.
+template <typename Params>
+typename Params::Builder parametersOf(capnp::MallocMessageBuilder& scratch, const AttachArguments& arguments, SetPlace setPlace) {
+  auto params = scratch.initRoot<Params>();
+  setParameters(params, arguments, setPlace);
   return params;
+}
+
+FillStep stepOf(const AttachArguments& arguments, SetPlace setPlace) {
+  return [arguments, setPlace](schema::ChangeStep::Builder step) {
+    auto attach = step.initAttach();
+    attach.setProgramId(arguments.program);
+    setParameters(attach, arguments, setPlace);
+    put(attach.initMetadata(arguments.metadata.size()), arguments.metadata, "--metadata");
+  };
 }
 
 schema::Program::Client programOf(Session& session, const AttachArguments& arguments) {
@@ -149,6 +164,8 @@ schema::Program::Client programOf(Session& session, const AttachArguments& argum
 }
 
 int attach(Session& session, const AttachArguments& arguments, SetPlace setPlace) {
+  if (!arguments.confirmWithin.empty())
+    return carryOut(session, {stepOf(arguments, setPlace)}, {arguments.confirmWithin, arguments.output});
   capnp::MallocMessageBuilder scratch;
   auto params = parametersOf<schema::Program::AttachParams>(scratch, arguments, setPlace);
   put(params.initMetadata(arguments.metadata.size()), arguments.metadata, "--metadata");
@@ -194,7 +211,7 @@ void addOrder(CLI::App& app, AttachArguments& arguments, bool required) {
   addRepeated(app, "--after", arguments.after, "WHO[,...] of the hook runs earlier");
 }
 
-using Act = int (*)(Session& session, const AttachArguments& arguments, SetPlace setPlace);
+using Act = std::function<int(Session& session, const AttachArguments& arguments, SetPlace setPlace)>;
 
 struct Kinds {  // where the commands are added, and what they do
   CLI::App& parent;
@@ -228,12 +245,14 @@ void addOrdered(Kinds& kinds) {
   auto& xdp = kinds.add("xdp", "To an interface, before the network stack", setXdp);
   kinds.addInterface(xdp);
   addOrder(xdp, *kinds.arguments, false);
+  addConfirmWithin(xdp, kinds.arguments->confirmWithin);
   addRepeated(xdp, "--proceed-on", kinds.arguments->proceedOn, "VERDICT[,...] after which the next program runs (pass,dispatcher_return)");
 
   auto& tc = kinds.add("tc", "To an interface's ingress or egress, by a dispatcher", setTc);
   kinds.addInterface(tc);
   kinds.addDirection(tc);
   addOrder(tc, *kinds.arguments, true);
+  addConfirmWithin(tc, kinds.arguments->confirmWithin);
   addRepeated(tc, "--proceed-on", kinds.arguments->proceedOn, "VERDICT[,...] after which the next program runs (pipe,dispatcher_return)");
 
   auto& tcx = kinds.add("tcx", "To an interface's ingress or egress, by the kernel's own order", setTcx);
@@ -271,6 +290,16 @@ void addAttachKinds(CLI::App& parent, Words words, Command& chosen) {
   for (auto kind : {"kprobe", "fentry", "fexit", "lsm"}) {
     addUnsupported(parent, kind, "it attaches xdp, tc, tcx, tracepoint, raw_tp, tp_btf, cgroup and uprobe", chosen);
   }
+}
+
+void addAttachSteps(CLI::App& parent, std::vector<FillStep>& steps, Command& chosen) {
+  Kinds kinds{parent, Words::byPlace,
+              [&steps](Session&, const AttachArguments& arguments, SetPlace setPlace) {
+                steps.push_back(stepOf(arguments, setPlace));
+                return 0;
+              },
+              chosen};
+  addOrdered(kinds);
 }
 
 void addPlanKinds(CLI::App& parent, Command& chosen) {

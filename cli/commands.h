@@ -9,6 +9,9 @@ namespace bpfman {
 // How the words of a command are told apart: by their place, or (bpfman 0.6) also by an option.
 enum class Words { byPlace, byOption };
 
+schema::Program::Client findProgram(Session& session, uint32_t id);
+// Fails with "program N does not exist", also when someone else was quicker.
+
 void addProgramLoad(CLI::App& app, Words words, Command& chosen);  // file PATH
 void addProgramList(CLI::App& app, const char* name, Command& chosen);
 void addProgramGet(CLI::App& app, const char* name, Command& chosen);
@@ -26,6 +29,21 @@ void addPolicy(CLI::App& app, Command& chosen);
 void addOverview(CLI::App& app, Command& chosen);
 void addAudit(CLI::App& app, Command& chosen);
 void addVersion(CLI::App& app, Command& chosen);
+
+// Changes of several links at once, and those that wait to be confirmed (change.c++).
+using FillStep = std::function<void(schema::ChangeStep::Builder)>;
+struct ChangeOptions {
+  std::string confirmWithin, output = "text";
+};
+int carryOut(Session& session, const std::vector<FillStep>& steps, const ChangeOptions& options);
+uint32_t secondsFrom(const std::string& confirmWithin);  // "": 0
+void addConfirmWithin(CLI::App& app, std::string& confirmWithin);
+void printWaiting(std::ostream& out, capnp::List<schema::WaitingChange>::Reader changes);
+void addAttachSteps(CLI::App& app, std::vector<FillStep>& steps, Command& chosen);
+void addLinkUpdate(CLI::App& app, Command& chosen);  // update, pause, resume
+void addChange(CLI::App& app, Command& chosen);      // apply, list
+void addConfirm(CLI::App& app, Command& chosen);     // confirm, revert
+void addProgramUpdate(CLI::App& app, Command& chosen);
 
 // Words of upstream's grammar for what this version cannot do: an error that says so instead of "unexpected argument".
 void addUnsupported(CLI::App& app, const char* name, const char* instead, Command& chosen);

@@ -31,6 +31,7 @@ void addProgram(CLI::App& app, Command& chosen) {
   addProgramList(program, "list", chosen);
   addProgramGet(program, "get", chosen);
   addProgramUnload(program, chosen);
+  addProgramUpdate(program, chosen);
   addProgramDelete(program, chosen);
 }
 
@@ -41,6 +42,7 @@ void addLink(CLI::App& app, Command& chosen) {
   addLinkGet(link, "get", chosen);
   addLinkDetach(link, "detach", chosen);
   addLinkDetach(link, "delete", chosen);
+  addLinkUpdate(link, chosen);
 }
 
 // The grammar of bpfman 0.6: verbs first. Not shown in the help; hidden last, because what is added to a hidden group is hidden too.
@@ -118,6 +120,8 @@ void addGrammar(CLI::App& app, Globals& globals, Command& chosen) {
   addProgram(app, chosen);
   addLink(app, chosen);
   addDispatcher(group(app, "dispatcher", "List, show and plan the chains by which programs share an interface"), chosen);
+  addChange(group(app, "change", "Change several links at once; list changes that wait to be confirmed"), chosen);
+  addConfirm(app, chosen);
   addOverview(app, chosen);
   addAudit(app, chosen);
   addPolicy(app, chosen);

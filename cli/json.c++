@@ -224,7 +224,7 @@ Json jsonOf(schema::ProgramEntry::Reader entry) {
 }
 
 Json jsonOf(schema::LinkRecord::Reader record) {
-  return {
+  Json json = {
       {"id", record.getId()},
       {"program_id", record.getProgramId()},
       {"kernel_link_id", orNull(record.getKernelLinkId())},
@@ -234,6 +234,9 @@ Json jsonOf(schema::LinkRecord::Reader record) {
       {"created_at", timeText(record.getCreatedAt())},
       {"metadata", pairs(record.getMetadata(), nullptr)},
   };
+  if (record.getPaused()) json["paused"] = true;
+  if (record.getWaiting()) json["waiting_change"] = record.getWaiting();
+  return json;
 }
 
 Json jsonOf(schema::LinkDetails::Reader details) {

@@ -52,6 +52,12 @@ void detach(Session& session, uint32_t id) {
   }
 }
 
+std::vector<FillStep> detachSteps(const std::vector<uint32_t>& ids) {
+  std::vector<FillStep> steps;
+  for (uint32_t id : ids) steps.push_back([id](schema::ChangeStep::Builder step) { step.setDetach(id); });
+  return steps;
+}
+
 }  // namespace
 
 void addLinkList(CLI::App& parent, const char* name, Command& chosen) {
@@ -92,6 +98,7 @@ void addLinkDetach(CLI::App& parent, const char* name, Command& chosen) {
   struct Arguments {
     std::vector<uint32_t> ids;
     bool ignoreMissing = false, recursive = false;
+    ChangeOptions change;
   };
   auto arguments = std::make_shared<Arguments>();
   auto& app = *parent.add_subcommand(name, "Detach links");
@@ -100,8 +107,10 @@ void addLinkDetach(CLI::App& parent, const char* name, Command& chosen) {
   app.add_option("LINK", arguments->ids, "Their ids")->required();
   app.add_flag("--ignore-missing", arguments->ignoreMissing, "A link that does not exist is no failure");
   if (hidden) app.add_flag("-r,--recursive", arguments->recursive, "Accepted: nothing depends on a link");
+  addConfirmWithin(app, arguments->change.confirmWithin);
   app.callback([arguments, verb = std::string(name), &chosen] {
     chosen = [arguments, verb](Session& session) {
+      if (!arguments->change.confirmWithin.empty()) return carryOut(session, detachSteps(arguments->ids), arguments->change);
       return forEach(arguments->ids, "link", verb.c_str(), arguments->ignoreMissing, [&](uint32_t id) { detach(session, id); });
     };
   });

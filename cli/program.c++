@@ -66,19 +66,7 @@ int get(Session& session, uint32_t id, const std::string& output) {
   return 0;
 }
 
-// Fails with "program N does not exist", also when someone else was quicker.
-capnp::Response<schema::Programs::GetResults> find(Session& session, uint32_t id) {
-  auto request = session.connection().programs().getRequest();
-  request.setId(id);
-  try {
-    return session.wait(request.send());
-  } catch (const kj::Exception& exception) {
-    if (saysAbsent(exception)) fail(kj::str("program ", id, " does not exist"));
-    throw;
-  }
-}
-
-void unload(Session& session, uint32_t id) { session.wait(find(session, id).getProgram().unloadRequest().send()); }
+void unload(Session& session, uint32_t id) { session.wait(findProgram(session, id).unloadRequest().send()); }
 
 // Programs that use another's maps go before it, whatever order the ids came in.
 std::vector<uint32_t> usersFirst(std::vector<uint32_t> ids, const std::vector<uint32_t>& users) {
@@ -119,6 +107,17 @@ Deletion named(Session& session, const std::vector<uint32_t>& ids, bool recursiv
 }
 
 }  // namespace
+
+schema::Program::Client findProgram(Session& session, uint32_t id) {
+  auto request = session.connection().programs().getRequest();
+  request.setId(id);
+  try {
+    return session.wait(request.send()).getProgram();
+  } catch (const kj::Exception& exception) {
+    if (saysAbsent(exception)) fail(kj::str("program ", id, " does not exist"));
+    throw;
+  }
+}
 
 void addProgramList(CLI::App& parent, const char* name, Command& chosen) {
   auto arguments = std::make_shared<ListArguments>();

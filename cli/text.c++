@@ -41,6 +41,7 @@ std::string place(schema::LinkRecord::Reader record) {
   if (record.getInterface().size() == 0) return record.getTarget().cStr();
   std::string text = record.getInterface().cStr();
   if (record.getKind() != schema::ProgramType::XDP) text += std::string(" ") + nameOf(record.getDirection());
+  if (record.getPaused()) text += " paused";
   if (record.getPosition() >= 0) text += " pos-" + std::to_string(record.getPosition());
   if (record.getNetnsPath().size()) text += std::string(" netns=") + record.getNetnsPath().cStr();
   return text;
@@ -150,7 +151,9 @@ void printLink(std::ostream& out, schema::LinkDetails::Reader details) {
   if (record.getInterface().size()) spec.push_back({"Network Namespace", orNone(std::string(record.getNetnsPath().cStr()))});
   spec.push_back({"Pin Path", record.getPinPath().cStr()});
   if (record.getInterface().size()) {
-    spec.push_back({"Position", record.getPosition() < 0 ? "None" : std::to_string(record.getPosition())});
+    spec.push_back({"Position", record.getPaused()         ? "None (paused)"
+                                : record.getPosition() < 0 ? "None"
+                                                           : std::to_string(record.getPosition())});
     spec.push_back({"Priority", std::to_string(record.getPriority())});
     if (record.getKind() != schema::ProgramType::TCX)
       spec.push_back({"Proceed On", orNone(verdictNames(record.getKind(), record.getProceedOn()))});
@@ -158,6 +161,7 @@ void printLink(std::ostream& out, schema::LinkDetails::Reader details) {
   spec.push_back({"Program ID", std::to_string(record.getProgramId())});
   if (!record.getInterface().size()) spec.push_back({"Target", orNone(std::string(record.getTarget().cStr()))});
   spec.push_back({"Type", nameOf(record.getKind())});
+  if (record.getWaiting()) spec.push_back({"Waiting Change", std::to_string(record.getWaiting())});
 
   out << "Link ID: " << record.getId() << "\n  Spec:\n";
   printFields(out, "    ", spec);

@@ -1,6 +1,7 @@
 // The dispatchers on the running kernel, by BPF_PROG_TEST_RUN: needs root, no interface.
 #include <algorithm>
 #include <atomic>
+#include <ctime>
 #include <cstdlib>
 #include <cstring>
 #include <linux/membarrier.h>
@@ -96,6 +97,12 @@ class Tailcall : public testing::TestWithParam<HookCase> {
     uint32_t key = 0;
     ASSERT_EQ(bpf_map_update_elem(active, &key, &bank, BPF_ANY), 0);
   }
+  static chain_bank chainOf(uint32_t count, std::initializer_list<uint32_t> masks) {
+    chain_bank chain{};
+    chain.count = count;
+    std::copy(masks.begin(), masks.end(), chain.proceed);
+    return chain;
+  }
   void waitForGracePeriod() { ASSERT_EQ(syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0), 0); }
 
   int run(uint32_t repeat = 1, uint32_t* nanoseconds = nullptr) {
@@ -152,7 +159,7 @@ TEST_P(Tailcall, TreatsEachVerdictAndEachMaskBitAlike) {
     setSlot(0, 0, first);
     setSlot(0, 1, second);
     for (uint32_t bit = 0; bit < 32; ++bit) {
-      setBank(0, {2, {1u << bit, 0}});
+      setBank(0, chainOf(2, {1u << bit, 0}));
       EXPECT_EQ(run(), static_cast<int>(bit) + hook.lowest == verdict ? hook.ended : verdict);
     }
   }
@@ -162,16 +169,16 @@ TEST_P(Tailcall, ReturnsAtOnceWithAVerdictThatNoMaskCanName) {
   for (int verdict : {hook.lowest - 1, hook.lowest + 32, 1000, INT32_MAX, INT32_MIN}) {
     Closer first = member(verdict);
     setSlot(0, 0, first);
-    setBank(0, {2, {~0u, ~0u}});
+    setBank(0, chainOf(2, {~0u, ~0u}));
     EXPECT_EQ(run(), verdict);
   }
 }
 
 // The word for "the dispatcher itself": goes on if the mask has it, which it has by default.
 TEST_P(Tailcall, TakesAnEmptySlotForDispatcherReturn) {
-  setBank(0, {1, {bit(hook.dispatcherReturn)}});
+  setBank(0, chainOf(1, {bit(hook.dispatcherReturn)}));
   EXPECT_EQ(run(), hook.end);
-  setBank(0, {1, {bit(hook.passed)}});
+  setBank(0, chainOf(1, {bit(hook.passed)}));
   EXPECT_EQ(run(), hook.dispatcherReturn);
 }
 
@@ -181,6 +188,32 @@ TEST_P(Tailcall, CountsNoMoreThanItsPositions) {
   for (uint32_t& mask : chain.proceed) mask = ~0u;
   setBank(0, chain);
   EXPECT_EQ(run(), hook.end);
+}
+
+// A change that nobody confirmed: no word of `active` changes, no process has to live.
+TEST_P(Tailcall, TakesTheOtherBankWhenTheTimeOfThisOneIsOver) {
+  auto now = [] {
+    timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1'000'000'000ull + time.tv_nsec;
+  };
+  Closer before = member(hook.ended), after = member(hook.other);
+  setSlot(0, 0, before);
+  setBank(0, chainOf(1, {0}));
+  setSlot(1, 0, after);
+  chain_bank chain = chainOf(1, {0});
+  chain.timed = 1;
+  chain.until = now() + 300'000'000;
+  setBank(1, chain);
+  use(1);
+  EXPECT_EQ(run(), hook.other);
+  usleep(350'000);
+  EXPECT_EQ(run(), hook.ended);
+  setBank(0, chain_bank{});  // the first change of a hook: nothing was there
+  EXPECT_EQ(run(), hook.empty);
+  chain.timed = 0;  // confirmed
+  setBank(1, chain);
+  EXPECT_EQ(run(), hook.other);
 }
 
 // Two chains that never give a mixed verdict: in bank b all members but the last go on, and the last one says which chain it was. The old
@@ -219,7 +252,7 @@ TEST_P(Tailcall, ShowsNoPacketAMixtureWhileBanksAreSwitched) {
     use(next);
     waitForGracePeriod();
     for (uint32_t i = 0, slot = (next ^ 1) * CHAIN_POSITIONS; i < CHAIN_POSITIONS; ++i, ++slot) bpf_map_delete_elem(slots, &slot);
-    setBank(next ^ 1, {});
+    setBank(next ^ 1, chain_bank{});
   }
   stop = true;
   packets.join();

@@ -77,6 +77,10 @@ static __always_inline int dispatch(CONTEXT* packet) {
   if (!word) return EMPTY;
   key = *word != 0;  // once: from here on the other bank does not exist for this packet
   const struct chain_bank* bank = bpf_map_lookup_elem(&banks, &key);
+  if (bank && bank->timed && bpf_ktime_get_ns() >= bank->until) {
+    key = !key;
+    bank = bpf_map_lookup_elem(&banks, &key);
+  }
   if (!bank || bank->count == 0) return EMPTY;
   return key ? runSecond(packet, bank) : runFirst(packet, bank);
 }

@@ -22,7 +22,7 @@ Member memberFrom(Core& core, const LinkRow& link, const ProgramRow& program) {
 
 std::vector<Member> membersOn(Core& core, const LinkRow& link, std::vector<Member> members) {
   for (const LinkRow* other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction))
-    if (other->state == LinkRow::attached && other->id != link.id)
+    if (other->state == LinkRow::attached && other->absence == LinkRow::none && other->id != link.id)
       KJ_IF_MAYBE (program, core.catalog.program(other->programId)) members.push_back(memberFrom(core, *other, *program));
   return orderMembers(std::move(members), orderRulesOf(core));
 }

@@ -82,11 +82,19 @@ inline LinkRow linkRow(uint32_t id, uint32_t program) {
           1001,
           "1001:" + std::to_string(id),
           {3, 9},
-          {4}};
+          {4},
+          LinkRow::paused};
 }
 
 inline DispatcherRow dispatcherRow(uint32_t ifindex) {
-  return {"xdp", 4026531840, ifindex, 7, 5, 4294967295u, 12, 50, 3, "/run/netns/blue", "eth0", false};
+  return {"xdp", 4026531840, ifindex, 7, 5, 4294967295u, 12, 50, 3, "/run/netns/blue", "eth0", false, "libxdp", true};
+}
+
+inline ChangeRow changeRow(uint32_t id) {
+  return {id,   ChangeRow::waiting,
+          1001, 1ull << 62,
+          true, {{9, false, 100, 50, 0x80000004u, LinkRow::paused}, {10, true, 101, 0, 1, LinkRow::left}},
+          100,  101};
 }
 
 inline std::string contents(const std::string& path) {
@@ -105,7 +113,8 @@ std::string refusalOf(Do&& act) {
 }
 
 inline bool sameRows(const Catalog& a, const Catalog& b) {
-  return a.loads() == b.loads() && a.programs() == b.programs() && a.links() == b.links() && a.dispatchers() == b.dispatchers();
+  return a.loads() == b.loads() && a.programs() == b.programs() && a.links() == b.links() && a.dispatchers() == b.dispatchers() &&
+         a.changes() == b.changes();
 }
 
 }  // namespace bpfman

@@ -77,6 +77,8 @@ struct LinkRow {
   uint32_t uid = 0;                     // for whom
   std::string request;                  // as of a load
   std::vector<uint32_t> before, after;  // our link ids: what the caller asked for, resolved; those that are gone mean nothing any more
+  enum Absence : uint8_t { none, paused, left };
+  Absence absence = none;  // why it does not run though it is attached. left: for good, once its change is confirmed
   bool operator==(const LinkRow&) const = default;
 };
 
@@ -92,7 +94,30 @@ struct DispatcherRow {  // one for each hook that bpfman keeps a chain on
   std::string netnsPath, interface;
   bool hostNetns = true;
   std::string engine = "tailcall";
+  bool parked = false;  // stays also without members
   bool operator==(const DispatcherRow&) const = default;
+};
+
+struct LinkBefore {  // a link as it was before a change
+  uint32_t link = 0;
+  bool joined = false;  // it was not there
+  uint32_t programId = 0;
+  int32_t priority = 0;
+  uint32_t proceedOn = 0;
+  LinkRow::Absence absence = LinkRow::none;
+  bool operator==(const LinkBefore&) const = default;
+};
+
+struct ChangeRow {  // of several links at once, or one that waits to be confirmed: how to take it back
+  enum State : uint8_t { applying, waiting, confirmed };  // the journal: at start one that was being applied is taken back
+  uint32_t id = 0;                                        // own, never reused, 1 .. 2^31-1
+  State state = applying;
+  uint32_t uid = 0;       // for whom
+  uint64_t until = 0;     // ns of CLOCK_MONOTONIC: taken back then, unless it is confirmed; 0: it does not wait
+  bool inKernel = false;  // by the kernel, also when nobody of us lives
+  std::vector<LinkBefore> links;
+  uint32_t replaced = 0, replacement = 0;  // programs: one of them is unloaded in the end; 0: none
+  bool operator==(const ChangeRow&) const = default;
 };
 
 }  // namespace bpfman

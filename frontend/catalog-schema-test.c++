@@ -14,6 +14,8 @@ void make(const char* path = "bpfman.db") {
   for (uint32_t n = 1; n <= 200; ++n) catalog.putLoaded(loadRow(n), {programRow(n, n)});
 }
 
+std::string version(size_t later = 0) { return std::to_string(migrationSteps().size() + later); }
+
 void overwrite(const char* path, size_t at, const std::string& with) {
   std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
   file.seekp(at);
@@ -75,7 +77,7 @@ TEST_F(CatalogVersion, ThatIsNewerIsRefusedUntouchedNamingBoth) {
   std::string before = contents("bpfman.db");
   std::string refusal = refusalOf([] { Catalog catalog; });
   EXPECT_NE(refusal.find("has version 7"), std::string::npos) << refusal;
-  EXPECT_NE(refusal.find("versions up to 2"), std::string::npos) << refusal;
+  EXPECT_NE(refusal.find("versions up to " + version()), std::string::npos) << refusal;
   EXPECT_EQ(contents("bpfman.db"), before);
   EXPECT_FALSE(exists("bpfman.db.damaged-1"));
 }
@@ -102,7 +104,7 @@ TEST_F(CatalogVersion, ZeroIsMigratedAndItsCopyKept) {
   }
   {
     Catalog catalog;
-    EXPECT_NE(catalog.report().find("from version 0 to 2"), std::string::npos) << catalog.report();
+    EXPECT_NE(catalog.report().find("from version 0 to " + version()), std::string::npos) << catalog.report();
     catalog.put(loadRow(1));
   }
   Database copy("bpfman.db.v0.bak", SQLITE_OPEN_READONLY);
@@ -115,22 +117,24 @@ TEST_F(CatalogVersion, ZeroIsMigratedAndItsCopyKept) {
 TEST_F(CatalogVersion, OneIsMigratedInStepsByALaterBpfman) {
   make();
   std::vector<MigrationStep> steps(migrationSteps().begin(), migrationSteps().end());
-  steps.push_back("ALTER TABLE load ADD COLUMN persistent INTEGER NOT NULL DEFAULT 0; PRAGMA user_version = 3");
-  steps.push_back("UPDATE load SET persistent = 1 WHERE load > 100; PRAGMA user_version = 4");
+  std::string first = "ALTER TABLE load ADD COLUMN invented INTEGER NOT NULL DEFAULT 0; PRAGMA user_version = " + version(1);
+  std::string second = "UPDATE load SET invented = 1 WHERE load > 100; PRAGMA user_version = " + version(2);
+  steps.push_back(first.c_str());
+  steps.push_back(second.c_str());
   {
     OpenedDatabase opened = openDatabase("bpfman.db", steps);
-    EXPECT_NE(opened.report.find("bpfman.db.v2.bak"), std::string::npos);
-    EXPECT_EQ(opened.database->number("SELECT count(*) FROM load WHERE persistent = 1"), 100);
+    EXPECT_NE(opened.report.find("bpfman.db.v" + version() + ".bak"), std::string::npos);
+    EXPECT_EQ(opened.database->number("SELECT count(*) FROM load WHERE invented = 1"), 100);
   }
-  EXPECT_NE(refusalOf([] { Catalog catalog; }).find("has version 4"), std::string::npos);
-  EXPECT_EQ(Catalog("bpfman.db.v2.bak").programs().size(), 200u);
+  EXPECT_NE(refusalOf([] { Catalog catalog; }).find("has version " + version(2)), std::string::npos);
+  EXPECT_EQ(Catalog("bpfman.db.v" + version() + ".bak").programs().size(), 200u);
 }
 
 TEST_F(CatalogVersion, OneStaysAsItIsWhenAStepFails) {
   make();
   std::vector<MigrationStep> steps(migrationSteps().begin(), migrationSteps().end());
-  steps.push_back("DELETE FROM load; PRAGMA user_version = 3");
-  steps.push_back("UPDATE nonsense SET x = 1; PRAGMA user_version = 4");
+  steps.push_back("DELETE FROM load; PRAGMA user_version = 99");
+  steps.push_back("UPDATE nonsense SET x = 1; PRAGMA user_version = 100");
   EXPECT_THROW(openDatabase("bpfman.db", steps), SqliteError);
   EXPECT_EQ(Catalog().loads().size(), 200u);
 }

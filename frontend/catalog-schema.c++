@@ -70,6 +70,21 @@ CREATE TABLE link_neighbour (
   link INTEGER NOT NULL REFERENCES link ON DELETE CASCADE, position INTEGER NOT NULL, other INTEGER NOT NULL,
   before INTEGER NOT NULL CHECK (before IN (0, 1)), PRIMARY KEY (link, position)) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 2;
+)",
+    // 2 -> 3: members that pause; dispatchers that stay; changes of several links, and those that wait to be confirmed.
+    R"(
+ALTER TABLE link ADD COLUMN absence INTEGER NOT NULL DEFAULT 0 CHECK (absence BETWEEN 0 AND 2);
+ALTER TABLE dispatcher ADD COLUMN parked INTEGER NOT NULL DEFAULT 0 CHECK (parked IN (0, 1));
+CREATE TABLE change (
+  id INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 2147483647), state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 2), uid INTEGER NOT NULL,
+  until INTEGER NOT NULL, in_kernel INTEGER NOT NULL CHECK (in_kernel IN (0, 1)), replaced INTEGER NOT NULL,
+  replacement INTEGER NOT NULL) STRICT;
+CREATE TABLE change_link (
+  change INTEGER NOT NULL REFERENCES change ON DELETE CASCADE, position INTEGER NOT NULL, link INTEGER NOT NULL,
+  joined INTEGER NOT NULL CHECK (joined IN (0, 1)), program INTEGER NOT NULL, priority INTEGER NOT NULL, proceed_on INTEGER NOT NULL,
+  absence INTEGER NOT NULL CHECK (absence BETWEEN 0 AND 2), PRIMARY KEY (change, position)) STRICT, WITHOUT ROWID;
+INSERT INTO sequence VALUES ('change', 1);
+PRAGMA user_version = 3;
 )"};
 
 [[noreturn]] void refuseNewer(const std::string& path, int64_t found, size_t known) {

@@ -74,7 +74,7 @@ std::vector<LinkRow> readLinks(Database& database) {
   std::vector<LinkRow> rows;
   Statement links = database.prepare(
       "SELECT id, state, program, kind, kernel_link, interface, ifindex, direction, priority, proceed_on, netns_path, nsid, host_netns, "
-      "target, created_at, uid, request FROM link ORDER BY id");
+      "target, created_at, uid, request, absence FROM link ORDER BY id");
   while (links.step()) {
     LinkRow& row = rows.emplace_back();
     row.id = links.number(0);
@@ -94,6 +94,7 @@ std::vector<LinkRow> readLinks(Database& database) {
     row.createdAt = links.number(14);
     row.uid = links.number(15);
     row.request = links.bytes(16);
+    row.absence = LinkRow::Absence(links.number(17));
   }
   Statement metadata = database.prepare("SELECT link, name, value FROM link_metadata ORDER BY link, position");
   join(metadata, rows, &LinkRow::id, [](LinkRow& row, Statement& s) { row.metadata.emplace_back(s.bytes(1), s.bytes(2)); });
@@ -108,7 +109,7 @@ std::vector<DispatcherRow> readDispatchers(Database& database) {
   std::vector<DispatcherRow> rows;
   Statement dispatchers = database.prepare(
       "SELECT type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns, filter_priority, "
-      "filter_handle, engine FROM dispatcher "
+      "filter_handle, engine, parked FROM dispatcher "
       "ORDER BY type, nsid, ifindex");
   while (dispatchers.step()) {
     DispatcherRow& row = rows.emplace_back();
@@ -125,7 +126,30 @@ std::vector<DispatcherRow> readDispatchers(Database& database) {
     row.filterPriority = dispatchers.number(10);
     row.filterHandle = dispatchers.number(11);
     row.engine = dispatchers.bytes(12);
+    row.parked = dispatchers.number(13);
   }
+  return rows;
+}
+
+std::vector<ChangeRow> readChanges(Database& database) {
+  std::vector<ChangeRow> rows;
+  Statement changes = database.prepare("SELECT id, state, uid, until, in_kernel, replaced, replacement FROM change ORDER BY id");
+  while (changes.step()) {
+    ChangeRow& row = rows.emplace_back();
+    row.id = changes.number(0);
+    row.state = ChangeRow::State(changes.number(1));
+    row.uid = changes.number(2);
+    row.until = changes.number(3);
+    row.inKernel = changes.number(4);
+    row.replaced = changes.number(5);
+    row.replacement = changes.number(6);
+  }
+  Statement links =
+      database.prepare("SELECT change, link, joined, program, priority, proceed_on, absence FROM change_link ORDER BY change, position");
+  join(links, rows, &ChangeRow::id, [](ChangeRow& row, Statement& s) {
+    row.links.push_back({uint32_t(s.number(1)), s.number(2) != 0, uint32_t(s.number(3)), int32_t(s.number(4)), uint32_t(s.number(5)),
+                         LinkRow::Absence(s.number(6))});
+  });
   return rows;
 }
 
@@ -144,8 +168,10 @@ Content readContent(Database& database) {
   content.programs = readPrograms(database);
   content.links = readLinks(database);
   content.dispatchers = readDispatchers(database);
+  content.changes = readChanges(database);
   content.nextLoad = database.number("SELECT next FROM sequence WHERE name = 'load'");
   content.nextLink = database.number("SELECT next FROM sequence WHERE name = 'link'");
+  content.nextChange = database.number("SELECT next FROM sequence WHERE name = 'change'");
   Statement boot = database.prepare("SELECT value FROM setting WHERE name = 'boot'");
   if (boot.step()) content.bootId = boot.bytes(0);
   return content;
@@ -189,14 +215,13 @@ void store(Database& database, const LinkRow& row) {
   database
       .kept(
           "INSERT INTO link (id, state, program, kind, kernel_link, interface, ifindex, direction, priority, proceed_on, netns_path, "
-          "nsid, host_netns, target, created_at, uid, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, "
-          "?16, "
-          "?17) "
+          "nsid, host_netns, target, created_at, uid, request, absence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
+          "?14, ?15, ?16, ?17, ?18) "
           "ON CONFLICT (id) DO UPDATE SET state = ?2, program = ?3, kind = ?4, kernel_link = ?5, interface = ?6, ifindex = ?7, "
           "direction = ?8, priority = ?9, proceed_on = ?10, netns_path = ?11, nsid = ?12, host_netns = ?13, target = ?14, "
-          "created_at = ?15, uid = ?16, request = ?17")
+          "created_at = ?15, uid = ?16, request = ?17, absence = ?18")
       .with(row.id, row.state, row.programId, row.kind, row.kernelLinkId, row.interface, row.ifindex, row.direction, row.priority,
-            row.proceedOn, row.netnsPath, row.nsid, row.hostNetns, row.target, row.createdAt, row.uid, row.request)
+            row.proceedOn, row.netnsPath, row.nsid, row.hostNetns, row.target, row.createdAt, row.uid, row.request, row.absence)
       .run();
   database.kept("DELETE FROM link_metadata WHERE link = ?1").with(row.id).run();
   database.kept("DELETE FROM link_proceed_on WHERE link = ?1").with(row.id).run();
@@ -215,14 +240,29 @@ void store(Database& database, const DispatcherRow& row) {
   database
       .kept(
           "INSERT INTO dispatcher (type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns, "
-          "filter_priority, filter_handle, engine) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (type, "
-          "nsid, ifindex) DO "
-          "UPDATE SET revision = ?4, load = ?5, "
-          "program = ?6, kernel_link = ?7, netns_path = ?8, interface = ?9, host_netns = ?10, "
-          "filter_priority = ?11, filter_handle = ?12, engine = ?13")
+          "filter_priority, filter_handle, engine, parked) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
+          "ON CONFLICT (type, nsid, ifindex) DO UPDATE SET revision = ?4, load = ?5, program = ?6, kernel_link = ?7, netns_path = ?8, "
+          "interface = ?9, host_netns = ?10, filter_priority = ?11, filter_handle = ?12, engine = ?13, parked = ?14")
       .with(row.type, row.nsid, row.ifindex, row.revision, row.load, row.programId, row.kernelLinkId, row.netnsPath, row.interface,
-            row.hostNetns, row.filterPriority, row.filterHandle, row.engine)
+            row.hostNetns, row.filterPriority, row.filterHandle, row.engine, row.parked)
       .run();
+}
+
+void store(Database& database, const ChangeRow& row) {
+  database
+      .kept(
+          "INSERT INTO change (id, state, uid, until, in_kernel, replaced, replacement) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) "
+          "ON CONFLICT (id) DO UPDATE SET state = ?2, uid = ?3, until = ?4, in_kernel = ?5, replaced = ?6, replacement = ?7")
+      .with(row.id, row.state, row.uid, int64_t(row.until), row.inKernel, row.replaced, row.replacement)
+      .run();
+  database.kept("DELETE FROM change_link WHERE change = ?1").with(row.id).run();
+  Statement& insert = database.kept(
+      "INSERT INTO change_link (change, position, link, joined, program, priority, proceed_on, absence) "
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+  int64_t position = 0;
+  for (auto& link : row.links)
+    insert.with(row.id, position++, link.link, link.joined, link.programId, link.priority, link.proceedOn, link.absence).run();
+  database.kept(RAISE).with(std::string_view("change"), int64_t(row.id) + 1).run();
 }
 
 void storeBootId(Database& database, const std::string& id) {
@@ -237,6 +277,8 @@ void storeNext(Database& database, uint32_t load, uint32_t link) {
 void dropLoad(Database& database, uint32_t load) { database.kept("DELETE FROM load WHERE load = ?1").with(load).run(); }
 void dropProgram(Database& database, uint32_t id) { database.kept("DELETE FROM program WHERE id = ?1").with(id).run(); }
 void dropLink(Database& database, uint32_t id) { database.kept("DELETE FROM link WHERE id = ?1").with(id).run(); }
+
+void dropChange(Database& database, uint32_t id) { database.kept("DELETE FROM change WHERE id = ?1").with(id).run(); }
 
 void dropDispatcher(Database& database, const std::string& type, uint64_t nsid, uint32_t ifindex) {
   database.kept("DELETE FROM dispatcher WHERE type = ?1 AND nsid = ?2 AND ifindex = ?3").with(type, nsid, ifindex).run();

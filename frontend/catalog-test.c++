@@ -27,9 +27,12 @@ TEST_F(CatalogRows, AreTheSameAfterOpeningAgain) {
     catalog.put(loadRow(6));
     catalog.put(linkRow(9, 100));
     catalog.put(dispatcherRow(2));
+    catalog.put(changeRow(7));
   }
   Catalog catalog;
   EXPECT_EQ(catalog.report(), "");
+  EXPECT_EQ(catalog.changes().at(7), changeRow(7));
+  EXPECT_EQ(catalog.nextChange(), 8u);
   EXPECT_EQ(catalog.loads().at(5), loadRow(5));
   EXPECT_EQ(catalog.loads().at(6), loadRow(6));
   EXPECT_EQ(catalog.programs().at(101), programRow(101, 5, 1));
@@ -59,6 +62,13 @@ TEST_F(CatalogRows, AreReplacedWholeAndLeaveNothingOfTheOldBehind) {
   EXPECT_EQ(catalog.linksOf(100).at(0)->state, LinkRow::detaching);
   EXPECT_EQ(catalog.loads().at(5), load);
   EXPECT_EQ(catalog.links().at(9), link);
+  catalog.put(changeRow(7));
+  ChangeRow change;
+  change.id = 7;
+  catalog.put(change);
+  EXPECT_EQ(catalog.changes().at(7), change);
+  catalog.eraseChange(7);
+  EXPECT_TRUE(catalog.changes().empty());
 }
 
 TEST_F(CatalogRows, OfALoadGoWithIt) {

@@ -74,8 +74,10 @@ void Catalog::adopt(Content content) {
   for (auto& row : content.programs) remember(std::move(row));
   for (auto& row : content.links) remember(std::move(row));
   for (auto& row : content.dispatchers) dispatcherRows.insert_or_assign(DispatcherKey(row.type, row.nsid, row.ifindex), row);
+  for (auto& row : content.changes) changeRows.insert_or_assign(row.id, row);
   loadSequence = content.nextLoad;
   linkSequence = content.nextLink;
+  changeSequence = content.nextChange;
   boot = std::move(content.bootId);
 }
 
@@ -93,6 +95,11 @@ uint32_t Catalog::nextLoad() {
 uint32_t Catalog::nextLink() {
   if (linkSequence > limits::ID_MAX) refuse("all link ids were used: move the state directory away and begin anew");
   return linkSequence++;
+}
+
+uint32_t Catalog::nextChange() {
+  if (changeSequence > limits::ID_MAX) refuse("all change ids were used: move the state directory away and begin anew");
+  return changeSequence++;
 }
 
 // A nested failure that its caller catches has left half a change behind, so it dooms the whole transaction.
@@ -175,6 +182,14 @@ void Catalog::put(const LinkRow& row) {
 void Catalog::put(const DispatcherRow& row) {
   change([&](Database& to) { store(to, row); },
          [this, row] { dispatcherRows.insert_or_assign(DispatcherKey(row.type, row.nsid, row.ifindex), row); });
+}
+
+void Catalog::put(const ChangeRow& row) {
+  change([&](Database& to) { store(to, row); }, [this, row] { changeRows.insert_or_assign(row.id, row); });
+}
+
+void Catalog::eraseChange(uint32_t id) {
+  change([&](Database& to) { dropChange(to, id); }, [this, id] { changeRows.erase(id); });
 }
 
 void Catalog::putLoaded(const LoadRow& load, const std::vector<ProgramRow>& programs) {

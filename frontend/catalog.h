@@ -37,6 +37,7 @@ class Catalog {
 
   uint32_t nextLoad();
   uint32_t nextLink();
+  uint32_t nextChange();
   // A number that no row ever had. It is remembered together with the row that uses it: write that before the number leaves us.
 
   void skipIds(uint32_t highestLoad, uint32_t highestLink);
@@ -49,10 +50,12 @@ class Catalog {
   void put(const ProgramRow& row);
   void put(const LinkRow& row);
   void put(const DispatcherRow& row);
+  void put(const ChangeRow& row);
   void putLoaded(const LoadRow& load, const std::vector<ProgramRow>& programs);
   void eraseLoad(uint32_t load);  // and its programs; their links must be gone before
   void eraseProgram(uint32_t id);
   void eraseLink(uint32_t id);
+  void eraseChange(uint32_t id);
   void eraseDispatcher(const std::string& type, uint64_t nsid, uint32_t ifindex);
   // Erasing what is not there changes nothing.
 
@@ -63,6 +66,7 @@ class Catalog {
   const std::map<uint32_t, ProgramRow>& programs() const { return programRows; }
   const std::map<uint32_t, LinkRow>& links() const { return linkRows; }
   const std::map<DispatcherKey, DispatcherRow>& dispatchers() const { return dispatcherRows; }
+  const std::map<uint32_t, ChangeRow>& changes() const { return changeRows; }
   kj::Maybe<const LoadRow&> load(uint32_t load) const;
   kj::Maybe<const ProgramRow&> program(uint32_t id) const;
   kj::Maybe<const LinkRow&> link(uint32_t id) const;
@@ -85,11 +89,12 @@ class Catalog {
   std::unique_ptr<Database> database;
   bool readOnly = false, inTransaction = false, doomed = false;
   std::string reported, boot;
-  uint32_t loadSequence = 1, linkSequence = 1;  // the next ones
+  uint32_t loadSequence = 1, linkSequence = 1, changeSequence = 1;  // the next ones
   std::map<uint32_t, LoadRow> loadRows;
   std::map<uint32_t, ProgramRow> programRows;
   std::map<uint32_t, LinkRow> linkRows;
   std::map<DispatcherKey, DispatcherRow> dispatcherRows;
+  std::map<uint32_t, ChangeRow> changeRows;
   std::map<uint32_t, std::set<std::pair<uint32_t, uint32_t>>> programsByLoad;  // load -> index, id
   std::map<uint32_t, std::set<uint32_t>> linksByProgram, programsByMapOwner;
   std::map<Hook, std::set<uint32_t>> linksByHook;

@@ -36,6 +36,7 @@ struct Core {
   Callers& callers;
   uint32_t possibleCpus;  // how many values an element of a per-CPU map has
   Locks locks;
+  class Changes& changes;
   uint32_t connections = 0;  // over all sockets
 
   kj::StringPtr runtimeDir() const { return options.runtimeDir; }

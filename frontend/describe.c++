@@ -7,6 +7,7 @@
 #include <kj/vector.h>
 
 #include "frontend/arrangement.h"
+#include "frontend/chain-change.h"
 #include "frontend/dispatcher-attachment.h"
 #include "frontend/kernel-names.h"
 #include "frontend/overview.h"
@@ -64,16 +65,18 @@ void describe(Core& core, const ProgramRow& row, schema::ProgramRecord::Builder 
 std::vector<const LinkRow*> orderedOn(Core& core, const LinkRow& link) {
   std::vector<Member> members;
   for (auto other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction))
-    KJ_IF_MAYBE (program, core.catalog.program(other->programId)) members.push_back(memberFrom(core, *other, *program));
+    if (other->absence == LinkRow::none)
+      KJ_IF_MAYBE (program, core.catalog.program(other->programId)) members.push_back(memberFrom(core, *other, *program));
   std::vector<const LinkRow*> links;
   for (auto& member : orderMembers(std::move(members), orderRulesOf(core)))
     KJ_IF_MAYBE (row, core.catalog.link(member.link)) links.push_back(row);
   return links;
 }
 
-uint32_t positionOf(Core& core, const LinkRow& link) {
+int32_t positionOf(Core& core, const LinkRow& link) {
   auto links = orderedOn(core, link);
-  return std::find_if(links.begin(), links.end(), [&](const LinkRow* l) { return l->id == link.id; }) - links.begin();
+  auto found = std::ranges::find(links, link.id, &LinkRow::id);
+  return found == links.end() ? -1 : found - links.begin();
 }
 
 void describe(Core& core, const LinkRow& row, schema::LinkRecord::Builder out) {
@@ -95,6 +98,8 @@ void describe(Core& core, const LinkRow& row, schema::LinkRecord::Builder out) {
   out.setDirection(static_cast<schema::Direction>(row.direction));
   out.setPriority(row.priority);
   out.setPosition(positionOf(core, row));
+  out.setPaused(row.absence == LinkRow::paused);
+  KJ_IF_MAYBE (change, core.changes.waitingOn(core, row)) out.setWaiting(change->id);
   auto verdicts = out.initProceedOn(row.proceedOnList.size());
   for (size_t i = 0; i < row.proceedOnList.size(); ++i) verdicts.set(i, row.proceedOnList[i]);
   out.setNetnsPath(row.netnsPath.c_str());

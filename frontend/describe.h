@@ -19,7 +19,7 @@ void describeLoaded(Core& core, const LoadOutcome& outcome, size_t index, schema
 void describeLink(Core& core, uint32_t id, schema::LinkDetails::Builder out, kj::WaitScope& scope);
 // With what the kernel says now. Refuse when the catalogue has no such row.
 
-uint32_t positionOf(Core& core, const LinkRow& link);                    // among ours on its hook, 0 first
+int32_t positionOf(Core& core, const LinkRow& link);                     // among ours on its hook, 0 first; -1: it does not run
 std::vector<const LinkRow*> orderedOn(Core& core, const LinkRow& link);  // ours on its hook, as they run
 void describePairs(const Pairs& pairs, capnp::List<schema::KeyValue>::Builder out);
 

@@ -76,11 +76,11 @@ class LibxdpEngine final : public ChainEngine {
     return present;
   }
 
-  Applied apply(const ChainHook& hook, Present& present, const std::vector<ChainMember>& members, kj::Maybe<Place&> place,
-                kj::WaitScope& scope) override {
+  Applied apply(const ChainHook& hook, Present& present, const ChainWish& wish, kj::Maybe<Place&> place, kj::WaitScope& scope) override {
+    auto& members = wish.members;
     kj::Maybe<DispatcherRow> old;
     KJ_IF_MAYBE (row, catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) old = DispatcherRow(*row);
-    if (members.empty() || present.missing) {
+    if ((members.empty() && !wish.stays) || present.missing) {
       takeAway(hook, present, old, scope);
       return {};
     }
@@ -89,7 +89,7 @@ class LibxdpEngine final : public ChainEngine {
              "): it is left alone. Detach it (ip link set dev ", hook.interface.c_str(),
              " xdp off), or attach it by a tool that keeps to the "
              "libxdp protocol");
-    if (unchanged(present, members)) return {kj::mv(old), {}};
+    if (hook.host && unchanged(present, members)) return {kj::mv(old), {}};
     Applied applied = build(hook, members, scope);
     DispatcherRow& made = KJ_ASSERT_NONNULL(applied.row);
     auto failure = kj::runCatchingExceptions([&]() { swap(hook, present, old, made, place, scope); });
@@ -98,9 +98,9 @@ class LibxdpEngine final : public ChainEngine {
       loads.undo(made.load, scope);
       kj::throwFatalException(kj::mv(*exception));
     }
-    bool ours = false;
+    bool ours = wish.stays;
     for (auto& member : members) ours |= member.link != 0;
-    KJ_IF_MAYBE (row, old) made.revision = row->revision + 1;
+    KJ_IF_MAYBE (row, old) made.revision = row->revision + 1, made.parked = row->parked;
     if (ours) catalog.put(made);  // before the old one goes: whoever starts next knows which runs
     if (present.program != 0) dismantle(hook.ifindex, present.program, scope);
     KJ_IF_MAYBE (row, old)
@@ -229,6 +229,7 @@ class LibxdpEngine final : public ChainEngine {
         if (reply.result < 0) continue;  // taken out, or of an unusual tool
         auto info = infoOf<bpf_prog_info>(reply);
         present.programs.push_back(info.id);
+        present.running.push_back(c->members[i]);
         bool mine = false;
         for (auto& each : ours) mine |= each.program == info.id;
         if (!mine)
@@ -242,13 +243,22 @@ class LibxdpEngine final : public ChainEngine {
 
   // One that was to leave is gone already: what is there may stay, whoever made it.
   static bool unchanged(const Present& present, const std::vector<ChainMember>& members) {
-    return std::ranges::equal(present.programs, members, {}, {}, &ChainMember::program);
+    if (present.program == 0 || !std::ranges::equal(present.programs, members, {}, {}, &ChainMember::program)) return false;
+    auto config = libxdpConfigFor(libxdpMembers(members));
+    for (size_t i = 0; i < members.size(); ++i)
+      if (config.proceed[i] != present.running[i].proceedOn || config.priorities[i] != present.running[i].priority) return false;
+    return true;
+  }
+
+  static std::vector<LibxdpMember> libxdpMembers(const std::vector<ChainMember>& members) {
+    std::vector<LibxdpMember> result;
+    for (auto& member : members) result.push_back({member.name, member.priority, member.proceedOn, member.frags});
+    return result;
   }
 
   // Members are linked and pinned before anybody sees the dispatcher: none can come loose when we die.
   Applied build(const ChainHook& hook, const std::vector<ChainMember>& members, kj::WaitScope& scope) {
-    std::vector<LibxdpMember> wanted;
-    for (auto& member : members) wanted.push_back({member.name, member.priority, member.proceedOn, member.frags});
+    auto wanted = libxdpMembers(members);
     LoadOutcome outcome = loadDispatcher(wanted, purposeOf(hook), nullptr, scope);
     DispatcherRow row;
     row.type = hook.type, row.nsid = hook.nsid, row.ifindex = hook.ifindex, row.revision = 1;

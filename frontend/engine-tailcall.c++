@@ -31,21 +31,36 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   bool start(kj::WaitScope&) override { return true; }
   Present look(const ChainHook&, const std::vector<OursInChain>&, kj::WaitScope&) override { return {}; }  // its link lets nobody else in
 
-  Applied apply(const ChainHook& hook, Present&, const std::vector<ChainMember>& members, kj::Maybe<Place&> place,
-                kj::WaitScope& scope) override {
-    KJ_REQUIRE(members.size() <= capacity());
+  Applied apply(const ChainHook& hook, Present&, const ChainWish& wish, kj::Maybe<Place&> place, kj::WaitScope& scope) override {
+    KJ_REQUIRE(wish.members.size() <= capacity());
+    bool nothing = wish.members.empty() && !wish.stays;
     KJ_IF_MAYBE (row, catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
       DispatcherRow dispatcher = *row;
-      if (members.empty()) {
+      if (nothing) {
         remove(hook, dispatcher, scope);
         return {};
       }
-      change(hook, dispatcher, members, scope);
+      change(hook, dispatcher, wish, scope);
       ++dispatcher.revision;
       return {kj::mv(dispatcher), {}};
     }
-    if (members.empty()) return {};
-    return {create(hook, members, KJ_REQUIRE_NONNULL(place, "a new dispatcher needs its namespace"), scope), {}};
+    if (nothing) return {};
+    return {create(hook, wish, KJ_REQUIRE_NONNULL(place, "a new dispatcher needs its namespace"), scope), {}};
+  }
+
+  bool keepsTime() const override { return true; }
+
+  void confirm(const ChainHook& hook, kj::WaitScope& scope) override {
+    KJ_IF_MAYBE (row, catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
+      uint32_t load = row->load;
+      auto place = workers.host(scope);
+      uint32_t bank = activeBank(*place, load, scope);
+      auto chain = bankOf(*place, load, bank, scope);
+      if (!chain.timed) return;
+      chain.timed = 0;  // the time stays as it is: nobody sees half of another
+      requireOk(update(*place, mapOf(load, "banks"), bank, chain).wait(scope), "confirm the dispatcher's chain");
+      clean(hook, load);
+    }
   }
 
   void recover(kj::WaitScope&) override {
@@ -77,7 +92,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     KJ_FAIL_REQUIRE("the dispatcher's object has no such map", name);
   }
 
-  DispatcherRow create(const ChainHook& hook, const std::vector<ChainMember>& members, Place& place, kj::WaitScope& scope) {
+  DispatcherRow create(const ChainHook& hook, const ChainWish& chain, Place& place, kj::WaitScope& scope) {
     LoadWish wish;
     wish.purpose = kj::str("dispatcher:", hook.type.c_str(), ':', hook.nsid, ':', hook.ifindex).cStr();
     wish.maxMapBytes = 1 << 20;
@@ -95,7 +110,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     row.load = outcome.load, row.programId = outcome.programs[0];
     row.netnsPath = hook.netnsPath, row.interface = hook.interface, row.hostNetns = hook.host;
     auto failure = kj::runCatchingExceptions([&]() {
-      fill(row.load, 0, members, scope);  // the array is pinned and filled before the first packet
+      fill(row.load, 0, chain, scope);  // the array is pinned and filled before the first packet
       attachDispatcher(hook, row, place, catalog, preferTcx, scope);
     });
     KJ_IF_MAYBE (exception, failure) {
@@ -108,7 +123,8 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   }
 
   // The bank that is not in use; whoever fills it waited for the grace period.
-  void fill(uint32_t load, uint32_t bank, const std::vector<ChainMember>& members, kj::WaitScope& scope) {
+  void fill(uint32_t load, uint32_t bank, const ChainWish& wish, kj::WaitScope& scope) {
+    auto& members = wish.members;
     auto place = workers.host(scope);
     std::vector<kj::Promise<WorkerReply>> replies;
     for (uint32_t i = 0; i < members.size(); ++i) {
@@ -117,20 +133,33 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     }
     chain_bank chain{};
     chain.count = members.size();
+    chain.timed = wish.until != 0;
+    chain.until = wish.until;
     for (uint32_t i = 0; i < members.size(); ++i) chain.proceed[i] = members[i].proceedOn;
     replies.push_back(update(*place, mapOf(load, "banks"), bank, chain));
     for (auto& reply : replies) requireOk(reply.wait(scope), "fill the dispatcher's chain");
   }
 
-  void change(const ChainHook& hook, const DispatcherRow& row, const std::vector<ChainMember>& members, kj::WaitScope& scope) {
+  // The bank that is left is emptied soon, unless it may be needed again.
+  void change(const ChainHook& hook, const DispatcherRow& row, const ChainWish& wish, kj::WaitScope& scope) {
     settle(hook, scope);
+    takeBack(hook, row, scope);
     auto place = workers.host(scope);
     uint32_t active = activeBank(*place, row.load, scope), next = active == 0;
     KJ_ON_SCOPE_FAILURE(clean(hook, row.load));  // switched or not, nobody knows: a bank is filled again only after a grace period
-    fill(row.load, next, members, scope);
+    fill(row.load, next, wish, scope);
     requireOk(update(*place, mapOf(row.load, "active"), 0, next).wait(scope), "switch the dispatcher's chain");
+    if (wish.until == 0) clean(hook, row.load);
+  }
 
+  // A chain that was not confirmed, whether its time is over or not: the other bank has the one of before.
+  void takeBack(const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
+    auto place = workers.host(scope);
+    uint32_t active = activeBank(*place, row.load, scope), before = active == 0;
+    if (!bankOf(*place, row.load, active, scope).timed) return;
+    requireOk(update(*place, mapOf(row.load, "active"), 0, before).wait(scope), "switch the dispatcher's chain back");
     clean(hook, row.load);
+    settle(hook, scope);
   }
 
   // Empties the bank that is not in use, when nobody can be in it any more. Survives the worker's death: a slot that was left would keep
@@ -143,7 +172,9 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
       for (int tries = 1;; ++tries) {
         auto failure = kj::runCatchingExceptions([&]() {
           auto place = workers.host(scope);
-          empty(*place, load, activeBank(*place, load, scope) == 0, scope);
+          uint32_t active = activeBank(*place, load, scope);
+          if (bankOf(*place, load, active, scope).timed) return;  // the other may be needed again
+          empty(*place, load, active == 0, scope);
         });
         KJ_IF_MAYBE (exception, failure) {
           if (exception->getType() == kj::Exception::Type::DISCONNECTED && tries < CLEANING_TRIES) continue;
@@ -184,13 +215,24 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   }
 
   uint32_t activeBank(Place& place, uint32_t load, kj::WaitScope& scope) {
-    uint32_t key = 0, active;
-    wire::Element element{mapOf(load, "active"), sizeof key, 0, 0, 0};
+    uint32_t active;
+    read(place, mapOf(load, "active"), 0, active, scope);
+    return active;
+  }
+
+  chain_bank bankOf(Place& place, uint32_t load, uint32_t bank, kj::WaitScope& scope) {
+    chain_bank chain;
+    read(place, mapOf(load, "banks"), bank, chain, scope);
+    return chain;
+  }
+
+  template <typename Value>
+  void read(Place& place, const wire::Pin& map, uint32_t key, Value& value, kj::WaitScope& scope) {
+    wire::Element element{map, sizeof key, 0, 0, 0};
     auto reply = place.worker.call(wire::Op::lookup, element, kj::arrayPtr(reinterpret_cast<kj::byte*>(&key), sizeof key)).wait(scope);
     requireOk(reply, "read which chain the dispatcher uses");
-    KJ_REQUIRE(reply.tail.size() == sizeof active, "the dispatcher is another version's");
-    memcpy(&active, reply.tail.begin(), sizeof active);
-    return active;
+    KJ_REQUIRE(reply.tail.size() == sizeof value, "the dispatcher is another version's");
+    memcpy(&value, reply.tail.begin(), sizeof value);
   }
 
   template <typename Value>

@@ -7,6 +7,7 @@
 
 #include "frontend/broker.h"
 #include "frontend/catalog.h"
+#include "frontend/libxdp-chain.h"
 #include "frontend/load.h"
 #include "frontend/workers.h"
 
@@ -53,16 +54,23 @@ struct OtherMember {  // put there by another tool
   uint32_t position;  // in the dispatcher that runs now
 };
 
-struct Present {                    // what the hook has in the kernel at this moment
-  kj::AutoCloseFd lock;             // while it is open nobody changes that who keeps to the engine's protocol
-  uint32_t program = 0;             // what runs there; 0: nothing
-  uint32_t modes = 0;               // XDP_FLAGS_MODES
-  bool missing = false;             // the interface is gone, and its chain with it
-  bool foreign = false;             // it is no dispatcher
-  const char* locked = nullptr;     // why nobody may be added to it
-  std::vector<uint32_t> programs;   // kernel ids, as they run: ours and others'
-  std::vector<OtherMember> others;  // as they run
-  std::vector<uint32_t> gone;       // links of ours that somebody else took out
+struct Present {                      // what the hook has in the kernel at this moment
+  kj::AutoCloseFd lock;               // while it is open nobody changes that who keeps to the engine's protocol
+  uint32_t program = 0;               // what runs there; 0: nothing
+  uint32_t modes = 0;                 // XDP_FLAGS_MODES
+  bool missing = false;               // the interface is gone, and its chain with it
+  bool foreign = false;               // it is no dispatcher
+  const char* locked = nullptr;       // why nobody may be added to it
+  std::vector<uint32_t> programs;     // kernel ids, as they run: ours and others'
+  std::vector<LibxdpMember> running;  // and what the dispatcher says about each
+  std::vector<OtherMember> others;    // as they run
+  std::vector<uint32_t> gone;         // links of ours that somebody else took out
+};
+
+struct ChainWish {  // what a hook is to have
+  std::vector<ChainMember> members;
+  bool stays = false;  // also without members the dispatcher stays
+  uint64_t until = 0;  // ns of CLOCK_MONOTONIC: only until then, if the engine can do that; 0: for good
 };
 
 struct Applied {
@@ -83,11 +91,15 @@ class ChainEngine {
   // Tries, once, whether this kernel lets it work.
 
   virtual Present look(const ChainHook& hook, const std::vector<OursInChain>& ours, kj::WaitScope& scope) = 0;
-  virtual Applied apply(const ChainHook& hook, Present& present, const std::vector<ChainMember>& members, kj::Maybe<Place&> place,
-                        kj::WaitScope& scope) = 0;
-  // Whatever the hook has now, it has this chain afterwards. No members: what the engine had there is gone, and so is the row. The row
-  // is the caller's to store; an engine stores it earlier where a death in between would lose it. `place` is needed for a hook that has
-  // no dispatcher yet. Calls for one hook don't overlap.
+  virtual Applied apply(const ChainHook& hook, Present& present, const ChainWish& wish, kj::Maybe<Place&> place, kj::WaitScope& scope) = 0;
+  // Whatever the hook has now, it has this chain afterwards. No members, and it does not stay: what the engine had there is gone, and so is
+  // the row. The row is the caller's to store; an engine stores it earlier where a death in between would lose it. `place` is needed for a
+  // hook that has no dispatcher yet. Calls for one hook don't overlap.
+
+  virtual bool keepsTime() const { return false; }
+  // `until` is kept by the kernel, whoever has died: then the chain of before is back.
+  virtual void confirm(const ChainHook&, kj::WaitScope&) {}
+  // The chain that the hook has stays for good. Until then, or until it is changed back, nothing else changes the hook.
 
   virtual void recover(kj::WaitScope& scope) = 0;
   // At start: what a change that was cut short left is completed, or begins to be taken away.

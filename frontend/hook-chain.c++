@@ -4,22 +4,13 @@
 #include <spdlog/spdlog.h>
 
 #include "frontend/arrangement.h"
+#include "frontend/chain-change.h"
 #include "frontend/dispatcher-attachment.h"
 #include "frontend/refuse.h"
 
 namespace bpfman {
 
 namespace {
-
-std::vector<Member> othersOf(const Present& present) {
-  std::vector<Member> members;
-  for (auto& other : present.others) {
-    Member& member = members.emplace_back();
-    member.program = other.program, member.name = other.name, member.proceedOn = other.proceedOn, member.foreign = true;
-    member.priority = static_cast<int32_t>(kj::min(other.priority, INT32_MAX));
-  }
-  return members;
-}
 
 std::vector<ChainMember> chainOfMembers(Core& core, const std::vector<Member>& members, const Present& present, uint32_t ifindex) {
   std::vector<ChainMember> chain;
@@ -42,9 +33,17 @@ std::vector<ChainMember> chainOfMembers(Core& core, const std::vector<Member>& m
 
 }  // namespace
 
-// Refuses whatever an attach refuses before it changes anything. A plan forgets nobody: a chain that is gone from the kernel is then shown
-// once more.
-ChainMemberHook::Attempt ChainMemberHook::prepare(Core& core, AttachWish& wish, bool forget, kj::WaitScope& scope) const {
+std::vector<Member> ChainMemberHook::othersOf(const Present& present) {
+  std::vector<Member> members;
+  for (auto& other : present.others) {
+    Member& member = members.emplace_back();
+    member.program = other.program, member.name = other.name, member.proceedOn = other.proceedOn, member.foreign = true;
+    member.priority = static_cast<int32_t>(kj::min(other.priority, INT32_MAX));
+  }
+  return members;
+}
+
+ChainMemberHook::NewMember ChainMemberHook::newMember(Core& core, AttachWish& wish, kj::WaitScope& scope) const {
   WantedMember wanted = shared.wanted(wish.place);
   std::vector<int32_t> verdicts;
   for (int32_t verdict : wanted.proceedOn) verdicts.push_back(verdict);
@@ -59,8 +58,15 @@ ChainMemberHook::Attempt ChainMemberHook::prepare(Core& core, AttachWish& wish, 
   link.priority = wanted.priority;
   link.proceedOn = mask;
   link.proceedOnList = proceedOnList(shared.verdicts, mask);
+  return {kj::mv(target), std::move(link)};
+}
 
+// Refuses whatever an attach refuses before it changes anything. A plan forgets nobody: a chain that is gone from the kernel is then shown
+// once more.
+ChainMemberHook::Attempt ChainMemberHook::prepare(Core& core, AttachWish& wish, bool forget, kj::WaitScope& scope) const {
+  auto [target, link] = newMember(core, wish, scope);
   auto turn = core.locks.take(lockOf(link), scope);
+  core.changes.requireFree(core, link);
   if (forget) forgetIfGone(core, link, *target.place, scope);
   ChainEngine& engine = engineFor(core, link, wish.program);
   Present present = lookAt(core, engine, link, forget, scope);
@@ -80,9 +86,7 @@ LinkRow ChainMemberHook::attach(Core& core, AttachWish& wish, kj::WaitScope& sco
   LinkRow& link = attempt.link;
   core.catalog.put(link);  // the journal: state attaching
   auto failure = kj::runCatchingExceptions([&]() {
-    auto host = core.workers.host(scope);
-    wire::Publish member{loadedProgram(wish.program.load, wish.program.index), pinOf(link)};
-    requireOk(host->worker.call(wire::Op::publish, member).wait(scope), "pin a member of the chain");
+    pin(core, link, scope);
     apply(core, attempt.engine, link, attempt.present, attempt.then, *attempt.target.place, scope);
     requireSame(attempt.target);
     LinkRow row = KJ_ASSERT_NONNULL(core.catalog.link(link.id));
@@ -101,6 +105,7 @@ void ChainMemberHook::detach(Core& core, const LinkRow& old, kj::WaitScope& scop
   LinkRow link = old;
   auto turn = core.locks.take(lockOf(link), scope);
   if (core.catalog.link(link.id) == nullptr) refuse("link ", link.id, " does not exist");
+  core.changes.requireFree(core, link);
   link.state = LinkRow::detaching;
   core.catalog.put(link);
   takeOut(core, link, scope);
@@ -114,8 +119,6 @@ Plan ChainMemberHook::plan(Core& core, AttachWish& wish, kj::WaitScope& scope) c
 wire::Pin ChainMemberHook::pinOf(const LinkRow& link) const {
   return pinAt(shared.members[link.direction], static_cast<uint32_t>(link.nsid), link.ifindex, link.id);
 }
-
-kj::Maybe<ChainHook> ChainMemberHook::chainOf(const LinkRow& link) const { return hookOf(link); }
 
 ChainHook ChainMemberHook::hookOf(const LinkRow& link) const {
   return {shared.dispatcherTypes[link.direction], link.nsid, link.ifindex, link.interface, link.netnsPath, link.hostNetns};
@@ -179,7 +182,11 @@ ChainEngine& ChainMemberHook::engineOf(Core& core, const LinkRow& link) const {
 Present ChainMemberHook::lookAt(Core& core, ChainEngine& engine, const LinkRow& link, bool forget, kj::WaitScope& scope) const {
   std::vector<OursInChain> ours;
   for (const LinkRow* other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction))
-    ours.push_back({other->id, other->programId, other->state == LinkRow::attached});
+    ours.push_back({other->id, other->programId, other->state == LinkRow::attached && other->absence == LinkRow::none});
+  for (auto& [id, change] : core.catalog.changes()) {  // what it is taken back to, or was taken from
+    for (auto& before : change.links) ours.push_back({before.link, before.programId, false});
+    if (change.replacement != 0) ours.push_back({0, change.replacement, false});
+  }
   Present present = engine.look(hookOf(link), ours, scope);
   for (uint32_t id : present.gone) {
     if (!forget) break;
@@ -202,11 +209,25 @@ std::vector<Member> ChainMemberHook::chainNow(Core& core, const LinkRow& some, k
   return membersOn(core, link, othersOf(present));
 }
 
-// The chain as these members; what comes of it is written down at once.
+void ChainMemberHook::pin(Core& core, const LinkRow& link, kj::WaitScope& scope) const {
+  const ProgramRow& program = KJ_ASSERT_NONNULL(core.catalog.program(link.programId));
+  auto host = core.workers.host(scope);
+  wire::Publish member{loadedProgram(program.load, program.index), pinOf(link)};
+  requireOk(host->worker.call(wire::Op::publish, member).wait(scope), "pin a member of the chain");
+}
+
+// The chain as these members; what comes of it is written down at once. Without members the dispatcher stays where it is parked, and where
+// members only pause or may come back.
 void ChainMemberHook::apply(Core& core, ChainEngine& engine, const LinkRow& link, Present& present, const std::vector<Member>& members,
-                            kj::Maybe<Place&> place, kj::WaitScope& scope) const {
+                            kj::Maybe<Place&> place, kj::WaitScope& scope, uint64_t until) const {
   ChainHook hook = hookOf(link);
-  Applied applied = engine.apply(hook, present, chainOfMembers(core, members, present, link.ifindex), place, scope);
+  ChainWish wish{chainOfMembers(core, members, present, link.ifindex), false, until};
+  KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
+    wish.stays = row->parked;
+    for (const LinkRow* other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction))
+      wish.stays |= other->state == LinkRow::attached && other->absence != LinkRow::none;
+  }
+  Applied applied = engine.apply(hook, present, wish, place, scope);
   core.catalog.transaction([&]() {
     KJ_IF_MAYBE (row, applied.row)
       core.catalog.put(*row);

@@ -31,8 +31,30 @@ class ChainMemberHook final : public Hook {
   void detach(Core& core, const LinkRow& link, kj::WaitScope& scope) const override;
   Plan plan(Core& core, AttachWish& wish, kj::WaitScope& scope) const override;
   wire::Pin pinOf(const LinkRow& link) const override;
-  kj::Maybe<ChainHook> chainOf(const LinkRow& link) const override;
+  kj::Maybe<ChainHook> chainOf(const LinkRow& link) const override { return hookOf(link); }
   std::vector<Member> chainNow(Core& core, const LinkRow& link, kj::WaitScope& scope) const override;
+  const ChainMemberHook* sharing() const override { return this; }
+
+  // ---- what a change of a chain is made of: here, and where several are changed at once (chain-change.h) ----
+
+  struct NewMember {
+    Target target;
+    LinkRow link;
+  };
+  NewMember newMember(Core& core, AttachWish& wish, kj::WaitScope& scope) const;  // if the caller may; in no catalogue yet
+  const Verdicts& verdicts() const { return shared.verdicts; }
+  ChainHook hookOf(const LinkRow& link) const;
+  std::string lockOf(const LinkRow& link) const;
+
+  // All that follows: while one has the chain's turn.
+  void forgetIfGone(Core& core, const LinkRow& link, Place& place, kj::WaitScope& scope) const;
+  ChainEngine& engineFor(Core& core, const LinkRow& link, const ProgramRow& program) const;
+  ChainEngine& engineOf(Core& core, const LinkRow& link) const;
+  Present lookAt(Core& core, ChainEngine& engine, const LinkRow& link, bool forget, kj::WaitScope& scope) const;
+  static std::vector<Member> othersOf(const Present& present);
+  void pin(Core& core, const LinkRow& link, kj::WaitScope& scope) const;  // as a member: its own pin of its program
+  void apply(Core& core, ChainEngine& engine, const LinkRow& link, Present& present, const std::vector<Member>& members,
+             kj::Maybe<Place&> place, kj::WaitScope& scope, uint64_t until = 0) const;
 
  private:
   struct Attempt {  // of an attach: everything is decided, nothing done
@@ -46,15 +68,7 @@ class ChainMemberHook final : public Hook {
   const SharedHook& shared;
 
   Attempt prepare(Core& core, AttachWish& wish, bool forget, kj::WaitScope& scope) const;
-  ChainHook hookOf(const LinkRow& link) const;
-  std::string lockOf(const LinkRow& link) const;
-  void forgetIfGone(Core& core, const LinkRow& link, Place& place, kj::WaitScope& scope) const;
   void takeOut(Core& core, const LinkRow& link, kj::WaitScope& scope) const;
-  ChainEngine& engineFor(Core& core, const LinkRow& link, const ProgramRow& program) const;
-  ChainEngine& engineOf(Core& core, const LinkRow& link) const;
-  Present lookAt(Core& core, ChainEngine& engine, const LinkRow& link, bool forget, kj::WaitScope& scope) const;
-  void apply(Core& core, ChainEngine& engine, const LinkRow& link, Present& present, const std::vector<Member>& members,
-             kj::Maybe<Place&> place, kj::WaitScope& scope) const;
 };
 
 }  // namespace bpfman

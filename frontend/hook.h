@@ -27,6 +27,8 @@ struct Plan {  // what an attach would do
   uint32_t newcomer;  // its link in `then`
 };
 
+class ChainMemberHook;
+
 class Hook {
  public:
   virtual ~Hook() noexcept(false) {}
@@ -42,6 +44,7 @@ class Hook {
 
   virtual wire::Pin pinOf(const LinkRow& link) const = 0;
   virtual kj::Maybe<ChainHook> chainOf(const LinkRow&) const { return nullptr; }  // where several of our links share the kernel's
+  virtual const ChainMemberHook* sharing() const { return nullptr; }
   virtual std::vector<Member> chainNow(Core&, const LinkRow&, kj::WaitScope&) const { return {}; }
   // Who runs there at this moment, other tools' programs too, in order. Ours that another tool took out are forgotten.
 };

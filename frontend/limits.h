@@ -32,6 +32,10 @@ constexpr uint32_t DESCRIPTORS_HELD = 64;        // maps' descriptors of one con
 constexpr uint32_t DESCRIPTORS_IN_FLIGHT = 8;    // sent to one connection and not received: they are charged to us, for all clients
 constexpr uint64_t UNREAD_BYTES = 16ull << 20;   // of answers that a user has not taken: until he does, no new calls
 
+// ---- changes ----
+constexpr uint32_t CHANGE_STEPS = 64;         // of one change
+constexpr uint32_t CONFIRM_SECONDS = 86'400;  // that one may wait to be confirmed
+
 // ---- the audit ----
 constexpr size_t AUDIT_BYTES = 10 << 20;      // of one file
 constexpr size_t AUDIT_FILES = 4;             // older ones that are kept

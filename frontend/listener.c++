@@ -20,17 +20,20 @@ capnp::ReaderOptions readerOptions() {
   return options;
 }
 
-// In the order in which it must end: the RPC system first, the stream last.
+// In the order in which it must end: the RPC system first, the stream last. A message's descriptors come with its first bytes: Cap'n Proto
+// 1.1's own stream, which reads ahead, loses those of a message above 64 KiB that another one precedes in the same read.
 struct Served {
   kj::Own<Connection> connection;
   kj::Own<kj::AsyncCapabilityStream> stream;
+  capnp::AsyncCapabilityMessageStream messages;
   capnp::TwoPartyVatNetwork network;
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc;
 
   Served(kj::Own<Connection> c, kj::Own<kj::AsyncCapabilityStream> s, SystemView& system)
       : connection(kj::mv(c)),
         stream(kj::mv(s)),
-        network(*stream, limits::DESCRIPTORS_PER_MESSAGE, capnp::rpc::twoparty::Side::SERVER, readerOptions()),
+        messages(*stream),
+        network(messages, limits::DESCRIPTORS_PER_MESSAGE, capnp::rpc::twoparty::Side::SERVER, readerOptions()),
         rpc(capnp::makeRpcServer(network, capnp::Capability::Client(newDaemon(*connection, system)))) {
     connection->network = &network;
     rpc.setFlowLimit(2 * limits::MESSAGE_WORDS);  // of calls that are not answered yet: what a client can make us keep

@@ -9,6 +9,8 @@
 
 namespace bpfman {
 
+inline std::string programLock(uint32_t id) { return "program:" + std::to_string(id); }
+
 class Locks {
  public:
   class Turn {  // ends when it is destroyed

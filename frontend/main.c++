@@ -10,6 +10,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "frontend/chain-change.h"
 #include "frontend/listener.h"
 #include "frontend/reconcile.h"
 #include "frontend/tickets.h"
@@ -104,8 +105,9 @@ int run() {
   Tickets tickets;
   Callers callers(loads, catalog, workers, hostUserNamespace);
   ElementIterators elements(loads, catalog, workers, possibleCpus);
+  Changes changes;
   Core core{io,      options,  fibers, intake,  policy,   catalog, broker,       workers, loads,
-            engines, accounts, audit,  tickets, elements, callers, possibleCpus, {}};
+            engines, accounts, audit,  tickets, elements, callers, possibleCpus, {},      changes};
   SystemView system(core);
   kj::Vector<kj::Own<Listener>> listeners;
   listeners.add(kj::heap<Listener>(core, system, fd::listener, "host", nullptr));

@@ -6,9 +6,11 @@
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
 
+#include "frontend/chain-change.h"
 #include "frontend/dispatcher-attachment.h"
 #include "frontend/hook.h"
 #include "frontend/refuse.h"
+#include "frontend/servers.h"
 
 namespace bpfman {
 
@@ -24,6 +26,7 @@ class Reconciliation {
     auto present = numbersIn(wire::Dir::loads);
     forgetGone(present);
     core.engines.recover(scope);
+    core.changes.recover(core, scope);
     undoLinks();
     undoLoads();
     bool fresh = core.catalog.loads().empty() && !present.empty();
@@ -110,12 +113,23 @@ class Reconciliation {
     std::vector<uint32_t> loads;
     for (auto& [id, row] : core.catalog.loads()) {
       bool orphan = row.own && row.purpose.rfind("dispatcher:", 0) == 0 && !inUse.count(id);
-      if (row.state != LoadRow::loaded || orphan) loads.push_back(id);
+      if (row.state != LoadRow::loaded || orphan || isHalfUpdate(row)) loads.push_back(id);
     }
     for (uint32_t load : loads) {
       core.loads.undo(load, scope);
       ++undone;
     }
+  }
+
+  // Loaded to replace a program that is still there, and no change remembers both.
+  bool isHalfUpdate(const LoadRow& row) {
+    for (auto program : core.catalog.programsOf(row.load)) {
+      for (auto& [id, change] : core.catalog.changes())
+        if (change.replacement == program->id) return false;
+      for (auto& [id, other] : core.catalog.programs())
+        if (!row.own && row.purpose == updatePurpose(id)) return true;
+    }
+    return false;
   }
 
   // The program's own pin goes first of all that can't be made again: without it only the rest of its unload is left to do.

@@ -90,6 +90,20 @@ class LinksServer final : public schema::Links::Server {
     });
   }
 
+  kj::Promise<void> change(ChangeContext context) override { return changeLinks(connection, context); }
+  kj::Promise<void> confirm(ConfirmContext context) override { return endChange(connection, context.getParams().getId(), true); }
+  kj::Promise<void> revert(RevertContext context) override { return endChange(connection, context.getParams().getId(), false); }
+
+  kj::Promise<void> waiting(WaitingContext context) override {
+    connection->rights.requireView();
+    std::vector<const ChangeRow*> rows;
+    for (auto& [id, row] : core.catalog.changes())
+      if (row.state == ChangeRow::waiting) rows.push_back(&row);
+    auto out = context.getResults().initChanges(rows.size());
+    for (size_t i = 0; i < rows.size(); ++i) describeWaiting(*rows[i], out[i]);
+    return kj::READY_NOW;
+  }
+
  private:
   Holding connection;
   Core& core;

@@ -4,6 +4,8 @@
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
 
+#include "frontend/attach-request.h"
+#include "frontend/chain-change.h"
 #include "frontend/describe.h"
 #include "frontend/hook.h"
 #include "frontend/refuse.h"
@@ -13,8 +15,6 @@ namespace bpfman {
 
 namespace {
 
-std::string lockOf(uint32_t program) { return kj::str("program:", program).cStr(); }
-
 ProgramRow rowOf(Core& core, uint32_t id) {
   KJ_IF_MAYBE (row, core.catalog.program(id)) return *row;
   refuse("program ", id, " does not exist");
@@ -23,52 +23,6 @@ ProgramRow rowOf(Core& core, uint32_t id) {
 uint32_t ownerOf(Core& core, const ProgramRow& program) {
   KJ_IF_MAYBE (load, core.catalog.load(program.load)) return load->uid;
   return 0;
-}
-
-kj::StringPtr interfaceOf(schema::Place::Reader place) {
-  switch (place.which()) {
-    case schema::Place::XDP: return place.getXdp().getInterface();
-    case schema::Place::TC: return place.getTc().getInterface();
-    case schema::Place::TCX: return place.getTcx().getInterface();
-    default: return "";
-  }
-}
-
-// Descriptors that came with a place. -1: none.
-struct Passed {
-  kj::AutoCloseFd netns, target, process;
-};
-
-kj::Promise<Passed> passedWith(schema::Place::Reader place) {
-  auto passed = kj::heap<Passed>();
-  kj::Vector<kj::Promise<void>> arriving;
-  auto take = [&](bool there, auto client, kj::StringPtr what, kj::AutoCloseFd& to) {
-    if (there) arriving.add(descriptorOf(client(), what).then([&to](kj::AutoCloseFd fd) { to = kj::mv(fd); }));
-  };
-  auto takeNetns = [&](auto group) {
-    take(
-        group.hasNetns(), [&]() { return group.getNetns(); }, "the network namespace", passed->netns);
-  };
-  if (place.isXdp()) takeNetns(place.getXdp());
-  if (place.isTc()) takeNetns(place.getTc());
-  if (place.isTcx()) takeNetns(place.getTcx());
-  if (place.isCgroup())
-    take(
-        true, [&]() { return place.getCgroup().getCgroup(); }, "the cgroup", passed->target);
-  if (place.isUprobe()) {
-    auto uprobe = place.getUprobe();
-    take(
-        true, [&]() { return uprobe.getBinary(); }, "the binary", passed->target);
-    take(
-        uprobe.hasProcess(), [&]() { return uprobe.getProcess(); }, "the process", passed->process);
-  }
-  return kj::joinPromises(arriving.releaseAsArray()).then([passed = kj::mv(passed)]() mutable { return kj::mv(*passed); });
-}
-
-template <typename Result, typename Take>
-kj::Maybe<Result> maybe(kj::AutoCloseFd& descriptor, Take take) {
-  if (descriptor.get() < 0) return nullptr;
-  return take(kj::mv(descriptor));
 }
 
 class ProgramServer final : public schema::Program::Server {
@@ -85,16 +39,16 @@ class ProgramServer final : public schema::Program::Server {
     auto params = context.getParams();
     connection->requireCapabilities(1);
     auto place = params.getPlace();
-    const HookType& type = requireMay(place);
+    const HookType& type = requireMayAttach(*connection, connection.narrowed(), rowOf(core, id), place);
     Pairs metadata = pairsFrom(params.getMetadata());
     std::string request = connection->requestKey(params.getRequestId());
-    return passedWith(place).then([this, context, request, metadata = kj::mv(metadata), &type](Passed passed) mutable {
-      auto given = targetsFrom(kj::mv(passed));
+    return targetsOf(core, place).then([this, context, request, metadata = kj::mv(metadata), &type](AttachTargets given) mutable {
       return connection.change("attach", [this, context, request, metadata = kj::mv(metadata), given = kj::mv(given), &type](
                                              kj::WaitScope& scope, AuditLine& line) mutable {
         line.programs = {id};
         line.request = request;
-        auto turn = core.locks.take(lockOf(id), scope);
+        auto turn = core.locks.take(programLock(id), scope);
+        core.changes.requireFree(core, rowOf(core, id));
         LinkRow link;
         KJ_IF_MAYBE (before, madeBefore(request)) {
           link = *before;
@@ -118,9 +72,9 @@ class ProgramServer final : public schema::Program::Server {
 
   kj::Promise<void> plan(PlanContext context) override {
     auto place = context.getParams().getPlace();
-    const HookType& type = requireMay(place);
-    return passedWith(place).then([this, context, &type](Passed passed) mutable {
-      return connection.read([this, context, given = targetsFrom(kj::mv(passed)), &type](kj::WaitScope& scope) mutable {
+    const HookType& type = requireMayAttach(*connection, connection.narrowed(), rowOf(core, id), place);
+    return targetsOf(core, place).then([this, context, &type](AttachTargets given) mutable {
+      return connection.read([this, context, given = kj::mv(given), &type](kj::WaitScope& scope) mutable {
         auto params = context.getParams();
         AttachWish wish{rowOf(core, id),      params.getPlace(),     kj::mv(given.netns),
                         kj::mv(given.target), kj::mv(given.process), {},
@@ -132,6 +86,8 @@ class ProgramServer final : public schema::Program::Server {
       });
     });
   }
+
+  kj::Promise<void> update(UpdateContext context) override { return updateProgram(connection, id, context); }
 
   kj::Promise<void> narrow(NarrowContext context) override {
     auto narrowing = connection.narrow(context.getParams().getNarrowing());
@@ -170,30 +126,6 @@ class ProgramServer final : public schema::Program::Server {
   Core& core;
   uint32_t id;
 
-  struct Targets {
-    kj::Maybe<NamespaceTarget> netns;
-    kj::AutoCloseFd target;
-    kj::Maybe<ProcessTarget> process;
-  };
-
-  Targets targetsFrom(Passed passed) {
-    auto netns = maybe<NamespaceTarget>(passed.netns, [&](kj::AutoCloseFd fd) { return core.intake.networkNamespace(kj::mv(fd)); });
-    auto process = maybe<ProcessTarget>(passed.process, [&](kj::AutoCloseFd fd) { return core.intake.process(kj::mv(fd)); });
-    return {kj::mv(netns), kj::mv(passed.target), kj::mv(process)};
-  }
-
-  // Attaching changes what it does: his own, or an administrator's; to a place of its kind.
-  const HookType& requireMay(schema::Place::Reader place) {
-    ProgramRow program = rowOf(core, id);
-    connection->rights.requireUnload(ownerOf(core, program));
-    const HookType& type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(program.type)));
-    if (type.place != place.which())
-      refuse("program ", id, " is a ", typeName(type.type), " program; the ", nameOf(place.which()), " attach accepts ",
-             nameOf(place.which()));
-    KJ_IF_MAYBE (narrowing, connection.narrowed()) narrowing->requireInterface(interfaceOf(place));
-    return type;
-  }
-
   static void describe(const Plan& plan, const std::vector<Member>& members, capnp::List<schema::Planned>::Builder out) {
     for (size_t i = 0; i < members.size(); ++i) {
       const Member& member = members[i];
@@ -223,8 +155,9 @@ schema::Program::Client newProgram(Connection& connection, uint32_t id, Narrowed
 }
 
 void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope) {
-  auto turn = core.locks.take(lockOf(id), scope);
+  auto turn = core.locks.take(programLock(id), scope);
   const ProgramRow program = rowOf(core, id);
+  core.changes.requireFree(core, program);
   std::vector<LinkRow> links;
   for (auto link : core.catalog.linksOf(id)) links.push_back(*link);
   for (auto& link : links) {

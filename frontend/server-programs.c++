@@ -47,11 +47,6 @@ class ByteSinkServer final : public schema::ByteSink::Server {
   bool finished = false;
 };
 
-std::string text(capnp::Text::Reader reader, kj::StringPtr what, size_t most = limits::NAME_BYTES) {
-  if (reader.size() > most) refuse(what, " is longer than ", most, " bytes");
-  return std::string(reader.begin(), reader.size());
-}
-
 // The request as what is to be done; refused when it can't be, or when the caller may not.
 LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, schema::LoadOptions::Reader options) {
   LoadWish wish;
@@ -65,8 +60,8 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
     KJ_IF_MAYBE (hook, hookOf(type)) {
       types |= bit(type);
       WantedProgram program{static_cast<uint16_t>(type),
-                            text(wanted.getName(), "a program's name"),
-                            text(wanted.getAttachTo(), "an attach target"),
+                            limitedText(wanted.getName(), "a program's name"),
+                            limitedText(wanted.getAttachTo(), "an attach target"),
                             typeName(type).cStr(),
                             hook->kernelType,
                             hook->expectedAttachType};
@@ -78,38 +73,20 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
       refuse("this version can't load programs of type ", typeName(type));
     }
   }
-  auto globals = options.getGlobals();
-  if (globals.size() > limits::GLOBALS_PER_LOAD) refuse("at most ", limits::GLOBALS_PER_LOAD, " global variables in one load");
-  for (auto global : globals) {
-    auto value = global.getValue();
-    if (value.size() > limits::GLOBAL_BYTES) refuse("global variable ", global.getName(), ": more than ", limits::GLOBAL_BYTES, " bytes");
-    wish.globals.emplace_back(text(global.getName(), "a variable's name"),
-                              std::string(reinterpret_cast<const char*>(value.begin()), value.size()));
-  }
+  wish.globals = globalsFrom(options.getGlobals());
   wish.metadata = pairsFrom(options.getMetadata());
-  wish.application = text(options.getApplication(), "the application's name");
+  wish.application = limitedText(options.getApplication(), "the application's name");
   if (!wish.application.empty()) {
     bool there = false;
     for (auto& [key, value] : wish.metadata)
       if (key == "bpfman.io/application") value = wish.application, there = true;
     if (!there) wish.metadata.emplace_back("bpfman.io/application", wish.application);
   }
-  wish.sourcePath = text(bytecode.getSourcePath(), "the source path", limits::PATH_BYTES);
+  wish.sourcePath = limitedText(bytecode.getSourcePath(), "the source path", limits::PATH_BYTES);
   wish.mapOwner = options.getMapOwner();
   wish.uid = connection.uid();
   wish.request = connection.requestKey(options.getRequestId());
-  uint32_t mine = wish.programs.size();
-  for (auto& [id, row] : connection.core.catalog.loads())
-    if (row.uid == wish.uid && !row.own) mine += connection.core.catalog.programsOf(id).size();
-  connection.rights.requireLoad(types, mine);
-  wish.maxMapBytes = kj::min(connection.rights.maxMapBytes(types, mine), connection.core.options.ceiling.maxMapBytes);
-  if (wish.mapOwner != 0) {
-    KJ_IF_MAYBE (owner, connection.core.catalog.program(wish.mapOwner)) {
-      uint32_t uid = KJ_ASSERT_NONNULL(connection.core.catalog.load(owner->load)).uid;
-      connection.rights.requireMap(MapRight::read, uid);
-      connection.rights.requireMap(MapRight::write, uid);
-    }
-  }
+  requireMayLoad(connection, wish, types);
   return wish;
 }
 
@@ -130,7 +107,7 @@ class ProgramsServer final : public schema::Programs::Server {
     auto params = context.getParams();
     connection->requireCapabilities(params.getOptions().getPrograms().size());
     auto wish = kj::heap<LoadWish>(wishFrom(*connection, params.getBytecode(), params.getOptions()));
-    return objectFrom(params.getBytecode()).then([this, context, wish = kj::mv(wish)](SealedObject object) mutable {
+    return objectFrom(*connection, params.getBytecode()).then([this, context, wish = kj::mv(wish)](SealedObject object) mutable {
       return connection->change(
           "load", [this, context, wish = kj::mv(wish), object = kj::mv(object)](kj::WaitScope& scope, AuditLine& line) mutable {
             line.what = wish->sourcePath;
@@ -160,19 +137,6 @@ class ProgramsServer final : public schema::Programs::Server {
   Holding connection;
   Core& core;
   SystemView& system;
-
-  kj::Promise<SealedObject> objectFrom(schema::Bytecode::Reader bytecode) {
-    if (bytecode.isUploaded()) {
-      auto found = connection->uploads.find(bytecode.getUploaded());
-      if (found == connection->uploads.end())
-        refuse("there is no upload ", bytecode.getUploaded(), " on this connection, or it was used already");
-      SealedObject object = kj::mv(found->second);
-      connection->uploads.erase(found);
-      --connection->uploadsBegun;
-      return kj::mv(object);
-    }
-    return descriptorOf(bytecode.getMemfd(), "the bytecode").then([this](kj::AutoCloseFd fd) { return core.intake.object(kj::mv(fd)); });
-  }
 
   // A retry, after the answer to the first try was lost.
   bool answerAgain(LoadContext& context, const LoadWish& wish, AuditLine& line, kj::WaitScope& scope) {
@@ -315,6 +279,52 @@ class ProgramsServer final : public schema::Programs::Server {
 }  // namespace
 
 schema::Programs::Client newPrograms(Connection& connection, SystemView& system) { return kj::heap<ProgramsServer>(connection, system); }
+
+std::string limitedText(capnp::Text::Reader reader, kj::StringPtr what, size_t most) {
+  if (reader.size() > most) refuse(what, " is longer than ", most, " bytes");
+  return std::string(reader.begin(), reader.size());
+}
+
+Pairs globalsFrom(capnp::List<schema::Global>::Reader list) {
+  Pairs globals;
+  if (list.size() > limits::GLOBALS_PER_LOAD) refuse("at most ", limits::GLOBALS_PER_LOAD, " global variables in one load");
+  for (auto global : list) {
+    auto value = global.getValue();
+    if (value.size() > limits::GLOBAL_BYTES) refuse("global variable ", global.getName(), ": more than ", limits::GLOBAL_BYTES, " bytes");
+    globals.emplace_back(limitedText(global.getName(), "a variable's name"),
+                         std::string(reinterpret_cast<const char*>(value.begin()), value.size()));
+  }
+  return globals;
+}
+
+void requireMayLoad(Connection& connection, LoadWish& wish, uint32_t types) {
+  uint32_t mine = wish.programs.size();
+  for (auto& [id, row] : connection.core.catalog.loads())
+    if (row.uid == wish.uid && !row.own) mine += connection.core.catalog.programsOf(id).size();
+  connection.rights.requireLoad(types, mine);
+  wish.maxMapBytes = kj::min(connection.rights.maxMapBytes(types, mine), connection.core.options.ceiling.maxMapBytes);
+  if (wish.mapOwner == 0) return;
+  KJ_IF_MAYBE (owner, connection.core.catalog.program(wish.mapOwner)) {
+    uint32_t uid = KJ_ASSERT_NONNULL(connection.core.catalog.load(owner->load)).uid;
+    connection.rights.requireMap(MapRight::read, uid);
+    connection.rights.requireMap(MapRight::write, uid);
+  }
+}
+
+kj::Promise<SealedObject> objectFrom(Connection& connection, schema::Bytecode::Reader bytecode) {
+  if (bytecode.isUploaded()) {
+    auto found = connection.uploads.find(bytecode.getUploaded());
+    if (found == connection.uploads.end())
+      refuse("there is no upload ", bytecode.getUploaded(), " on this connection, or it was used already");
+    SealedObject object = kj::mv(found->second);
+    connection.uploads.erase(found);
+    --connection.uploadsBegun;
+    return kj::mv(object);
+  }
+  return descriptorOf(bytecode.getMemfd(), "the bytecode").then([&connection](kj::AutoCloseFd fd) {
+    return connection.core.intake.object(kj::mv(fd));
+  });
+}
 
 Pairs pairsFrom(capnp::List<schema::KeyValue>::Reader list) {
   Pairs pairs;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "frontend/connection.h"
+#include "frontend/limits.h"
 #include "schema/bpfman.capnp.h"
 
 namespace bpfman {
@@ -19,6 +20,23 @@ schema::Overview::Client newOverview(Connection& connection, SystemView& system)
 
 kj::Promise<kj::AutoCloseFd> descriptorOf(schema::Descriptor::Client client, kj::StringPtr what);
 // A duplicate of the descriptor that it carries. Fails when it carries none.
+
+std::string limitedText(capnp::Text::Reader reader, kj::StringPtr what, size_t most = limits::NAME_BYTES);
+Pairs globalsFrom(capnp::List<schema::Global>::Reader list);  // within the limits, or refused
+void requireMayLoad(Connection& connection, LoadWish& wish, uint32_t types);
+// What the caller's rights allow: refused, or the wish's limit of map memory set. types: bit = schema::ProgramType.
+kj::Promise<SealedObject> objectFrom(Connection& connection, schema::Bytecode::Reader bytecode);
+// The bytecode as it was handed over, taken. The connection must outlive the promise.
+
+using ChangeContext = capnp::CallContext<schema::Links::ChangeParams, schema::Links::ChangeResults>;
+using UpdateContext = capnp::CallContext<schema::Program::UpdateParams, schema::UpdateAnswer>;
+// server-change.c++
+kj::Promise<void> changeLinks(Holding& connection, ChangeContext context);
+uint64_t nanosecondsFrom(uint32_t confirmWithin);  // within the limit, or refused
+kj::Promise<void> endChange(Holding& connection, uint32_t id, bool confirm);
+void describeWaiting(const ChangeRow& row, schema::WaitingChange::Builder out);
+std::string updatePurpose(uint32_t replaced);  // of the load of an update: until it is done, a restart undoes it
+kj::Promise<void> updateProgram(Holding& connection, uint32_t id, UpdateContext context);  // server-update.c++
 
 Pairs pairsFrom(capnp::List<schema::KeyValue>::Reader list);        // within the limits, or refused
 void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope);  // with its links

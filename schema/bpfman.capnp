@@ -103,6 +103,20 @@ struct LoadAnswer {
   struct Loaded { program @0 :Program; details @1 :ProgramDetails; }
 }
 
+struct UpdateOptions {
+  globals @0 :List(Global);    # empty: as the old one was loaded
+  name @1 :Text;               # the function; "": of the same name
+  confirmWithin @2 :UInt32;    # as Links.change; the old program stays loaded meanwhile
+  requestId @3 :Data;          # see RequestId
+}
+
+struct UpdateAnswer {
+  union {
+    updated :group { program @0 :Program; details @1 :ProgramDetails; waiting @3 :List(WaitingChange); }
+    refused @2 :Refusal;
+  }
+}
+
 struct Refusal {
   reason @0 :Text;             # one line
   verifierLog @1 :Text;        # the kernel's log, cut in its middle above 256 KiB; "" if the kernel wrote none
@@ -126,6 +140,11 @@ interface Program {
 
   plan @5 (place :Place, before :List(Neighbour), after :List(Neighbour)) -> (now :List(Planned), then :List(Planned));
   # What attach with the same arguments would do to the order, or the error that it would give. Changes nothing. XDP, TC and TCX.
+
+  update @6 (bytecode :Bytecode, options :UpdateOptions) -> UpdateAnswer;
+  # Other bytecode for this program: loaded, put in its place in all its links (XDP and TC) in one change, and the old one unloaded. Its maps
+  # (by name, without global variables) are used again, so that what they hold goes on; link ids stay; the program's id is the kernel's and
+  # so a new one. All or nothing. Needs what load and unload need, and the right to write the maps.
 
   struct NamedMap { name @0 :Text; id @1 :UInt32; map @2 :Map; }
 }
@@ -253,6 +272,43 @@ interface Links {
   get @1 (id :UInt32) -> (link :Link, details :LinkDetails);
   dispatchers @2 (type :Text, nsid :UInt64, ifindex :UInt32) -> (dispatchers :List(Dispatcher));
   # The chains that bpfman keeps; "" and 0 match any. Empty when there is none.
+
+  change @3 (steps :List(ChangeStep), confirmWithin :UInt32, requestId :Data) -> (links :List(LinkRecord), waiting :List(WaitingChange));
+  # All of it or nothing, of XDP and TC links: each chain changes once, atomically for packets, and when one can't be changed the others
+  # get back what they had. steps: 1 .. 64, in their order. links: those that were made or changed.
+  # confirmWithin: seconds, 0 .. 86400; 0: it holds at once. Else it is taken back after them, unless it is confirmed (then `waiting` has
+  # one entry), also if any process died meanwhile; until then nothing else can change these chains.
+
+  waiting @4 () -> (changes :List(WaitingChange));
+  # All changes that wait to be confirmed.
+  confirm @5 (id :UInt32);
+  # It holds. For whoever made it, and administrators. Fails when it is too late.
+  revert @6 (id :UInt32);
+  # Takes it back now. Likewise.
+}
+
+struct ChangeStep {
+  union {
+    attach :group {
+      programId @0 :UInt32; place @1 :Place; metadata @2 :List(KeyValue); before @3 :List(Neighbour); after @4 :List(Neighbour);
+    }
+    # As Program.attach.
+    detach @5 :UInt32;         # a link
+    modify :group { link @6 :UInt32; priority @7 :Int32; proceedOn @8 :List(Int32); running @9 :Running; }
+    # priority: -1 as it is. proceedOn: empty as it is.
+  }
+  enum Running { asItIs @0; paused @1; resumed @2; }
+  # A member that pauses stays attached and keeps its place, its maps and counters, but no packet sees it.
+}
+
+struct WaitingChange {
+  id @0 :UInt32;
+  until @1 :Int64;             # then it is taken back
+  inKernel @2 :Bool;           # by the kernel, also when no process of bpfman lives; else by the daemon, or when it starts again
+  uid @3 :UInt32;              # for whom
+  links @4 :List(UInt32);      # that it changed
+  replaced @5 :UInt32;         # of an update: the program of before, which is kept until then; else 0
+  replacement @6 :UInt32;
 }
 
 interface Link {
@@ -283,13 +339,15 @@ struct LinkRecord {
   ifindex @10 :UInt32;
   direction @11 :Direction;
   priority @12 :Int32;
-  position @13 :Int32;         # 0 runs first; -1: not in the chain any more
+  position @13 :Int32;         # 0 runs first; -1: not in the chain
   proceedOn @14 :List(Int32);
   netnsPath @15 :Text;
   nsid @16 :UInt64;            # inode of the network namespace
   dispatcherId @17 :UInt32;    # kernel program id
   revision @18 :UInt32;
   target @19 :Text;            # tracepoint: "group/name"; raw_tp, tp_btf: the name
+  paused @20 :Bool;            # attached, but no packet sees it
+  waiting @21 :UInt32;         # the change that waits to be confirmed and touched its chain; 0: none
 }
 
 struct LinkDetails {

@@ -1,0 +1,20 @@
+// What a client asked an attach with: the descriptors that came along are taken and looked at before anything is done.
+#pragma once
+
+#include "frontend/connection.h"
+#include "frontend/hook.h"
+
+namespace bpfman {
+
+struct AttachTargets {
+  kj::Maybe<NamespaceTarget> netns;
+  kj::AutoCloseFd target;
+  kj::Maybe<ProcessTarget> process;
+};
+
+kj::Promise<AttachTargets> targetsOf(Core& core, schema::Place::Reader place);
+
+const HookType& requireMayAttach(Connection& connection, Narrowed narrowed, const ProgramRow& program, schema::Place::Reader place);
+// Attaching changes what it does: his own, or an administrator's; to a place of its kind.
+
+}  // namespace bpfman

@@ -1,0 +1,218 @@
+// Changes that are in the catalogue: how they end.
+#include <kj/debug.h>
+#include <spdlog/spdlog.h>
+
+#include "frontend/arrangement.h"
+#include "frontend/chain-change.h"
+#include "frontend/clock.h"
+#include "frontend/refuse.h"
+#include "frontend/servers.h"
+
+namespace bpfman {
+
+namespace {
+
+constexpr int TRIES = 10;  // each with another worker
+
+std::vector<LinkRow> linksOf(Core& core, const ChangeRow& row) {
+  std::vector<LinkRow> links;
+  for (auto& before : row.links)
+    KJ_IF_MAYBE (link, core.catalog.link(before.link)) links.push_back(*link);
+  return links;
+}
+
+std::set<uint32_t> programsOf(const ChangeRow& row) {
+  std::set<uint32_t> programs{row.replaced, row.replacement};
+  programs.erase(0);
+  return programs;
+}
+
+ChangeRow requireWaiting(Core& core, uint32_t id) {
+  auto found = core.catalog.changes().find(id);
+  if (found == core.catalog.changes().end() || found->second.state != ChangeRow::waiting)
+    refuse("no change ", id, " waits to be confirmed; 'bpfman change list' shows those that do");
+  return found->second;
+}
+
+// Whoever left is gone for good, and so is a dispatcher that nobody needs.
+void forget(Core& core, Turns& turns, const std::vector<LinkRow>& leavers, kj::WaitScope& scope) {
+  for (auto& link : leavers) {
+    removePin(core, hookOf(link).hook.pinOf(link), scope);
+    core.catalog.eraseLink(link.id);
+  }
+  for (auto& [lock, chain] : turns.all()) {
+    auto& some = chain.some;
+    if (!core.catalog.linksOn(some.kind, some.nsid, some.ifindex, some.direction).empty()) continue;
+    Present present = chain.hook->lookAt(core, *chain.engine, some, true, scope);
+    chain.hook->apply(core, *chain.engine, some, present, ChainMemberHook::othersOf(present), nullptr, scope);
+  }
+}
+
+// It is attached nowhere. What it left in its chains goes first.
+void unload(Core& core, uint32_t program, Turns& turns, kj::WaitScope& scope) {
+  if (core.catalog.program(program) == nullptr) return;
+  for (auto& [lock, chain] : turns.all()) chain.engine->settle(chain.hook->hookOf(chain.some), scope);
+  core.loads.removeProgram(program, scope);
+}
+
+// Who used the maps of the old program uses those of the new one, which are the same.
+void handOverMaps(Core& core, const ChangeRow& change) {
+  std::vector<ProgramRow> users;
+  KJ_IF_MAYBE (replaced, core.catalog.program(change.replaced)) {
+    for (auto& [id, row] : core.catalog.programs()) {
+      if (row.mapOwner != change.replaced) continue;
+      users.push_back(row);
+      users.back().mapOwner = id == change.replacement ? replaced->mapOwner : change.replacement;
+    }
+  }
+  core.catalog.transaction([&]() {
+    for (auto& row : users) core.catalog.put(row);
+  });
+}
+
+void chooseEngines(Core& core, Turns& turns) {
+  for (auto& [lock, chain] : turns.all()) chain.engine = &chain.hook->engineOf(core, chain.some);
+}
+
+}  // namespace
+
+void Changes::finish(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) {
+  chooseEngines(core, turns);
+  std::vector<LinkRow> leavers;
+  for (auto& link : linksOf(core, row))
+    if (link.absence == LinkRow::left) leavers.push_back(link);
+  for (auto& [lock, chain] : turns.all()) chain.engine->confirm(chain.hook->hookOf(chain.some), scope);
+  forget(core, turns, leavers, scope);
+  if (row.replaced != 0) handOverMaps(core, row);
+  unload(core, row.replaced, turns, scope);
+  core.catalog.eraseChange(row.id);
+}
+
+void Changes::undo(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) {
+  chooseEngines(core, turns);
+  std::vector<LinkRow> newcomers, repinned;
+  core.catalog.transaction([&]() {
+    ChangeRow undoing = row;
+    undoing.state = ChangeRow::applying;
+    core.catalog.put(undoing);
+    for (auto& before : row.links)
+      KJ_IF_MAYBE (known, core.catalog.link(before.link)) {
+        LinkRow link = *known;
+        if (before.joined) {
+          link.absence = LinkRow::left;
+          newcomers.push_back(link);
+        } else {
+          if (row.replaced != 0 && before.programId == row.replaced) repinned.push_back(link);
+          link.programId = before.programId, link.priority = before.priority, link.absence = before.absence;
+          link.proceedOn = before.proceedOn;
+          link.proceedOnList = proceedOnList(turns.of(link).hook->verdicts(), before.proceedOn);
+        }
+        core.catalog.put(link);
+      }
+  });
+  for (auto& link : repinned) {
+    removePin(core, hookOf(link).hook.pinOf(link), scope);
+    turns.of(link).hook->pin(core, KJ_ASSERT_NONNULL(core.catalog.link(link.id)), scope);
+  }
+  for (auto& [lock, chain] : turns.all()) {
+    LinkRow nobody = chain.some;
+    nobody.id = 0;  // none is left out
+    Present present = chain.hook->lookAt(core, *chain.engine, nobody, false, scope);
+    auto members = membersOn(core, nobody, ChainMemberHook::othersOf(present));
+    chain.hook->apply(core, *chain.engine, nobody, present, members, nullptr, scope);
+  }
+  forget(core, turns, newcomers, scope);
+  unload(core, row.replacement, turns, scope);
+  core.catalog.eraseChange(row.id);
+}
+
+kj::Maybe<const ChangeRow&> Changes::waitingOn(Core& core, const LinkRow& link) const {
+  for (auto& [id, row] : core.catalog.changes())
+    for (auto& other : linksOf(core, row))
+      if (other.kind == link.kind && other.nsid == link.nsid && other.ifindex == link.ifindex && other.direction == link.direction)
+        return row;
+  return nullptr;
+}
+
+void Changes::requireFree(Core& core, const LinkRow& link) const {
+  KJ_IF_MAYBE (row, waitingOn(core, link)) {
+    int64_t left = static_cast<int64_t>(row->until - monotonicClock()) / 1'000'000'000;
+    refuse("change ", row->id, " of the chain on ", link.interface.c_str(), " waits to be confirmed, for ", kj::max(left, 0),
+           " s more: 'bpfman confirm ", row->id, "' keeps it, 'bpfman revert ", row->id, "' takes it back");
+  }
+}
+
+void Changes::requireFree(Core& core, const ProgramRow& program) const {
+  for (auto& [id, row] : core.catalog.changes())
+    if (row.replaced == program.id || row.replacement == program.id)
+      refuse("change ", id, ", which waits to be confirmed, needs program ", program.id, ": 'bpfman confirm ", id, "' or 'bpfman revert ",
+             id, "' first");
+}
+
+void Changes::wait(Core& core, const ChangeRow& row) {
+  uint64_t now = monotonicClock();
+  auto left = (row.until > now ? row.until - now : 0) * kj::NANOSECONDS;
+  auto work = [this, &core, id = row.id](kj::WaitScope& scope) {
+    for (int tries = 1; core.catalog.changes().count(id); ++tries) {
+      auto failure = kj::runCatchingExceptions([&]() { takeBack(core, id, scope); });
+      KJ_IF_MAYBE (exception, failure) {
+        if (exception->getType() == kj::Exception::Type::DISCONNECTED && tries < TRIES) continue;
+        spdlog::error("change {} could not be taken back: {}; the next start tries again", id, exception->getDescription().cStr());
+      }
+      return;
+    }
+  };
+  tasks.add(core.io.provider->getTimer().afterDelay(left).then(
+      [&core, work = kj::mv(work)]() mutable { return core.fibers.startFiber(kj::mv(work)); }));
+}
+
+// Too late: where the kernel keeps the time, packets take the old chain again already.
+void Changes::confirm(Core& core, uint32_t id, kj::WaitScope& scope) {
+  ChangeRow row = requireWaiting(core, id);
+  Turns turns(core, programsOf(row), linksOf(core, row), scope);
+  requireWaiting(core, id);
+  auto requireInTime = [&]() {
+    if (monotonicClock() < row.until) return;
+    undo(core, row, turns, scope);
+    refuse("it is too late to confirm change ", id, ": it was taken back");
+  };
+  requireInTime();
+  chooseEngines(core, turns);
+  for (auto& [lock, chain] : turns.all()) chain.engine->confirm(chain.hook->hookOf(chain.some), scope);
+  requireInTime();
+  row.state = ChangeRow::confirmed;
+  core.catalog.put(row);
+  finish(core, row, turns, scope);
+}
+
+void Changes::takeBack(Core& core, uint32_t id, kj::WaitScope& scope) {
+  ChangeRow row = requireWaiting(core, id);
+  Turns turns(core, programsOf(row), linksOf(core, row), scope);
+  requireWaiting(core, id);
+  undo(core, row, turns, scope);
+}
+
+// One whose time is over is taken back at once; so is one whose links went with a reboot. What can't be ended now must not keep the daemon
+// from starting.
+void Changes::recover(Core& core, kj::WaitScope& scope) {
+  std::vector<ChangeRow> rows;
+  for (auto& [id, row] : core.catalog.changes()) rows.push_back(row);
+  for (auto& row : rows) {
+    auto links = linksOf(core, row);
+    if (row.state == ChangeRow::waiting && monotonicClock() < row.until && !links.empty()) {
+      wait(core, row);
+      continue;
+    }
+    auto failure = kj::runCatchingExceptions([&]() {
+      Turns turns(core, programsOf(row), links, scope);
+      bool kept = row.state == ChangeRow::confirmed;
+      spdlog::info("change {}, which was under way, is {}", row.id, kept ? "finished" : "taken back");
+      kept ? finish(core, row, turns, scope) : undo(core, row, turns, scope);
+    });
+    KJ_IF_MAYBE (exception, failure) spdlog::error("change {} can't be ended: {}", row.id, exception->getDescription().cStr());
+  }
+}
+
+void Changes::taskFailed(kj::Exception&& exception) { spdlog::error("{}", exception.getDescription().cStr()); }
+
+}  // namespace bpfman

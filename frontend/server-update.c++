@@ -1,0 +1,111 @@
+// Other bytecode for a program that is loaded: a load that uses its maps, and one change of all its chains.
+#include <kj/debug.h>
+
+#include "frontend/chain-change.h"
+#include "frontend/describe.h"
+#include "frontend/refuse.h"
+#include "frontend/servers.h"
+
+namespace bpfman {
+
+namespace {
+
+LoadWish wishFrom(Connection& connection, uint32_t id, schema::Bytecode::Reader bytecode, schema::UpdateOptions::Reader options) {
+  Core& core = connection.core;
+  KJ_IF_MAYBE (old, core.catalog.program(id)) {
+    auto type = static_cast<schema::ProgramType>(old->type);
+    const HookType& hook = KJ_ASSERT_NONNULL(hookOf(type));
+    const LoadRow& load = KJ_ASSERT_NONNULL(core.catalog.load(old->load));
+    connection.rights.requireUnload(load.uid);
+    LoadWish wish;
+    std::string name = options.getName().size() == 0 ? old->name : limitedText(options.getName(), "a program's name");
+    wish.programs.push_back({old->type, name, old->attachTo, typeName(type).cStr(), hook.kernelType, hook.expectedAttachType});
+    wish.globals = options.getGlobals().size() == 0 ? old->globals : globalsFrom(options.getGlobals());
+    wish.metadata = old->metadata;
+    wish.application = old->application;
+    wish.sourcePath = limitedText(bytecode.getSourcePath(), "the source path", limits::PATH_BYTES);
+    wish.mapOwner = id;
+    wish.uid = load.uid;
+    wish.request = connection.requestKey(options.getRequestId());
+    wish.purpose = updatePurpose(id);
+    wish.extension = old->extension ? core.engines.of(*old).extension() : nullptr;
+    requireMayLoad(connection, wish, bit(type));
+    return wish;
+  }
+  refuse("program ", id, " does not exist");
+}
+
+// A retry, after the answer to the first try was lost: what that loaded. 0: there was none.
+uint32_t madeBefore(Core& core, const std::string& request) {
+  KJ_IF_MAYBE (load, core.catalog.loadOf(request))
+    if (load->state == LoadRow::loaded) return core.catalog.programsOf(load->load)[0]->id;
+  return 0;
+}
+
+void carryOut(Holding& connection, uint32_t id, UpdateContext& context, const LoadWish& wish, SealedObject& object, AuditLine& line,
+              kj::WaitScope& scope) {
+  Core& core = connection->core;
+  Cancellation cancellation;
+  connection->loads.insert(&cancellation);
+  KJ_DEFER(connection->loads.erase(&cancellation));
+  LoadOutcome outcome = core.loads.load(wish, object.fd(), object.size(), cancellation, scope);
+  auto results = context.getResults();
+  KJ_IF_MAYBE (refused, outcome.refused) {
+    line.what += ": refused: " + refused->reason;
+    auto refusal = results.initRefused();
+    refusal.setReason(refused->reason.c_str());
+    refusal.setVerifierLog(refused->verifierLog.c_str());
+    return;
+  }
+  uint32_t replacement = outcome.programs[0];
+  line.programs.push_back(replacement);
+  ChainChange change(core, connection->uid(), scope);
+  ChangeRow row;
+  auto failure = kj::runCatchingExceptions([&]() {
+    change.replace(id, replacement);
+    row = change.carryOut(nanosecondsFrom(context.getParams().getOptions().getConfirmWithin()));
+  });
+  KJ_IF_MAYBE (exception, failure) {
+    if (core.catalog.program(replacement) != nullptr) core.loads.undo(outcome.load, scope);
+    kj::throwFatalException(kj::mv(*exception));
+  }
+  line.links = change.links();
+  auto updated = results.initUpdated();
+  updated.setProgram(newProgram(*connection, replacement, connection.narrowed()));
+  describeProgram(core, replacement, updated.initDetails(), scope);
+  if (row.state == ChangeRow::waiting) describeWaiting(row, updated.initWaiting(1)[0]);
+}
+
+}  // namespace
+
+std::string updatePurpose(uint32_t replaced) { return "update:" + std::to_string(replaced); }
+
+kj::Promise<void> updateProgram(Holding& connection, uint32_t id, UpdateContext context) {
+  auto params = context.getParams();
+  connection->requireCapabilities(1);
+  Core& core = connection->core;
+  auto wish = kj::heap<LoadWish>();
+  wish->request = connection->requestKey(params.getOptions().getRequestId());
+  if (madeBefore(core, wish->request) == 0) *wish = wishFrom(*connection, id, params.getBytecode(), params.getOptions());
+  return objectFrom(*connection, params.getBytecode()).then([&connection, context, id, wish = kj::mv(wish)](SealedObject object) mutable {
+    return connection.change(
+        "update", [&connection, context, id, wish = kj::mv(wish), object = kj::mv(object)](kj::WaitScope& scope, AuditLine& line) mutable {
+          Core& core = connection->core;
+          line.programs = {id};
+          line.what = wish->sourcePath;
+          line.request = wish->request;
+          kj::Maybe<Locks::Turn> turn;
+          if (!wish->request.empty()) turn = core.locks.take("request:" + wish->request, scope);
+          if (uint32_t before = madeBefore(core, wish->request)) {
+            line.what += " (again)";
+            auto updated = context.getResults().initUpdated();
+            updated.setProgram(newProgram(*connection, before, connection.narrowed()));
+            describeProgram(core, before, updated.initDetails(), scope);
+            return;
+          }
+          carryOut(connection, id, context, *wish, object, line, scope);
+        });
+  });
+}
+
+}  // namespace bpfman
