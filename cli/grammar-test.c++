@@ -220,7 +220,7 @@ TEST_F(CommandLine, DispatcherOverviewAndTheRest) {
   refuses({
       {"dispatcher get udp 1 2", "TYPE: udp not in {"},
       {"dispatcher get xdp 1", "IFINDEX is required"},
-      {"", "'bpfman' needs a command: program, link, dispatcher, overview, audit, policy, version, serve"},
+      {"", "'bpfman' needs a command: program, link, dispatcher, change, confirm, revert, overview, audit, policy, version, serve"},
       {"nonsense", "unexpected argument: nonsense"},
       {"image build a b", "'image' is not supported"},
   });
