@@ -21,8 +21,16 @@ constexpr int CLEANING_TRIES = 20;  // each with another worker
 
 class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandler {
  public:
-  TailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers, bool preferTcx)
-      : catalog(catalog), workers(workers), loads(loads), fibers(fibers), preferTcx(preferTcx), grace(port), tasks(*this) {}
+  TailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers, bool preferTcx,
+                 uint32_t possibleCpus)
+      : catalog(catalog),
+        workers(workers),
+        loads(loads),
+        fibers(fibers),
+        preferTcx(preferTcx),
+        possibleCpus(possibleCpus),
+        grace(port),
+        tasks(*this) {}
 
   kj::StringPtr name() const override { return "tailcall"; }
   kj::StringPtr reason() const override { return "it works on every kernel from 6.1 on"; }
@@ -58,17 +66,60 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     if (found != cleaning.end()) found->second.addBranch().wait(scope);
   }
 
+  kj::StringPtr noCounters() const override { return ""; }
+
+  // In place, in both banks: nothing but one word differs from what packets read meanwhile, and whichever bank runs next has it.
+  void count(const ChainHook& hook, Counting counting, kj::WaitScope& scope) override {
+    uint32_t load = dispatcherOn(hook).load;
+    auto place = workers.host(scope);
+    for (uint32_t bank = 0; bank < CHAIN_BANKS; ++bank) {
+      chain_bank chain = chainIn(*place, load, bank, scope);
+      chain.flags = withCounting(chain.flags, counting);
+      requireOk(update(*place, mapOf(load, "banks"), bank, chain).wait(scope), "switch the dispatcher's counters");
+    }
+  }
+
+  ChainCounts counts(const ChainHook& hook, kj::WaitScope& scope) override {
+    uint32_t load = dispatcherOn(hook).load;
+    auto place = workers.host(scope);
+    chain_bank chain = chainIn(*place, load, activeBank(*place, load, scope), scope);
+    ChainCounts result{countingOf(chain.flags)};
+    if (result.counting == Counting::off) return result;
+    for (uint32_t i = 0; i < chain.count; ++i) {
+      std::vector<kj::Promise<WorkerReply>> replies;
+      for (uint32_t word = 0; word < wordsOf(hook); ++word)
+        replies.push_back(lookUp(*place, mapOf(load, "counters"), chain.counter[i] * wordsOf(hook) + word));
+      MemberCounts& counts = result.members.emplace_back();
+      counts.link = chain.link[i];
+      for (uint32_t word = 0; word < wordsOf(hook); ++word) {
+        auto reply = replies[word].wait(scope);
+        requireOk(reply, "read the dispatcher's counters");
+        addWord(counts, word, reply.tail);
+      }
+    }
+    return result;
+  }
+
  private:
   Catalog& catalog;
   Workers& workers;
   Loads& loads;
   kj::FiberPool& fibers;
   bool preferTcx;
+  uint32_t possibleCpus;
   GracePeriods grace;
   std::map<Catalog::DispatcherKey, kj::ForkedPromise<void>> cleaning;  // the last change's old bank is being emptied
   kj::TaskSet tasks;
 
   static Catalog::DispatcherKey keyOf(const ChainHook& hook) { return {hook.type, hook.nsid, hook.ifindex}; }
+
+  static uint32_t wordsOf(const ChainHook& hook) {
+    return hook.isXdp() ? COUNTER_WORDS(XDP_COUNTED_VERDICTS) : COUNTER_WORDS(TC_COUNTED_VERDICTS);
+  }
+
+  const DispatcherRow& dispatcherOn(const ChainHook& hook) {
+    return KJ_REQUIRE_NONNULL(catalog.dispatcher(hook.type, hook.nsid, hook.ifindex), "no dispatcher there");
+  }
 
   wire::Pin mapOf(uint32_t load, kj::StringPtr name) {
     KJ_IF_MAYBE (row, catalog.load(load))
@@ -80,7 +131,8 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   DispatcherRow create(const ChainHook& hook, const std::vector<ChainMember>& members, Place& place, kj::WaitScope& scope) {
     LoadWish wish;
     wish.purpose = kj::str("dispatcher:", hook.type.c_str(), ':', hook.nsid, ':', hook.ifindex).cStr();
-    wish.maxMapBytes = 1 << 20;
+    uint64_t counters = CHAIN_COUNTERS * wordsOf(hook) * sizeof(uint64_t) * (possibleCpus + 1ull);
+    wish.maxMapBytes = kj::max(1ull << 20, counters + (64 << 10));
     if (hook.isXdp())
       wish.programs.push_back({0, "xdp_dispatcher", "", "xdp", BPF_PROG_TYPE_XDP, BPF_XDP});
     else
@@ -95,7 +147,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     row.load = outcome.load, row.programId = outcome.programs[0];
     row.netnsPath = hook.netnsPath, row.interface = hook.interface, row.hostNetns = hook.host;
     auto failure = kj::runCatchingExceptions([&]() {
-      fill(row.load, 0, members, scope);  // the array is pinned and filled before the first packet
+      fill(hook, row.load, 0, members, {}, scope);  // the array is pinned and filled before the first packet
       attachDispatcher(hook, row, place, catalog, preferTcx, scope);
     });
     KJ_IF_MAYBE (exception, failure) {
@@ -107,8 +159,9 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     return row;
   }
 
-  // The bank that is not in use; whoever fills it waited for the grace period.
-  void fill(uint32_t load, uint32_t bank, const std::vector<ChainMember>& members, kj::WaitScope& scope) {
+  // The bank that is not in use; whoever fills it waited for the grace period. Members that were in the running chain go on counting.
+  void fill(const ChainHook& hook, uint32_t load, uint32_t bank, const std::vector<ChainMember>& members, const chain_bank& running,
+            kj::WaitScope& scope) {
     auto place = workers.host(scope);
     std::vector<kj::Promise<WorkerReply>> replies;
     for (uint32_t i = 0; i < members.size(); ++i) {
@@ -117,7 +170,14 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     }
     chain_bank chain{};
     chain.count = members.size();
-    for (uint32_t i = 0; i < members.size(); ++i) chain.proceed[i] = members[i].proceedOn;
+    chain.flags = running.flags;
+    for (uint32_t i = 0; i < members.size(); ++i) chain.proceed[i] = members[i].proceedOn, chain.link[i] = members[i].link;
+    auto fresh = giveCounters(chain, running);
+    if (!(running.flags & CHAIN_COUNTED)) fresh.clear();  // all are zero
+    std::vector<uint64_t> zeros(possibleCpus);
+    for (uint32_t counter : fresh)
+      for (uint32_t word = 0; word < wordsOf(hook); ++word)
+        replies.push_back(updateBytes(*place, mapOf(load, "counters"), counter * wordsOf(hook) + word, bytesOf(zeros[0], zeros.size())));
     replies.push_back(update(*place, mapOf(load, "banks"), bank, chain));
     for (auto& reply : replies) requireOk(reply.wait(scope), "fill the dispatcher's chain");
   }
@@ -127,7 +187,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     auto place = workers.host(scope);
     uint32_t active = activeBank(*place, row.load, scope), next = active == 0;
     KJ_ON_SCOPE_FAILURE(clean(hook, row.load));  // switched or not, nobody knows: a bank is filled again only after a grace period
-    fill(row.load, next, members, scope);
+    fill(hook, row.load, next, members, chainIn(*place, row.load, active, scope), scope);
     requireOk(update(*place, mapOf(row.load, "active"), 0, next).wait(scope), "switch the dispatcher's chain");
 
     clean(hook, row.load);
@@ -183,23 +243,40 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     cleaning.erase(keyOf(hook));
   }
 
-  uint32_t activeBank(Place& place, uint32_t load, kj::WaitScope& scope) {
-    uint32_t key = 0, active;
-    wire::Element element{mapOf(load, "active"), sizeof key, 0, 0, 0};
-    auto reply = place.worker.call(wire::Op::lookup, element, kj::arrayPtr(reinterpret_cast<kj::byte*>(&key), sizeof key)).wait(scope);
-    requireOk(reply, "read which chain the dispatcher uses");
-    KJ_REQUIRE(reply.tail.size() == sizeof active, "the dispatcher is another version's");
-    memcpy(&active, reply.tail.begin(), sizeof active);
-    return active;
+  uint32_t activeBank(Place& place, uint32_t load, kj::WaitScope& scope) { return read<uint32_t>(place, mapOf(load, "active"), 0, scope); }
+  chain_bank chainIn(Place& place, uint32_t load, uint32_t bank, kj::WaitScope& scope) {
+    return read<chain_bank>(place, mapOf(load, "banks"), bank, scope);
+  }
+
+  template <typename Value>
+  Value read(Place& place, const wire::Pin& map, uint32_t key, kj::WaitScope& scope) {
+    auto reply = lookUp(place, map, key).wait(scope);
+    requireOk(reply, "read the dispatcher's maps");
+    Value value;
+    if (reply.tail.size() != sizeof value) refuse("the dispatcher is another version's, which alone can change it");
+    memcpy(&value, reply.tail.begin(), sizeof value);
+    return value;
+  }
+
+  kj::Promise<WorkerReply> lookUp(Place& place, const wire::Pin& map, uint32_t key) {
+    return place.worker.call(wire::Op::lookup, wire::Element{map, sizeof key, 0, 0, 0}, bytesOf(key));
+  }
+
+  template <typename Value>
+  static kj::ArrayPtr<const kj::byte> bytesOf(const Value& first, size_t count = 1) {
+    return kj::arrayPtr(reinterpret_cast<const kj::byte*>(&first), count * sizeof first);
   }
 
   template <typename Value>
   kj::Promise<WorkerReply> update(Place& place, const wire::Pin& map, uint32_t key, const Value& value) {
-    kj::byte element[sizeof key + sizeof value];
-    memcpy(element, &key, sizeof key);
-    memcpy(element + sizeof key, &value, sizeof value);
-    return place.worker.call(wire::Op::update, wire::Element{map, sizeof(uint32_t), sizeof value, 0, 0},
-                             kj::arrayPtr(element, sizeof element));
+    return updateBytes(place, map, key, bytesOf(value));
+  }
+  kj::Promise<WorkerReply> updateBytes(Place& place, const wire::Pin& map, uint32_t key, kj::ArrayPtr<const kj::byte> value) {
+    auto element = kj::heapArray<kj::byte>(sizeof key + value.size());
+    memcpy(element.begin(), &key, sizeof key);
+    memcpy(element.begin() + sizeof key, value.begin(), value.size());
+    wire::Element wish{map, sizeof key, static_cast<uint32_t>(value.size()), 0, 0};
+    return place.worker.call(wire::Op::update, wish, element);
   }
 
   void taskFailed(kj::Exception&& exception) override { spdlog::warn("tailcall engine: {}", exception.getDescription().cStr()); }
@@ -208,8 +285,8 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
 }  // namespace
 
 kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers,
-                                       bool preferTcx) {
-  return kj::heap<TailcallEngine>(port, catalog, workers, loads, fibers, preferTcx);
+                                       bool preferTcx, uint32_t possibleCpus) {
+  return kj::heap<TailcallEngine>(port, catalog, workers, loads, fibers, preferTcx, possibleCpus);
 }
 
 }  // namespace bpfman

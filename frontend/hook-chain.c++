@@ -42,6 +42,10 @@ std::vector<ChainMember> chainOfMembers(Core& core, const std::vector<Member>& m
 
 }  // namespace
 
+std::string chainLock(const std::string& type, uint64_t nsid, uint32_t ifindex) {
+  return kj::str(type.c_str(), ':', nsid, ':', ifindex).cStr();
+}
+
 // Refuses whatever an attach refuses before it changes anything. A plan forgets nobody: a chain that is gone from the kernel is then shown
 // once more.
 ChainMemberHook::Attempt ChainMemberHook::prepare(Core& core, AttachWish& wish, bool forget, kj::WaitScope& scope) const {
@@ -122,7 +126,7 @@ ChainHook ChainMemberHook::hookOf(const LinkRow& link) const {
 }
 
 std::string ChainMemberHook::lockOf(const LinkRow& link) const {
-  return kj::str(shared.dispatcherTypes[link.direction], ':', link.nsid, ':', link.ifindex).cStr();
+  return chainLock(shared.dispatcherTypes[link.direction], link.nsid, link.ifindex);
 }
 
 // A dispatcher that is no longer on this interface (the interface or its namespace went, and another has its numbers now; or somebody took
