@@ -96,15 +96,21 @@ class Tailcall : public testing::TestWithParam<HookCase> {
     ASSERT_EQ(bpf_map_update_elem(slots, &slot, &program.fd, BPF_ANY), 0);
   }
   void setBank(uint32_t bank, const chain_bank& chain) { ASSERT_EQ(bpf_map_update_elem(banks, &bank, &chain, BPF_ANY), 0); }
-  chain_bank chainOf(const std::vector<uint32_t>& proceed, uint32_t flags = 0) {
+  void use(uint32_t bank) {
+    uint32_t key = 0;
+    ASSERT_EQ(bpf_map_update_elem(active, &key, &bank, BPF_ANY), 0);
+  }
+  static chain_bank chainOf(uint32_t count, std::initializer_list<uint32_t> masks) {
+    chain_bank chain{};
+    chain.count = count;
+    std::copy(masks.begin(), masks.end(), chain.proceed);
+    return chain;
+  }
+  static chain_bank countingChain(const std::vector<uint32_t>& proceed, uint32_t flags = 0) {
     chain_bank chain{};
     chain.count = proceed.size(), chain.flags = flags;
     for (uint32_t i = 0; i < chain.count; ++i) chain.proceed[i] = proceed[i], chain.counter[i] = i;
     return chain;
-  }
-  void use(uint32_t bank) {
-    uint32_t key = 0;
-    ASSERT_EQ(bpf_map_update_elem(active, &key, &bank, BPF_ANY), 0);
   }
   // The words of a counter, all CPUs together.
   std::vector<uint64_t> counter(uint32_t number) {
@@ -177,7 +183,7 @@ TEST_P(Tailcall, TreatsEachVerdictAndEachMaskBitAlike) {
     setSlot(0, 0, first);
     setSlot(0, 1, second);
     for (uint32_t bit = 0; bit < 32; ++bit) {
-      setBank(0, chainOf({1u << bit, 0}));
+      setBank(0, chainOf(2, {1u << bit, 0}));
       EXPECT_EQ(run(), static_cast<int>(bit) + hook.lowest == verdict ? hook.ended : verdict);
     }
   }
@@ -187,16 +193,16 @@ TEST_P(Tailcall, ReturnsAtOnceWithAVerdictThatNoMaskCanName) {
   for (int verdict : {hook.lowest - 1, hook.lowest + 32, 1000, INT32_MAX, INT32_MIN}) {
     Closer first = member(verdict);
     setSlot(0, 0, first);
-    setBank(0, chainOf({~0u, ~0u}));
+    setBank(0, chainOf(2, {~0u, ~0u}));
     EXPECT_EQ(run(), verdict);
   }
 }
 
 // The word for "the dispatcher itself": goes on if the mask has it, which it has by default.
 TEST_P(Tailcall, TakesAnEmptySlotForDispatcherReturn) {
-  setBank(0, chainOf({bit(hook.dispatcherReturn)}));
+  setBank(0, chainOf(1, {bit(hook.dispatcherReturn)}));
   EXPECT_EQ(run(), hook.end);
-  setBank(0, chainOf({bit(hook.passed)}));
+  setBank(0, chainOf(1, {bit(hook.passed)}));
   EXPECT_EQ(run(), hook.dispatcherReturn);
 }
 
@@ -267,7 +273,7 @@ TEST_P(Tailcall, CountsWhatBecameOfEachPacketAtEachMember) {
     uint32_t index = verdict - hook.lowest;
     for (bool goesOn : {false, true}) {
       if (goesOn && index > 31) continue;
-      chain_bank chain = chainOf({bit(hook.passed), goesOn ? 1u << index : 0, 0}, CHAIN_COUNTS);
+      chain_bank chain = countingChain({bit(hook.passed), goesOn ? 1u << index : 0, 0}, CHAIN_COUNTS);
       chain.counter[0] = CHAIN_COUNTERS - 1, chain.counter[1] = 7, chain.counter[2] = 3;
       setBank(0, chain);
       EXPECT_EQ(run(5), goesOn ? hook.other : verdict);
@@ -287,7 +293,7 @@ TEST_P(Tailcall, CountsAndTimesOnlyWhatIsSwitchedOn) {
   for (uint32_t bank = 0; bank < CHAIN_BANKS; ++bank) {
     use(bank);
     for (uint32_t i = 0; i < CHAIN_POSITIONS; ++i) setSlot(bank, i, goesOn);
-    auto chain = chainOf(std::vector(CHAIN_POSITIONS, bit(hook.passed)));
+    auto chain = countingChain(std::vector(CHAIN_POSITIONS, bit(hook.passed)));
     for (uint8_t& number : chain.counter) number += bank * CHAIN_POSITIONS;
     for (uint32_t flags : {0u, CHAIN_COUNTED, CHAIN_TIMES, CHAIN_COUNTS, CHAIN_COUNTS | CHAIN_TIMES}) {
       chain.flags = flags;
@@ -307,7 +313,7 @@ TEST_P(Tailcall, CountsNowhereBehindItsCounters) {
   Closer goesOn = member(hook.passed), ends = member(hook.ended);
   setSlot(0, 0, goesOn);
   setSlot(0, 1, ends);
-  auto chain = chainOf({bit(hook.passed), 0}, CHAIN_COUNTS | CHAIN_TIMES);
+  auto chain = countingChain({bit(hook.passed), 0}, CHAIN_COUNTS | CHAIN_TIMES);
   chain.counter[0] = CHAIN_COUNTERS, chain.counter[1] = 255;
   setBank(0, chain);
   EXPECT_EQ(run(), hook.ended);
@@ -319,7 +325,7 @@ TEST_P(Tailcall, CanBeSwitchedInPlaceWhilePacketsGoThrough) {
   Closer goesOn = member(hook.passed), ends = member(hook.ended);
   constexpr uint32_t LENGTH = 6;
   for (uint32_t i = 0; i < LENGTH; ++i) setSlot(0, i, i + 1 < LENGTH ? goesOn : ends);
-  auto chain = chainOf(std::vector(LENGTH, bit(hook.passed)));
+  auto chain = countingChain(std::vector(LENGTH, bit(hook.passed)));
   setBank(0, chain);
   std::atomic<bool> stop = false;
   std::atomic<uint64_t> packets = 0, wrong = 0;
@@ -356,7 +362,7 @@ TEST_P(Tailcall, CostsLittleForEachMember) {
     const uint32_t modes[] = {0, CHAIN_COUNTS, CHAIN_COUNTS | CHAIN_TIMES};
     for (int i = 0; i < 7; ++i)
       for (int mode = 0; mode < 3; ++mode) {
-        setBank(0, chainOf(std::vector(count, bit(hook.passed)), modes[mode]));
+        setBank(0, countingChain(std::vector(count, bit(hook.passed)), modes[mode]));
         uint32_t now;
         run(mode ? 50000 : 200000, &now);
         best[mode] = std::min(best[mode], now);

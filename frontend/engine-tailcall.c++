@@ -73,7 +73,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     uint32_t load = dispatcherOn(hook).load;
     auto place = workers.host(scope);
     for (uint32_t bank = 0; bank < CHAIN_BANKS; ++bank) {
-      chain_bank chain = chainIn(*place, load, bank, scope);
+      chain_bank chain = bankOf(*place, load, bank, scope);
       chain.flags = withCounting(chain.flags, counting);
       requireOk(update(*place, mapOf(load, "banks"), bank, chain).wait(scope), "switch the dispatcher's counters");
     }
@@ -82,7 +82,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   ChainCounts counts(const ChainHook& hook, kj::WaitScope& scope) override {
     uint32_t load = dispatcherOn(hook).load;
     auto place = workers.host(scope);
-    chain_bank chain = chainIn(*place, load, activeBank(*place, load, scope), scope);
+    chain_bank chain = bankOf(*place, load, activeBank(*place, load, scope), scope);
     ChainCounts result{countingOf(chain.flags)};
     if (result.counting == Counting::off) return result;
     for (uint32_t i = 0; i < chain.count; ++i) {
@@ -174,10 +174,9 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     for (uint32_t i = 0; i < members.size(); ++i) chain.proceed[i] = members[i].proceedOn, chain.link[i] = members[i].link;
     auto fresh = giveCounters(chain, running);
     if (!(running.flags & CHAIN_COUNTED)) fresh.clear();  // all are zero
-    std::vector<uint64_t> zeros(possibleCpus);
     for (uint32_t counter : fresh)
       for (uint32_t word = 0; word < wordsOf(hook); ++word)
-        replies.push_back(updateBytes(*place, mapOf(load, "counters"), counter * wordsOf(hook) + word, bytesOf(zeros[0], zeros.size())));
+        replies.push_back(setZero(*place, mapOf(load, "counters"), counter * wordsOf(hook) + word));
     replies.push_back(update(*place, mapOf(load, "banks"), bank, chain));
     for (auto& reply : replies) requireOk(reply.wait(scope), "fill the dispatcher's chain");
   }
@@ -187,7 +186,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     auto place = workers.host(scope);
     uint32_t active = activeBank(*place, row.load, scope), next = active == 0;
     KJ_ON_SCOPE_FAILURE(clean(hook, row.load));  // switched or not, nobody knows: a bank is filled again only after a grace period
-    fill(hook, row.load, next, members, chainIn(*place, row.load, active, scope), scope);
+    fill(hook, row.load, next, members, bankOf(*place, row.load, active, scope), scope);
     requireOk(update(*place, mapOf(row.load, "active"), 0, next).wait(scope), "switch the dispatcher's chain");
 
     clean(hook, row.load);
@@ -243,39 +242,45 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     cleaning.erase(keyOf(hook));
   }
 
-  uint32_t activeBank(Place& place, uint32_t load, kj::WaitScope& scope) { return read<uint32_t>(place, mapOf(load, "active"), 0, scope); }
-  chain_bank chainIn(Place& place, uint32_t load, uint32_t bank, kj::WaitScope& scope) {
-    return read<chain_bank>(place, mapOf(load, "banks"), bank, scope);
+  uint32_t activeBank(Place& place, uint32_t load, kj::WaitScope& scope) {
+    uint32_t active;
+    read(place, mapOf(load, "active"), 0, active, scope);
+    return active;
+  }
+
+  chain_bank bankOf(Place& place, uint32_t load, uint32_t bank, kj::WaitScope& scope) {
+    chain_bank chain;
+    read(place, mapOf(load, "banks"), bank, chain, scope);
+    return chain;
   }
 
   template <typename Value>
-  Value read(Place& place, const wire::Pin& map, uint32_t key, kj::WaitScope& scope) {
+  void read(Place& place, const wire::Pin& map, uint32_t key, Value& value, kj::WaitScope& scope) {
     auto reply = lookUp(place, map, key).wait(scope);
-    requireOk(reply, "read the dispatcher's maps");
-    Value value;
-    if (reply.tail.size() != sizeof value) refuse("the dispatcher is another version's, which alone can change it");
+    requireOk(reply, "read which chain the dispatcher uses");
+    KJ_REQUIRE(reply.tail.size() == sizeof value, "the dispatcher is another version's");
     memcpy(&value, reply.tail.begin(), sizeof value);
-    return value;
   }
 
   kj::Promise<WorkerReply> lookUp(Place& place, const wire::Pin& map, uint32_t key) {
-    return place.worker.call(wire::Op::lookup, wire::Element{map, sizeof key, 0, 0, 0}, bytesOf(key));
-  }
-
-  template <typename Value>
-  static kj::ArrayPtr<const kj::byte> bytesOf(const Value& first, size_t count = 1) {
-    return kj::arrayPtr(reinterpret_cast<const kj::byte*>(&first), count * sizeof first);
+    wire::Element element{map, sizeof key, 0, 0, 0};
+    return place.worker.call(wire::Op::lookup, element, kj::arrayPtr(reinterpret_cast<kj::byte*>(&key), sizeof key));
   }
 
   template <typename Value>
   kj::Promise<WorkerReply> update(Place& place, const wire::Pin& map, uint32_t key, const Value& value) {
-    return updateBytes(place, map, key, bytesOf(value));
+    kj::byte element[sizeof key + sizeof value];
+    memcpy(element, &key, sizeof key);
+    memcpy(element + sizeof key, &value, sizeof value);
+    return place.worker.call(wire::Op::update, wire::Element{map, sizeof(uint32_t), sizeof value, 0, 0},
+                             kj::arrayPtr(element, sizeof element));
   }
-  kj::Promise<WorkerReply> updateBytes(Place& place, const wire::Pin& map, uint32_t key, kj::ArrayPtr<const kj::byte> value) {
-    auto element = kj::heapArray<kj::byte>(sizeof key + value.size());
+
+  kj::Promise<WorkerReply> setZero(Place& place, const wire::Pin& map, uint32_t key) {  // a word, on each CPU
+    auto element = kj::heapArray<kj::byte>(sizeof key + possibleCpus * sizeof(uint64_t));
+    memset(element.begin(), 0, element.size());
     memcpy(element.begin(), &key, sizeof key);
-    memcpy(element.begin() + sizeof key, value.begin(), value.size());
-    wire::Element wish{map, sizeof key, static_cast<uint32_t>(value.size()), 0, 0};
+    wire::Element wish{map, sizeof key, static_cast<uint32_t>(element.size() - sizeof key), 0, 0};
     return place.worker.call(wire::Op::update, wish, element);
   }
 
