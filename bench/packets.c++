@@ -18,6 +18,8 @@ namespace {
 constexpr uint32_t RUNS = 1000000, ROUNDS = 9;
 constexpr size_t CHAINS[] = {1, 2, 5, 10};
 constexpr double AIM = 10;  // ns a program
+constexpr std::pair<schema::Counting, const char*> COUNTINGS[] = {{schema::Counting::VERDICTS, "counting verdicts"},
+                                                                  {schema::Counting::TIME, "counting verdicts and time"}};
 
 template <typename Once>
 Samples nanoseconds(Once&& once) {
@@ -53,6 +55,13 @@ void measurePackets(Remote& remote, const Object& xdp, kj::StringPtr interface) 
     double each = (chain.median() - none.median()) / count - (single.median() - nothing.median());
     printf("  dispatcher with %2zu program%-10s  %8.1f  p95 %8.1f   a program beside its own time: %s\n", count, count == 1 ? "" : "s",
            chain.median(), chain.p95(), verdict(each, AIM, " ns").c_str());
+    for (auto [counting, name] : COUNTINGS) {
+      remote.count(interface, counting);
+      auto counted = nanoseconds([&] { return nanosecondsPerRunOf(id, RUNS); });
+      remote.count(interface, schema::Counting::OFF);
+      printf("    %-32s %8.1f  p95 %8.1f   %.1f ns more for each program\n", name, counted.median(), counted.p95(),
+             (counted.median() - chain.median()) / count);
+    }
   }
   Samples detaching;
   while (!links.empty()) {

@@ -62,12 +62,28 @@ void Remote::get(uint32_t id) {
   request.send().wait(io.waitScope);
 }
 
-uint32_t Remote::dispatcherOn(kj::StringPtr interface) {
+template <typename Use>
+auto Remote::withDispatcher(kj::StringPtr interface, Use&& use) {
   auto answer = connection.links().dispatchersRequest().send().wait(io.waitScope);
   for (auto dispatcher : answer.getDispatchers())
     for (auto member : dispatcher.getMembers())
-      if (member.getInterface() == interface) return dispatcher.getProgramId();
+      if (member.getInterface() == interface) return use(dispatcher);
   KJ_FAIL_REQUIRE("no dispatcher", interface);
+}
+
+uint32_t Remote::dispatcherOn(kj::StringPtr interface) {
+  return withDispatcher(interface, [](schema::Dispatcher::Reader dispatcher) { return dispatcher.getProgramId(); });
+}
+
+void Remote::count(kj::StringPtr interface, schema::Counting counting) {
+  withDispatcher(interface, [&](schema::Dispatcher::Reader dispatcher) {
+    auto request = connection.links().countRequest();
+    request.setType(dispatcher.getType());
+    request.setNsid(dispatcher.getNsid());
+    request.setIfindex(dispatcher.getIfindex());
+    request.setCounting(counting);
+    request.send().wait(io.waitScope);
+  });
 }
 
 }  // namespace bpfman::bench

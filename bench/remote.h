@@ -34,13 +34,17 @@ class Remote {
   size_t list();      // how many; with map ids and links
   size_t overview();  // of every program on the machine
   void get(uint32_t id);
-  uint32_t dispatcherOn(kj::StringPtr interface);  // kernel id of the dispatcher program
+  uint32_t dispatcherOn(kj::StringPtr interface);                  // kernel id of the dispatcher program
+  void count(kj::StringPtr interface, schema::Counting counting);  // of the XDP dispatcher there
 
   kj::AsyncIoContext io;
 
  private:
   Connection connection;
   schema::Programs::Client programs;
+
+  template <typename Use>
+  auto withDispatcher(kj::StringPtr interface, Use&& use);
 };
 
 }  // namespace bpfman::bench

@@ -1,8 +1,14 @@
-// bpfman dispatcher list, get, plan: the chains by which XDP and TC programs share an interface.
+// bpfman dispatcher list, get, count, plan: the chains by which XDP and TC programs share an interface.
 #include "cli/commands.h"
 #include "cli/json.h"
+#include "cli/names.h"
 #include "cli/text.h"
 
+#include <net/if.h>
+#include <sys/stat.h>
+
+#include <charconv>
+#include <cstring>
 #include <iostream>
 #include <memory>
 
@@ -14,6 +20,28 @@ struct Key {
   uint64_t nsid = 0;
   uint32_t ifindex = 0;
 };
+
+template <typename Number>
+Number numberFrom(const std::string& word, const char* name) {
+  Number number = 0;
+  auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+  if (error != std::errc() || end != word.data() + word.size()) fail(kj::str("Could not convert: ", name, " = ", word.c_str()));
+  return number;
+}
+
+// INTERFACE, of the network namespace that we are in, or NSID IFINDEX.
+void setHook(Key& key, const std::vector<std::string>& words) {
+  if (words.size() == 1) {
+    struct stat netns;
+    key.ifindex = if_nametoindex(words[0].c_str());
+    if (key.ifindex == 0) fail(kj::str("interface \"", words[0].c_str(), "\" does not exist here; name it, or give NSID IFINDEX"));
+    if (stat("/proc/self/ns/net", &netns) < 0) fail(kj::str("/proc/self/ns/net: ", strerror(errno)));
+    key.nsid = netns.st_ino;
+    return;
+  }
+  key.nsid = numberFrom<uint64_t>(words[0], "NSID");
+  key.ifindex = numberFrom<uint32_t>(words[1], "IFINDEX");
+}
 
 capnp::Response<schema::Links::DispatchersResults> find(Session& session, const Key& key) {
   auto request = session.connection().links().dispatchersRequest();
@@ -47,6 +75,18 @@ int get(Session& session, const Key& key) {
   return 0;
 }
 
+int count(Session& session, const Key& key, schema::Counting counting) {
+  auto request = session.connection().links().countRequest();
+  request.setType(key.type.c_str());
+  request.setNsid(key.nsid);
+  request.setIfindex(key.ifindex);
+  request.setCounting(counting);
+  session.wait(request.send());
+  return 0;
+}
+
+constexpr const char* HOOK = "An interface's name, or the network namespace's inode and the interface's index";
+
 }  // namespace
 
 void addDispatcher(CLI::App& parent, Command& chosen) {
@@ -65,10 +105,30 @@ void addDispatcher(CLI::App& parent, Command& chosen) {
   auto key = std::make_shared<Key>();
   auto& getting = *parent.add_subcommand("get", "Show a dispatcher and its members in their order");
   getting.add_option("TYPE", key->type, "xdp, tc-ingress or tc-egress")->required()->check(types);
-  getting.add_option("NSID", key->nsid, "The network namespace's inode")->required();
-  getting.add_option("IFINDEX", key->ifindex, "The interface's index")->required();
+  auto words = std::make_shared<std::vector<std::string>>();
+  getting.add_option("HOOK", *words, HOOK)->required()->expected(1, 2)->type_name("INTERFACE|NSID IFINDEX");
   addOutput(getting, key->output);
-  getting.callback([key, &chosen] { chosen = [key](Session& session) { return get(session, *key); }; });
+  getting.callback([key, words, &chosen] {
+    chosen = [key, words](Session& session) {
+      setHook(*key, *words);
+      return get(session, *key);
+    };
+  });
+
+  auto& counting = *parent.add_subcommand("count", "Switch what a dispatcher counts of each member; 'dispatcher get' shows it");
+  counting.add_option("TYPE", key->type, "xdp, tc-ingress or tc-egress")->required()->check(types);
+  counting.add_option("HOOK", *words, kj::str(HOOK, "; then off, verdicts or time").cStr())
+      ->required()
+      ->expected(2, 3)
+      ->type_name("INTERFACE|NSID IFINDEX off|verdicts|time");
+  counting.callback([key, words, &chosen] {
+    chosen = [key, words](Session& session) {
+      auto wanted = parseCounting(words->back());
+      words->pop_back();
+      setHook(*key, *words);
+      return count(session, *key, wanted);
+    };
+  });
 }
 
 }  // namespace bpfman

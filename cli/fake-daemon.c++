@@ -359,7 +359,7 @@ class Links final : public schema::Links::Server {
     auto dispatcher = context.getResults().initDispatchers(1)[0];
     dispatcher.setType("xdp");
     dispatcher.setNsid(4026531840);
-    dispatcher.setIfindex(3);
+    dispatcher.setIfindex(params.getIfindex() ? params.getIfindex() : 3);
     dispatcher.setRevision(4);
     dispatcher.setProgramId(60);
     dispatcher.setKernelLinkId(108);
@@ -374,7 +374,27 @@ class Links final : public schema::Links::Server {
     member.setPriority(50);
     member.setProceedOn(1u << 31 | 1 << 2);
     member.setInterface("eth0");
+    if (params.getIfindex() == 4) fillCounters(dispatcher, member.initCounters());
+    if (params.getIfindex() == 5) dispatcher.setNoCounters("engine libxdp has no counters");
     return kj::READY_NOW;
+  }
+
+  kj::Promise<void> count(CountContext context) override {
+    auto params = context.getParams();
+    note(calls, "count '", params.getType(), "' ", params.getNsid(), " ", params.getIfindex(), " ", unsigned(params.getCounting()));
+    return kj::READY_NOW;
+  }
+
+  void fillCounters(schema::Dispatcher::Builder dispatcher, schema::Dispatcher::Counters::Builder counters) {
+    dispatcher.setCounting(schema::Counting::TIME);
+    counters.setSeen(100);
+    counters.setPassedOn(70);
+    auto finals = counters.initFinals(4);
+    const std::pair<int32_t, uint64_t> gave[] = {{0, 2}, {1, 8}, {3, 6}, {4, 5}};
+    for (uint32_t i = 0; i < 4; ++i) finals[i].setVerdict(gave[i].first), finals[i].setPackets(gave[i].second);
+    counters.setOtherFinals(9);
+    counters.setTimedRuns(40);
+    counters.setNanoseconds(1234);
   }
 
  private:

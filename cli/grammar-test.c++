@@ -4,6 +4,7 @@
 #include "cli/grammar.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <fstream>
@@ -207,6 +208,9 @@ TEST_F(CommandLine, DispatcherOverviewAndTheRest) {
       {"dispatcher", "dispatchers '' 0 0"},
       {"dispatcher list --type xdp --nsid 4026531840 --ifindex 3 -o json", "dispatchers 'xdp' 4026531840 3"},
       {"dispatcher get xdp 4026531840 3", "dispatchers 'xdp' 4026531840 3"},
+      {"dispatcher count xdp 4026531840 3 verdicts", "count 'xdp' 4026531840 3 1"},
+      {"dispatcher count tc-egress 4026531840 3 time", "count 'tc-egress' 4026531840 3 2"},
+      {"dispatcher count xdp 4026531840 3 off", "count 'xdp' 4026531840 3 0"},
       {"overview", ""},
       {"overview -o json", ""},
       {"version", ""},
@@ -214,12 +218,22 @@ TEST_F(CommandLine, DispatcherOverviewAndTheRest) {
       {"help link attach xdp", ""},
       {"link attach xdp -h", ""},
   });
+  struct stat netns;
+  ASSERT_EQ(stat("/proc/self/ns/net", &netns), 0);
+  auto lo = "'xdp' " + std::to_string(netns.st_ino) + " 1";
+  asks({{"dispatcher get xdp lo", ("dispatchers " + lo).c_str()}, {"dispatcher count xdp lo off", ("count " + lo + " 0").c_str()}});
   EXPECT_EQ(daemon.bpfman("dispatcher get xdp 4026531840 99 -o json").err,
             "bpfman: error: dispatcher (xdp, 4026531840, 99): record not found\n");
   daemon.takeCalls();
   refuses({
       {"dispatcher get udp 1 2", "TYPE: udp not in {"},
-      {"dispatcher get xdp 1", "IFINDEX is required"},
+      {"dispatcher get xdp 1", "interface \"1\" does not exist here"},
+      {"dispatcher get xdp", "HOOK is required"},
+      {"dispatcher get xdp lo 1", "Could not convert: NSID = lo"},
+      {"dispatcher count xdp 1 2x off", "Could not convert: IFINDEX = 2x"},
+      {"dispatcher count xdp off", "HOOK: At least 2 required but received 1"},
+      {"dispatcher count xdp none0 off", "interface \"none0\" does not exist here; name it, or give NSID IFINDEX"},
+      {"dispatcher count xdp lo on", "unknown counting \"on\": off, verdicts or time"},
       {"", "'bpfman' needs a command: program, link, dispatcher, change, confirm, revert, overview, audit, policy, version, serve"},
       {"nonsense", "unexpected argument: nonsense"},
       {"image build a b", "'image' is not supported"},

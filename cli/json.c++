@@ -1,4 +1,5 @@
 #include "cli/json.h"
+#include "cli/counters.h"
 #include "cli/names.h"
 
 #include <kj/encoding.h>
@@ -264,6 +265,7 @@ Json jsonOf(schema::Dispatcher::Reader dispatcher) {
         {"metadata", pairs(member.getMetadata(), nullptr)},
     });
     if (member.getForeign()) members.back()["foreign"] = true;
+    if (member.hasCounters()) members.back()["counters"] = countersJson(dispatcher, member);
   }
   Json runtime = {{"program_id", dispatcher.getProgramId()}};
   if (dispatcher.getFilterHandle()) {
@@ -273,13 +275,16 @@ Json jsonOf(schema::Dispatcher::Reader dispatcher) {
     runtime["kernel_link_id"] = orNull(dispatcher.getKernelLinkId());
   }
   runtime["netns_path"] = dispatcher.getNetnsPath().cStr();
-  return {
+  Json json = {
       {"key", {{"type", dispatcher.getType().cStr()}, {"nsid", dispatcher.getNsid()}, {"ifindex", dispatcher.getIfindex()}}},
       {"revision", dispatcher.getRevision()},
       {"runtime", runtime},
       {"members", members},
       {"engine", dispatcher.getEngine().cStr()},
+      {"counting", nameOf(dispatcher.getCounting())},
   };
+  if (dispatcher.getNoCounters().size()) json["no_counters"] = dispatcher.getNoCounters().cStr();
+  return json;
 }
 
 Json jsonOf(schema::Planned::Reader member) {

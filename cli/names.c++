@@ -34,11 +34,22 @@ constexpr TypeName TYPES[] = {
 struct VerdictName {
   int32_t verdict;
   const char* name;
+  Fate fate = Fate::other;
 };
-constexpr VerdictName XDP_VERDICTS[] = {{0, "aborted"}, {1, "drop"}, {2, "pass"}, {3, "tx"}, {4, "redirect"}, {31, "dispatcher_return"}};
-constexpr VerdictName TC_VERDICTS[] = {
-    {-1, "unspec"},  {0, "ok"},   {1, "reclassify"},        {2, "shot"}, {3, "pipe"}, {4, "stolen"}, {5, "queued"}, {6, "repeat"},
-    {7, "redirect"}, {8, "trap"}, {30, "dispatcher_return"}};
+constexpr VerdictName XDP_VERDICTS[] = {{0, "aborted", Fate::dropped},     {1, "drop", Fate::dropped}, {2, "pass"}, {3, "tx"},
+                                        {4, "redirect", Fate::redirected}, {31, "dispatcher_return"}};
+constexpr VerdictName TC_VERDICTS[] = {{-1, "unspec"},
+                                       {0, "ok"},
+                                       {1, "reclassify"},
+                                       {2, "shot", Fate::dropped},
+                                       {3, "pipe"},
+                                       {4, "stolen"},
+                                       {5, "queued"},
+                                       {6, "repeat"},
+                                       {7, "redirect", Fate::redirected},
+                                       {8, "trap"},
+                                       {30, "dispatcher_return"}};
+constexpr const char* COUNTINGS[] = {"off", "verdicts", "time"};
 
 std::span<const VerdictName> verdictsOf(Type type) {
   if (type == Type::TC) return TC_VERDICTS;
@@ -63,6 +74,17 @@ const char* nameOf(schema::ProgramType type) {
 }
 
 const char* nameOf(schema::Direction direction) { return direction == schema::Direction::EGRESS ? "egress" : "ingress"; }
+
+const char* nameOf(schema::Counting counting) {
+  return counting <= schema::Counting::TIME ? COUNTINGS[static_cast<int>(counting)] : "unknown";
+}
+
+Fate fateOf(schema::ProgramType type, int32_t verdict) {
+  for (auto& entry : verdictsOf(type)) {
+    if (entry.verdict == verdict) return entry.fate;
+  }
+  return Fate::other;
+}
 
 std::string verdictName(schema::ProgramType type, int32_t verdict) {
   for (auto& entry : verdictsOf(type)) {
@@ -108,6 +130,13 @@ schema::Direction parseDirection(const std::string& word) {
   if (word == "ingress") return schema::Direction::INGRESS;
   if (word == "egress") return schema::Direction::EGRESS;
   fail(kj::str("unknown direction \"", word.c_str(), "\": ingress or egress"));
+}
+
+schema::Counting parseCounting(const std::string& word) {
+  for (auto counting : {schema::Counting::OFF, schema::Counting::VERDICTS, schema::Counting::TIME}) {
+    if (word == nameOf(counting)) return counting;
+  }
+  fail(kj::str("unknown counting \"", word.c_str(), "\": off, verdicts or time"));
 }
 
 int32_t parseVerdict(schema::ProgramType type, const std::string& word) {

@@ -104,10 +104,28 @@ TEST_F(Output, DispatcherAsJson) {
              R"("runtime":{"program_id":60,"kernel_link_id":108,"netns_path":""},"members":[{"program_id":40,"program_name":"pass",)"
              R"("prog_pin_path":"/run/bpfman/fs/prog_40","link_id":8,"kernel_link_id":108,)"
              R"("link_pin_path":"/run/bpfman/fs/xdp/dispatcher_4026531840_3/link_8","position":0,"priority":50,)"
-             R"("proceed_on":2147483652,"ifname":"eth0","metadata":null}],"engine":"tailcall"})";
+             R"("proceed_on":2147483652,"ifname":"eth0","metadata":null}],"engine":"tailcall","counting":"off"})";
   EXPECT_EQ(compact(daemon.bpfman("dispatcher get xdp 4026531840 3 -o json").out), one);
   EXPECT_EQ(compact(daemon.bpfman("dispatcher list -o json").out), R"({"dispatchers":[)" + one + "]}");
   EXPECT_EQ(daemon.bpfman("dispatcher list --ifindex 99 -o json").out, "{\n  \"dispatchers\": []\n}\n");
+}
+
+TEST_F(Output, CountersOfADispatcher) {
+  auto json = Json::parse(daemon.bpfman("dispatcher get xdp 4026531840 4 -o json").out);
+  EXPECT_EQ(json["counting"], "time");
+  EXPECT_EQ(json["members"][0]["counters"].dump(),
+            R"({"seen":100,"passed_on":70,"dropped":10,"redirected":5,)"
+            R"("final_verdicts":{"aborted":2,"drop":8,"tx":6,"redirect":5,"unknown":9},"timed_runs":40,"run_time_ns":1234})");
+  auto text = daemon.bpfman("dispatcher get xdp 4026531840 4").out;
+  EXPECT_EQ(text.substr(text.find("  Counting")),
+            "  Counting: time\n"
+            "    POS  FUNCTION NAME  SEEN  PASSED ON  DROPPED  REDIRECTED  OTHER FINAL VERDICTS  TIMED RUNS  RUN TIME\n"
+            "    0    pass           100   70         10       5           tx 6, unknown 9       40          1234 ns\n");
+  text = daemon.bpfman("dispatcher get xdp 4026531840 3").out;
+  EXPECT_EQ(text.substr(text.find("  Counting")), "  Counting: off (on: bpfman dispatcher count xdp 4026531840 3 verdicts|time)\n");
+  text = daemon.bpfman("dispatcher get xdp 4026531840 5").out;
+  EXPECT_EQ(text.substr(text.find("  Counting")), "  Counting: off (engine libxdp has no counters)\n");
+  EXPECT_EQ(Json::parse(daemon.bpfman("dispatcher get xdp 4026531840 5 -o json").out)["no_counters"], "engine libxdp has no counters");
 }
 
 TEST_F(Output, OverviewAsJsonAndText) {

@@ -1,4 +1,5 @@
 #include "cli/text.h"
+#include "cli/counters.h"
 #include "cli/json.h"
 #include "cli/names.h"
 
@@ -192,6 +193,7 @@ void printDispatcher(std::ostream& out, schema::Dispatcher::Reader dispatcher) {
                std::to_string(member.getKernelLinkId()), verdictNamesOfMask(type, member.getProceedOn())});
   }
   table.print(out, "    ");
+  printCounters(out, dispatcher);
 }
 
 void printDispatchers(std::ostream& out, capnp::List<schema::Dispatcher>::Reader dispatchers) {

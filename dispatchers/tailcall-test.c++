@@ -7,6 +7,7 @@
 #include <linux/membarrier.h>
 #include <linux/pkt_cls.h>
 #include <memory>
+#include <numeric>
 #include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
@@ -39,20 +40,22 @@ struct HookCase {
   bpf_prog_type type;
   bpf_attach_type attachType;
   int lowest, dispatcherReturn, end, empty;  // verdicts
+  uint32_t counted;                          // of them, from the lowest on, are counted one by one
   int passed, ended, other;                  // three that differ
 };
 
 void PrintTo(const HookCase& hook, std::ostream* out) { *out << hook.name; }
 
-constexpr HookCase HOOKS[] = {{"xdp", "xdp_dispatcher", xdpTailcallDispatcher, BPF_PROG_TYPE_XDP, BPF_XDP, 0, XDP_DISPATCHER_RETURN,
-                               XDP_PASS, XDP_PASS, XDP_PASS, XDP_TX, XDP_DROP},
-                              {"tc", "tc_dispatcher", tcTailcallDispatcher, BPF_PROG_TYPE_SCHED_CLS, bpf_attach_type(0), TC_ACT_UNSPEC,
-                               TC_DISPATCHER_RETURN, TC_ACT_OK, TC_ACT_UNSPEC, TC_ACT_PIPE, TC_ACT_STOLEN, TC_ACT_SHOT}};
+constexpr HookCase HOOKS[] = {
+    {"xdp", "xdp_dispatcher", xdpTailcallDispatcher, BPF_PROG_TYPE_XDP, BPF_XDP, 0, XDP_DISPATCHER_RETURN, XDP_PASS, XDP_PASS,
+     XDP_COUNTED_VERDICTS, XDP_PASS, XDP_TX, XDP_DROP},
+    {"tc", "tc_dispatcher", tcTailcallDispatcher, BPF_PROG_TYPE_SCHED_CLS, bpf_attach_type(0), TC_ACT_UNSPEC, TC_DISPATCHER_RETURN,
+     TC_ACT_OK, TC_ACT_UNSPEC, TC_COUNTED_VERDICTS, TC_ACT_PIPE, TC_ACT_STOLEN, TC_ACT_SHOT}};
 
 class Tailcall : public testing::TestWithParam<HookCase> {
  protected:
   std::unique_ptr<bpf_object, void (*)(bpf_object*)> object{nullptr, bpf_object__close};
-  int dispatcher = -1, slots = -1, active = -1, banks = -1;
+  int dispatcher = -1, slots = -1, active = -1, banks = -1, counters = -1;
 
   const HookCase& hook = GetParam();
 
@@ -85,7 +88,8 @@ class Tailcall : public testing::TestWithParam<HookCase> {
     slots = bpf_object__find_map_fd_by_name(object.get(), "slots");
     active = bpf_object__find_map_fd_by_name(object.get(), "active");
     banks = bpf_object__find_map_fd_by_name(object.get(), "banks");
-    ASSERT_GE(std::min({dispatcher, slots, active, banks}), 0);
+    counters = bpf_object__find_map_fd_by_name(object.get(), "counters");
+    ASSERT_GE(std::min({dispatcher, slots, active, banks, counters}), 0);
   }
 
   void setSlot(uint32_t bank, uint32_t position, const Closer& program) {
@@ -102,6 +106,27 @@ class Tailcall : public testing::TestWithParam<HookCase> {
     chain.count = count;
     std::copy(masks.begin(), masks.end(), chain.proceed);
     return chain;
+  }
+  static chain_bank countingChain(const std::vector<uint32_t>& proceed, uint32_t flags = 0) {
+    chain_bank chain{};
+    chain.count = proceed.size(), chain.flags = flags;
+    for (uint32_t i = 0; i < chain.count; ++i) chain.proceed[i] = proceed[i], chain.counter[i] = i;
+    return chain;
+  }
+  // The words of a counter, all CPUs together.
+  std::vector<uint64_t> counter(uint32_t number) {
+    std::vector<uint64_t> words, perCpu(libbpf_num_possible_cpus());
+    for (uint32_t word = 0; word < COUNTER_WORDS(hook.counted); ++word) {
+      uint32_t key = number * COUNTER_WORDS(hook.counted) + word;
+      EXPECT_EQ(bpf_map_lookup_elem(counters, &key, perCpu.data()), 0);
+      words.push_back(std::accumulate(perCpu.begin(), perCpu.end(), uint64_t(0)));
+    }
+    return words;
+  }
+  std::vector<uint64_t> words(std::initializer_list<std::pair<uint32_t, uint64_t>> set = {}) {
+    std::vector<uint64_t> all(COUNTER_WORDS(hook.counted));
+    for (auto [word, value] : set) all[word] = value;
+    return all;
   }
   void waitForGracePeriod() { ASSERT_EQ(syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0), 0); }
 
@@ -262,6 +287,96 @@ TEST_P(Tailcall, ShowsNoPacketAMixtureWhileBanksAreSwitched) {
   EXPECT_GT(seen[1], 0u);
 }
 
+// By a member in the middle, for each verdict that there is and some that there are not; and with its bit in the mask.
+TEST_P(Tailcall, CountsWhatBecameOfEachPacketAtEachMember) {
+  Closer first = member(hook.passed), last = member(hook.other);
+  setSlot(0, 0, first);
+  setSlot(0, 2, last);
+  uint64_t sent = 0, reached = 0;
+  std::vector<uint64_t> middle = words();
+  for (int verdict = hook.lowest - 2; verdict < hook.lowest + 35; ++verdict) {
+    Closer second = member(verdict);
+    setSlot(0, 1, second);
+    uint32_t index = verdict - hook.lowest;
+    for (bool goesOn : {false, true}) {
+      if (goesOn && index > 31) continue;
+      chain_bank chain = countingChain({bit(hook.passed), goesOn ? 1u << index : 0, 0}, CHAIN_COUNTS);
+      chain.counter[0] = CHAIN_COUNTERS - 1, chain.counter[1] = 7, chain.counter[2] = 3;
+      setBank(0, chain);
+      EXPECT_EQ(run(5), goesOn ? hook.other : verdict);
+      sent += 5;
+      if (goesOn) reached += 5;
+      middle[goesOn ? COUNTER_PASSED_ON : COUNTER_FINAL + std::min(index, hook.counted)] += 5;
+      EXPECT_EQ(counter(7), middle) << verdict;
+    }
+  }
+  EXPECT_EQ(counter(CHAIN_COUNTERS - 1), words({{COUNTER_PASSED_ON, sent}}));
+  EXPECT_EQ(counter(3), words({{COUNTER_FINAL + hook.other - hook.lowest, reached}}));
+  EXPECT_EQ(counter(0), words());
+}
+
+TEST_P(Tailcall, CountsAndTimesOnlyWhatIsSwitchedOn) {
+  Closer goesOn = member(hook.passed);
+  for (uint32_t bank = 0; bank < CHAIN_BANKS; ++bank) {
+    use(bank);
+    for (uint32_t i = 0; i < CHAIN_POSITIONS; ++i) setSlot(bank, i, goesOn);
+    auto chain = countingChain(std::vector(CHAIN_POSITIONS, bit(hook.passed)));
+    for (uint8_t& number : chain.counter) number += bank * CHAIN_POSITIONS;
+    for (uint32_t flags : {0u, CHAIN_COUNTED, CHAIN_TIMES, CHAIN_COUNTS, CHAIN_COUNTS | CHAIN_TIMES}) {
+      chain.flags = flags;
+      setBank(bank, chain);
+      EXPECT_EQ(run(10), hook.end);
+    }
+    for (uint8_t number : chain.counter) {
+      auto found = counter(number);
+      EXPECT_GT(found[COUNTER_NANOSECONDS], 0u);
+      EXPECT_EQ(found, words({{COUNTER_PASSED_ON, 20}, {COUNTER_TIMED_RUNS, 10}, {COUNTER_NANOSECONDS, found[COUNTER_NANOSECONDS]}}));
+    }
+  }
+}
+
+// No such counter: the packet's way is the same.
+TEST_P(Tailcall, CountsNowhereBehindItsCounters) {
+  Closer goesOn = member(hook.passed), ends = member(hook.ended);
+  setSlot(0, 0, goesOn);
+  setSlot(0, 1, ends);
+  auto chain = countingChain({bit(hook.passed), 0}, CHAIN_COUNTS | CHAIN_TIMES);
+  chain.counter[0] = CHAIN_COUNTERS, chain.counter[1] = 255;
+  setBank(0, chain);
+  EXPECT_EQ(run(), hook.ended);
+  for (uint32_t number = 0; number < CHAIN_COUNTERS; ++number) EXPECT_EQ(counter(number), words());
+}
+
+// In place, as the engine does: all members count a packet or none does, and its verdict is always the same.
+TEST_P(Tailcall, CanBeSwitchedInPlaceWhilePacketsGoThrough) {
+  Closer goesOn = member(hook.passed), ends = member(hook.ended);
+  constexpr uint32_t LENGTH = 6;
+  for (uint32_t i = 0; i < LENGTH; ++i) setSlot(0, i, i + 1 < LENGTH ? goesOn : ends);
+  auto chain = countingChain(std::vector(LENGTH, bit(hook.passed)));
+  setBank(0, chain);
+  std::atomic<bool> stop = false;
+  std::atomic<uint64_t> packets = 0, wrong = 0;
+  std::thread flow([&]() {
+    for (; !stop; ++packets) wrong += run() != hook.ended;
+  });
+  auto enough = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  int switches = 0;
+  for (; std::chrono::steady_clock::now() < enough; ++switches) {
+    chain.flags = (const uint32_t[]){CHAIN_COUNTS, CHAIN_COUNTS | CHAIN_TIMES, CHAIN_COUNTED}[switches % 3];
+    setBank(0, chain);
+    usleep(100);
+  }
+  stop = true;
+  flow.join();
+  auto last = counter(LENGTH - 1);
+  uint64_t counted = last[COUNTER_FINAL + hook.ended - hook.lowest];
+  printf("%d switches, %lu packets, %lu counted\n", switches, packets.load(), counted);
+  EXPECT_EQ(wrong, 0u);
+  EXPECT_GT(counted, 0u);
+  EXPECT_LT(counted, packets);
+  for (uint32_t i = 0; i + 1 < LENGTH; ++i) EXPECT_EQ(counter(i)[COUNTER_PASSED_ON], counted);
+}
+
 TEST_P(Tailcall, CostsLittleForEachMember) {
   std::vector<Closer> members;
   for (uint32_t count = 0; count <= CHAIN_POSITIONS; ++count) {
@@ -270,18 +385,17 @@ TEST_P(Tailcall, CostsLittleForEachMember) {
       setSlot(0, count - 1, members.back());
     }
     if (count > 2 && count % 5 != 0) continue;
-    chain_bank chain{};
-    chain.count = count;
-    for (uint32_t& mask : chain.proceed) mask = bit(hook.passed);
-    setBank(0, chain);
-    uint32_t best = ~0u;
-    for (int i = 0; i < 7; ++i) {
-      uint32_t now;
-      run(200000, &now);
-      best = std::min(best, now);
-    }
-    printf("%u members: %u ns\n", count, best);
-    EXPECT_LT(best, 1000u);
+    uint32_t best[] = {~0u, ~0u, ~0u};
+    const uint32_t modes[] = {0, CHAIN_COUNTS, CHAIN_COUNTS | CHAIN_TIMES};
+    for (int i = 0; i < 7; ++i)
+      for (int mode = 0; mode < 3; ++mode) {
+        setBank(0, countingChain(std::vector(count, bit(hook.passed)), modes[mode]));
+        uint32_t now;
+        run(mode ? 50000 : 200000, &now);
+        best[mode] = std::min(best[mode], now);
+      }
+    printf("%u members: %u ns, counted %u ns, timed %u ns\n", count, best[0], best[1], best[2]);
+    EXPECT_LT(best[0], 1000u);
   }
 }
 

@@ -4,6 +4,7 @@
 #define CONTEXT struct __sk_buff
 #define DISPATCHER_RETURN TC_DISPATCHER_RETURN
 #define LOWEST TC_ACT_UNSPEC
+#define VERDICTS TC_COUNTED_VERDICTS
 #define END TC_ACT_OK
 #define EMPTY TC_ACT_UNSPEC
 #include "dispatchers/tailcall.bpf.h"

@@ -38,6 +38,10 @@ class LibxdpEngine final : public ChainEngine {
   uint32_t capacity() const override { return XDP_MULTI_POSITIONS; }
   kj::Maybe<Extension> extension() const override { return target; }
 
+  kj::StringPtr noCounters() const override { return "engine libxdp has no counters: the libxdp protocol lays its dispatcher down"; }
+  void count(const ChainHook&, Counting, kj::WaitScope&) override { KJ_FAIL_REQUIRE("no counters"); }
+  ChainCounts counts(const ChainHook&, kj::WaitScope&) override { return {}; }
+
   // Tries what members need: loads the dispatcher, and itself once more as the replacement of one of its own functions.
   bool start(kj::WaitScope& scope) override {
     auto failure = kj::runCatchingExceptions([&]() {

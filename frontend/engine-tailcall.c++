@@ -8,6 +8,7 @@
 
 #include "dispatchers/objects.h"
 #include "dispatchers/tailcall.h"
+#include "frontend/clock.h"
 #include "frontend/dispatcher-attachment.h"
 #include "frontend/grace.h"
 #include "frontend/load.h"
@@ -21,8 +22,16 @@ constexpr int CLEANING_TRIES = 20;  // each with another worker
 
 class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandler {
  public:
-  TailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers, bool preferTcx)
-      : catalog(catalog), workers(workers), loads(loads), fibers(fibers), preferTcx(preferTcx), grace(port), tasks(*this) {}
+  TailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers, bool preferTcx,
+                 uint32_t possibleCpus)
+      : catalog(catalog),
+        workers(workers),
+        loads(loads),
+        fibers(fibers),
+        preferTcx(preferTcx),
+        possibleCpus(possibleCpus),
+        grace(port),
+        tasks(*this) {}
 
   kj::StringPtr name() const override { return "tailcall"; }
   kj::StringPtr reason() const override { return "it works on every kernel from 6.1 on"; }
@@ -73,17 +82,60 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     if (found != cleaning.end()) found->second.addBranch().wait(scope);
   }
 
+  kj::StringPtr noCounters() const override { return ""; }
+
+  // In place, in both banks: nothing but one word differs from what packets read meanwhile, and whichever bank runs next has it.
+  void count(const ChainHook& hook, Counting counting, kj::WaitScope& scope) override {
+    uint32_t load = dispatcherOn(hook).load;
+    auto place = workers.host(scope);
+    for (uint32_t bank = 0; bank < CHAIN_BANKS; ++bank) {
+      chain_bank chain = bankOf(*place, load, bank, scope);
+      chain.flags = withCounting(chain.flags, counting);
+      requireOk(update(*place, mapOf(load, "banks"), bank, chain).wait(scope), "switch the dispatcher's counters");
+    }
+  }
+
+  ChainCounts counts(const ChainHook& hook, kj::WaitScope& scope) override {
+    uint32_t load = dispatcherOn(hook).load;
+    auto place = workers.host(scope);
+    chain_bank chain = bankOf(*place, load, bankInUse(*place, load, scope), scope);
+    ChainCounts result{countingOf(chain.flags)};
+    if (result.counting == Counting::off) return result;
+    for (uint32_t i = 0; i < chain.count; ++i) {
+      std::vector<kj::Promise<WorkerReply>> replies;
+      for (uint32_t word = 0; word < wordsOf(hook); ++word)
+        replies.push_back(lookUp(*place, mapOf(load, "counters"), chain.counter[i] * wordsOf(hook) + word));
+      MemberCounts& counts = result.members.emplace_back();
+      counts.link = chain.link[i];
+      for (uint32_t word = 0; word < wordsOf(hook); ++word) {
+        auto reply = replies[word].wait(scope);
+        requireOk(reply, "read the dispatcher's counters");
+        addWord(counts, word, reply.tail);
+      }
+    }
+    return result;
+  }
+
  private:
   Catalog& catalog;
   Workers& workers;
   Loads& loads;
   kj::FiberPool& fibers;
   bool preferTcx;
+  uint32_t possibleCpus;
   GracePeriods grace;
   std::map<Catalog::DispatcherKey, kj::ForkedPromise<void>> cleaning;  // the last change's old bank is being emptied
   kj::TaskSet tasks;
 
   static Catalog::DispatcherKey keyOf(const ChainHook& hook) { return {hook.type, hook.nsid, hook.ifindex}; }
+
+  static uint32_t wordsOf(const ChainHook& hook) {
+    return hook.isXdp() ? COUNTER_WORDS(XDP_COUNTED_VERDICTS) : COUNTER_WORDS(TC_COUNTED_VERDICTS);
+  }
+
+  const DispatcherRow& dispatcherOn(const ChainHook& hook) {
+    return KJ_REQUIRE_NONNULL(catalog.dispatcher(hook.type, hook.nsid, hook.ifindex), "no dispatcher there");
+  }
 
   wire::Pin mapOf(uint32_t load, kj::StringPtr name) {
     KJ_IF_MAYBE (row, catalog.load(load))
@@ -95,7 +147,8 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   DispatcherRow create(const ChainHook& hook, const ChainWish& chain, Place& place, kj::WaitScope& scope) {
     LoadWish wish;
     wish.purpose = kj::str("dispatcher:", hook.type.c_str(), ':', hook.nsid, ':', hook.ifindex).cStr();
-    wish.maxMapBytes = 1 << 20;
+    uint64_t counters = CHAIN_COUNTERS * wordsOf(hook) * sizeof(uint64_t) * (possibleCpus + 1ull);
+    wish.maxMapBytes = kj::max(1ull << 20, counters + (64 << 10));
     if (hook.isXdp())
       wish.programs.push_back({0, "xdp_dispatcher", "", "xdp", BPF_PROG_TYPE_XDP, BPF_XDP});
     else
@@ -110,7 +163,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     row.load = outcome.load, row.programId = outcome.programs[0];
     row.netnsPath = hook.netnsPath, row.interface = hook.interface, row.hostNetns = hook.host;
     auto failure = kj::runCatchingExceptions([&]() {
-      fill(row.load, 0, chain, scope);  // the array is pinned and filled before the first packet
+      fill(hook, row.load, 0, chain, {}, scope);  // the array is pinned and filled before the first packet
       attachDispatcher(hook, row, place, catalog, preferTcx, scope);
     });
     KJ_IF_MAYBE (exception, failure) {
@@ -122,8 +175,8 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     return row;
   }
 
-  // The bank that is not in use; whoever fills it waited for the grace period.
-  void fill(uint32_t load, uint32_t bank, const ChainWish& wish, kj::WaitScope& scope) {
+  // The bank that is not in use; whoever fills it waited for the grace period. Members that were in the running chain go on counting.
+  void fill(const ChainHook& hook, uint32_t load, uint32_t bank, const ChainWish& wish, const chain_bank& running, kj::WaitScope& scope) {
     auto& members = wish.members;
     auto place = workers.host(scope);
     std::vector<kj::Promise<WorkerReply>> replies;
@@ -135,7 +188,13 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     chain.count = members.size();
     chain.timed = wish.until != 0;
     chain.until = wish.until;
-    for (uint32_t i = 0; i < members.size(); ++i) chain.proceed[i] = members[i].proceedOn;
+    chain.flags = running.flags;
+    for (uint32_t i = 0; i < members.size(); ++i) chain.proceed[i] = members[i].proceedOn, chain.link[i] = members[i].link;
+    auto fresh = giveCounters(chain, running);
+    if (!(running.flags & CHAIN_COUNTED)) fresh.clear();  // all are zero
+    for (uint32_t counter : fresh)
+      for (uint32_t word = 0; word < wordsOf(hook); ++word)
+        replies.push_back(setZero(*place, mapOf(load, "counters"), counter * wordsOf(hook) + word));
     replies.push_back(update(*place, mapOf(load, "banks"), bank, chain));
     for (auto& reply : replies) requireOk(reply.wait(scope), "fill the dispatcher's chain");
   }
@@ -147,7 +206,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     auto place = workers.host(scope);
     uint32_t active = activeBank(*place, row.load, scope), next = active == 0;
     KJ_ON_SCOPE_FAILURE(clean(hook, row.load));  // switched or not, nobody knows: a bank is filled again only after a grace period
-    fill(row.load, next, wish, scope);
+    fill(hook, row.load, next, wish, bankOf(*place, row.load, active, scope), scope);
     requireOk(update(*place, mapOf(row.load, "active"), 0, next).wait(scope), "switch the dispatcher's chain");
     if (wish.until == 0) clean(hook, row.load);
   }
@@ -214,6 +273,12 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     cleaning.erase(keyOf(hook));
   }
 
+  uint32_t bankInUse(Place& place, uint32_t load, kj::WaitScope& scope) {  // by packets
+    uint32_t active = activeBank(place, load, scope);
+    chain_bank chain = bankOf(place, load, active, scope);
+    return chain.timed && monotonicClock() >= chain.until ? active == 0 : active;
+  }
+
   uint32_t activeBank(Place& place, uint32_t load, kj::WaitScope& scope) {
     uint32_t active;
     read(place, mapOf(load, "active"), 0, active, scope);
@@ -228,11 +293,15 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
 
   template <typename Value>
   void read(Place& place, const wire::Pin& map, uint32_t key, Value& value, kj::WaitScope& scope) {
-    wire::Element element{map, sizeof key, 0, 0, 0};
-    auto reply = place.worker.call(wire::Op::lookup, element, kj::arrayPtr(reinterpret_cast<kj::byte*>(&key), sizeof key)).wait(scope);
+    auto reply = lookUp(place, map, key).wait(scope);
     requireOk(reply, "read which chain the dispatcher uses");
     KJ_REQUIRE(reply.tail.size() == sizeof value, "the dispatcher is another version's");
     memcpy(&value, reply.tail.begin(), sizeof value);
+  }
+
+  kj::Promise<WorkerReply> lookUp(Place& place, const wire::Pin& map, uint32_t key) {
+    wire::Element element{map, sizeof key, 0, 0, 0};
+    return place.worker.call(wire::Op::lookup, element, kj::arrayPtr(reinterpret_cast<kj::byte*>(&key), sizeof key));
   }
 
   template <typename Value>
@@ -244,14 +313,22 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
                              kj::arrayPtr(element, sizeof element));
   }
 
+  kj::Promise<WorkerReply> setZero(Place& place, const wire::Pin& map, uint32_t key) {  // a word, on each CPU
+    auto element = kj::heapArray<kj::byte>(sizeof key + possibleCpus * sizeof(uint64_t));
+    memset(element.begin(), 0, element.size());
+    memcpy(element.begin(), &key, sizeof key);
+    wire::Element wish{map, sizeof key, static_cast<uint32_t>(element.size() - sizeof key), 0, 0};
+    return place.worker.call(wire::Op::update, wish, element);
+  }
+
   void taskFailed(kj::Exception&& exception) override { spdlog::warn("tailcall engine: {}", exception.getDescription().cStr()); }
 };
 
 }  // namespace
 
 kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers,
-                                       bool preferTcx) {
-  return kj::heap<TailcallEngine>(port, catalog, workers, loads, fibers, preferTcx);
+                                       bool preferTcx, uint32_t possibleCpus) {
+  return kj::heap<TailcallEngine>(port, catalog, workers, loads, fibers, preferTcx, possibleCpus);
 }
 
 }  // namespace bpfman

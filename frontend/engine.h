@@ -7,6 +7,7 @@
 
 #include "frontend/broker.h"
 #include "frontend/catalog.h"
+#include "frontend/chain-counters.h"
 #include "frontend/libxdp-chain.h"
 #include "frontend/load.h"
 #include "frontend/workers.h"
@@ -106,10 +107,15 @@ class ChainEngine {
 
   virtual void settle(const ChainHook& hook, kj::WaitScope& scope) = 0;
   // Returns when nothing of earlier chains is held any more, so that programs that left can be freed.
+
+  virtual kj::StringPtr noCounters() const = 0;  // why its chains have none; "": they have
+  virtual void count(const ChainHook& hook, Counting counting, kj::WaitScope& scope) = 0;
+  virtual ChainCounts counts(const ChainHook& hook, kj::WaitScope& scope) = 0;
+  // Of the members of a chain that has counters. Neither overlaps with a call for the same hook that changes something.
 };
 
 kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers,
-                                       bool preferTcx);
+                                       bool preferTcx, uint32_t possibleCpus);
 kj::Own<ChainEngine> newLibxdpEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker);
 
 class Engines {  // of the host; which one a program is for is decided when it is loaded

@@ -33,6 +33,10 @@ std::vector<ChainMember> chainOfMembers(Core& core, const std::vector<Member>& m
 
 }  // namespace
 
+std::string chainLock(const std::string& type, uint64_t nsid, uint32_t ifindex) {
+  return kj::str(type.c_str(), ':', nsid, ':', ifindex).cStr();
+}
+
 std::vector<Member> ChainMemberHook::othersOf(const Present& present) {
   std::vector<Member> members;
   for (auto& other : present.others) {
@@ -125,7 +129,7 @@ ChainHook ChainMemberHook::hookOf(const LinkRow& link) const {
 }
 
 std::string ChainMemberHook::lockOf(const LinkRow& link) const {
-  return kj::str(shared.dispatcherTypes[link.direction], ':', link.nsid, ':', link.ifindex).cStr();
+  return chainLock(shared.dispatcherTypes[link.direction], link.nsid, link.ifindex);
 }
 
 // A dispatcher that is no longer on this interface (the interface or its namespace went, and another has its numbers now; or somebody took

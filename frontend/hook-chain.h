@@ -23,6 +23,8 @@ struct SharedHook {
   wire::Dir members[2];
 };
 
+std::string chainLock(const std::string& type, uint64_t nsid, uint32_t ifindex);  // the dispatcher's key; who changes the chain has it
+
 class ChainMemberHook final : public Hook {
  public:
   explicit ChainMemberHook(const SharedHook& shared) : shared(shared) {}

@@ -4,6 +4,7 @@
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
 
+#include "frontend/counting.h"
 #include "frontend/describe.h"
 #include "frontend/hook.h"
 #include "frontend/refuse.h"
@@ -80,13 +81,24 @@ class LinksServer final : public schema::Links::Server {
     return connection.read([this, context](kj::WaitScope& scope) mutable {
       auto chains = lookAtChains(scope);
       auto params = context.getParams();
-      std::vector<const DispatcherRow*> rows;
+      std::vector<DispatcherRow> rows;  // copies: counters are waited for
       for (auto& [key, row] : core.catalog.dispatchers())
         if ((params.getType().size() == 0 || params.getType() == row.type.c_str()) &&
             (params.getNsid() == 0 || params.getNsid() == row.nsid) && (params.getIfindex() == 0 || params.getIfindex() == row.ifindex))
-          rows.push_back(&row);
+          rows.push_back(row);
       auto out = context.getResults().initDispatchers(rows.size());
-      for (size_t i = 0; i < rows.size(); ++i) describeDispatcher(*rows[i], chains, out[i]);
+      for (size_t i = 0; i < rows.size(); ++i) describeDispatcher(rows[i], chains, out[i]);
+      for (size_t i = 0; i < rows.size(); ++i) describeCounts(core, rows[i], out[i], scope);
+    });
+  }
+
+  kj::Promise<void> count(CountContext context) override {
+    auto params = context.getParams();
+    Catalog::DispatcherKey key{params.getType().cStr(), params.getNsid(), params.getIfindex()};
+    connection->rights.requireView();
+    requireCounting(connection->rights, core, key);
+    return connection.change("count", [this, key, wanted = params.getCounting()](kj::WaitScope& scope, AuditLine& line) {
+      countChain(core, key, wanted, line, scope);
     });
   }
 

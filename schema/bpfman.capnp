@@ -285,6 +285,10 @@ interface Links {
   # It holds. For whoever made it, and administrators. Fails when it is too late.
   revert @6 (id :UInt32);
   # Takes it back now. Likewise.
+
+  count @7 (type :Text, nsid :UInt64, ifindex :UInt32, counting :Counting);
+  # Switches what the dispatcher on that hook counts of each member. No packet is lost and no counter reset; it stays over changes of the
+  # chain and restarts, until the chain goes. For administrators, and for who has a program of his own in the chain.
 }
 
 struct ChangeStep {
@@ -298,7 +302,7 @@ struct ChangeStep {
     # priority: -1 as it is. proceedOn: empty as it is.
   }
   enum Running { asItIs @0; paused @1; resumed @2; }
-  # A member that pauses stays attached and keeps its place, its maps and counters, but no packet sees it.
+  # A member that pauses stays attached and keeps its place and its maps, but no packet sees it; what the dispatcher counted of it is forgotten.
 }
 
 struct WaitingChange {
@@ -309,6 +313,12 @@ struct WaitingChange {
   links @4 :List(UInt32);      # that it changed
   replaced @5 :UInt32;         # of an update: the program of before, which is kept until then; else 0
   replacement @6 :UInt32;
+}
+
+enum Counting {
+  off @0;
+  verdicts @1;                 # what became of each packet at each member
+  time @2;                     # and how long each member ran; this costs each packet a reading of the clock for each member
 }
 
 interface Link {
@@ -369,6 +379,8 @@ struct Dispatcher {
   engine @8 :Text;
   filterPriority @9 :UInt32;   # TC by a clsact filter: its priority and handle; 0: attached by a link
   filterHandle @10 :UInt32;
+  counting @11 :Counting;      # kernel
+  noCounters @12 :Text;        # why it can't be switched on; "": it can
 
   struct Member {
     programId @0 :UInt32;
@@ -383,6 +395,18 @@ struct Dispatcher {
     interface @9 :Text;
     metadata @10 :List(KeyValue);
     foreign @11 :Bool;         # another tool's, which keeps to the libxdp protocol: ids and names as the kernel has them, no pins of ours
+    counters @12 :Counters;    # unless counting is off
+  }
+
+  struct Counters {            # kernel: what became of packets at a member, all CPUs together, since it joined the chain, while it was counted
+    seen @0 :UInt64;           # the sum of the others
+    passedOn @1 :UInt64;       # the next member ran, or there was none
+    finals @2 :List(Final);    # those whose last verdict it gave; verdicts that none had are left out
+    otherFinals @3 :UInt64;    # with a verdict that the hook does not know
+    timedRuns @4 :UInt64;      # while time was measured
+    nanoseconds @5 :UInt64;    # of these runs, measuring included
+
+    struct Final { verdict @0 :Int32; packets @1 :UInt64; }
   }
 }
 

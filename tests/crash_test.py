@@ -1,4 +1,4 @@
-"""kill -9 of each process at every step of load, attach, detach and unload. The worker of this test (stepping-worker.c++) names each bpf(2)
+"""kill -9 of each process at every step of load, attach, detach, unload and count. The worker of this test (stepping-worker.c++) names each bpf(2)
 command and each operation on a pin, and stops at the one that it is told: there one process is killed, and the command is given again. The
 steps are in crash_steps.txt; one that it does not have is new, was not killed at, and fails (BPFMAN_REWRITE=1 writes the file, and kills
 nobody).
@@ -167,6 +167,52 @@ class Detach(Attach):
         return len(self.daemon.links()) == 1
 
 
+class Count(Operation):
+    """Switches the counters of a chain on."""
+
+    def switch(self, to):
+        return ("dispatcher", "count", "xdp", self.station.wire.near, to)
+
+    def chain(self):
+        return self.daemon.json("dispatcher", "get", "xdp", self.station.wire.near)
+
+    def prepare(self):
+        self.again(self.switch("off"), "switch off")
+
+    def words(self):
+        return self.switch("verdicts")
+
+    def took(self):
+        return self.chain()["counting"] == "verdicts"
+
+    def finish(self):
+        self.again(self.switch("off"), "switch off")
+
+
+class CountedAttach(Attach):
+    """Into a chain that counts: who was there goes on, who comes begins at nothing, and the counter that he gets was another's before."""
+
+    def begin(self):
+        super().begin()
+        self.counting = Count(self.station)
+        self.again(self.counting.switch("verdicts"), "switch on")
+
+    def prepare(self):
+        self.before = self.seen()[0]
+
+    def seen(self):
+        """By the members, as they run: the first is the station's."""
+        return [each["counters"]["seen"] for each in self.counting.chain()["members"]]
+
+    def took(self):
+        first, *others = self.seen()
+        return super().took() and first >= self.before and all(each <= first - self.before for each in others)
+
+    def finish(self):
+        self.counting.finish()
+        super().finish()
+
+
 XDP, TCX = ("xdp_mark", "xdp", "xdp_second"), ("tcx_counter", "tcx")
 TRACEPOINT = ("tracepoint_counter", "tracepoint")
 SYSCALL = ("tracepoint", "syscalls/sys_enter_kill")
@@ -179,7 +225,9 @@ def operations(station):
             "chain-in": Attach(station, XDP, ("xdp", lan, "-p", 10)), "chain-out": Detach(station, XDP, ("xdp", lan, "-p", 10)),
             "attach-tcx": Attach(station, TCX, ("tcx", lan, "ingress", "-p", 10)),
             "detach-tcx": Detach(station, TCX, ("tcx", lan, "ingress", "-p", 10)),
-            "attach-tracepoint": Attach(station, TRACEPOINT, SYSCALL), "detach-tracepoint": Detach(station, TRACEPOINT, SYSCALL)}
+            "attach-tracepoint": Attach(station, TRACEPOINT, SYSCALL), "detach-tracepoint": Detach(station, TRACEPOINT, SYSCALL),
+            # Last: a chain that counted once takes more steps.
+            "count": Count(station), "chain-in-counted": CountedAttach(station, XDP, ("xdp", lan, "-p", 10))}
 
 
 class Station:
