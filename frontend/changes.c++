@@ -27,6 +27,12 @@ std::set<uint32_t> programsOf(const ChangeRow& row) {
   return programs;
 }
 
+std::vector<uint32_t> linksOf(const ChangeRow& row) {
+  std::vector<uint32_t> ids;
+  for (auto& before : row.links) ids.push_back(before.link);
+  return ids;
+}
+
 ChangeRow requireWaiting(Core& core, uint32_t id) {
   auto found = core.catalog.changes().find(id);
   if (found == core.catalog.changes().end() || found->second.state != ChangeRow::waiting)
@@ -154,7 +160,13 @@ void Changes::wait(Core& core, const ChangeRow& row) {
   auto left = (row.until > now ? row.until - now : 0) * kj::NANOSECONDS;
   auto work = [this, &core, id = row.id](kj::WaitScope& scope) {
     for (int tries = 1; core.catalog.changes().count(id); ++tries) {
-      auto failure = kj::runCatchingExceptions([&]() { takeBack(core, id, scope); });
+      ChangeRow row = core.catalog.changes().at(id);
+      auto failure = kj::runCatchingExceptions([&]() {
+        takeBack(core, id, scope);
+        spdlog::warn("change {} was not confirmed: it was taken back", id);
+        core.audit.write(row.uid, 0, "",
+                         {"take back", {}, linksOf(row), {}, kj::str("change ", id, " was not confirmed").cStr(), "", "ok"});
+      });
       KJ_IF_MAYBE (exception, failure) {
         if (exception->getType() == kj::Exception::Type::DISCONNECTED && tries < TRIES) continue;
         spdlog::error("change {} could not be taken back: {}; the next start tries again", id, exception->getDescription().cStr());
