@@ -53,7 +53,7 @@ Json kernelJson(schema::KernelProgram::Reader kernel, std::optional<uint32_t> ow
 Json recordJson(schema::ProgramRecord::Reader record) {
   Json globals = Json::object();
   for (auto global : record.getGlobals()) globals[global.getName().cStr()] = kj::encodeBase64(global.getValue()).cStr();
-  return {
+  Json json = {
       {"program_id", record.getId()},
       {"load",
        {{"object_path", record.getObjectPath().cStr()},
@@ -75,6 +75,9 @@ Json recordJson(schema::ProgramRecord::Reader record) {
       {"created_at", timeText(record.getCreatedAt())},
       {"updated_at", nullptr},
   };
+  if (record.getPersistent()) json["persistent"] = true;
+  if (record.getNotLoaded().size()) json["not_loaded"] = record.getNotLoaded().cStr();
+  return json;
 }
 
 Json mapJson(schema::MapDetails::Reader map) {
@@ -224,7 +227,7 @@ Json jsonOf(schema::ProgramEntry::Reader entry) {
 }
 
 Json jsonOf(schema::LinkRecord::Reader record) {
-  return {
+  Json json = {
       {"id", record.getId()},
       {"program_id", record.getProgramId()},
       {"kernel_link_id", orNull(record.getKernelLinkId())},
@@ -234,6 +237,9 @@ Json jsonOf(schema::LinkRecord::Reader record) {
       {"created_at", timeText(record.getCreatedAt())},
       {"metadata", pairs(record.getMetadata(), nullptr)},
   };
+  if (record.getPersistent()) json["persistent"] = true;
+  if (record.getWaiting().size()) json["waiting"] = record.getWaiting().cStr();
+  return json;
 }
 
 Json jsonOf(schema::LinkDetails::Reader details) {

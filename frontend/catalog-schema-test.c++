@@ -75,7 +75,7 @@ TEST_F(CatalogVersion, ThatIsNewerIsRefusedUntouchedNamingBoth) {
   std::string before = contents("bpfman.db");
   std::string refusal = refusalOf([] { Catalog catalog; });
   EXPECT_NE(refusal.find("has version 7"), std::string::npos) << refusal;
-  EXPECT_NE(refusal.find("versions up to 2"), std::string::npos) << refusal;
+  EXPECT_NE(refusal.find("versions up to 3"), std::string::npos) << refusal;
   EXPECT_EQ(contents("bpfman.db"), before);
   EXPECT_FALSE(exists("bpfman.db.damaged-1"));
 }
@@ -102,7 +102,7 @@ TEST_F(CatalogVersion, ZeroIsMigratedAndItsCopyKept) {
   }
   {
     Catalog catalog;
-    EXPECT_NE(catalog.report().find("from version 0 to 2"), std::string::npos) << catalog.report();
+    EXPECT_NE(catalog.report().find("from version 0 to 3"), std::string::npos) << catalog.report();
     catalog.put(loadRow(1));
   }
   Database copy("bpfman.db.v0.bak", SQLITE_OPEN_READONLY);
@@ -115,22 +115,22 @@ TEST_F(CatalogVersion, ZeroIsMigratedAndItsCopyKept) {
 TEST_F(CatalogVersion, OneIsMigratedInStepsByALaterBpfman) {
   make();
   std::vector<MigrationStep> steps(migrationSteps().begin(), migrationSteps().end());
-  steps.push_back("ALTER TABLE load ADD COLUMN persistent INTEGER NOT NULL DEFAULT 0; PRAGMA user_version = 3");
-  steps.push_back("UPDATE load SET persistent = 1 WHERE load > 100; PRAGMA user_version = 4");
+  steps.push_back("ALTER TABLE load ADD COLUMN precious INTEGER NOT NULL DEFAULT 0; PRAGMA user_version = 4");
+  steps.push_back("UPDATE load SET precious = 1 WHERE load > 100; PRAGMA user_version = 5");
   {
     OpenedDatabase opened = openDatabase("bpfman.db", steps);
-    EXPECT_NE(opened.report.find("bpfman.db.v2.bak"), std::string::npos);
-    EXPECT_EQ(opened.database->number("SELECT count(*) FROM load WHERE persistent = 1"), 100);
+    EXPECT_NE(opened.report.find("bpfman.db.v3.bak"), std::string::npos);
+    EXPECT_EQ(opened.database->number("SELECT count(*) FROM load WHERE precious = 1"), 100);
   }
-  EXPECT_NE(refusalOf([] { Catalog catalog; }).find("has version 4"), std::string::npos);
-  EXPECT_EQ(Catalog("bpfman.db.v2.bak").programs().size(), 200u);
+  EXPECT_NE(refusalOf([] { Catalog catalog; }).find("has version 5"), std::string::npos);
+  EXPECT_EQ(Catalog("bpfman.db.v3.bak").programs().size(), 200u);
 }
 
 TEST_F(CatalogVersion, OneStaysAsItIsWhenAStepFails) {
   make();
   std::vector<MigrationStep> steps(migrationSteps().begin(), migrationSteps().end());
-  steps.push_back("DELETE FROM load; PRAGMA user_version = 3");
-  steps.push_back("UPDATE nonsense SET x = 1; PRAGMA user_version = 4");
+  steps.push_back("DELETE FROM load; PRAGMA user_version = 4");
+  steps.push_back("UPDATE nonsense SET x = 1; PRAGMA user_version = 5");
   EXPECT_THROW(openDatabase("bpfman.db", steps), SqliteError);
   EXPECT_EQ(Catalog().loads().size(), 200u);
 }

@@ -70,6 +70,13 @@ CREATE TABLE link_neighbour (
   link INTEGER NOT NULL REFERENCES link ON DELETE CASCADE, position INTEGER NOT NULL, other INTEGER NOT NULL,
   before INTEGER NOT NULL CHECK (before IN (0, 1)), PRIMARY KEY (link, position)) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 2;
+)",
+    // 2 -> 3: programs that outlive a reboot, and links that wait for their interface.
+    R"(
+ALTER TABLE load ADD COLUMN persistent INTEGER NOT NULL DEFAULT 0 CHECK (persistent IN (0, 1));
+ALTER TABLE load ADD COLUMN missing TEXT NOT NULL DEFAULT '';
+ALTER TABLE link ADD COLUMN waiting TEXT NOT NULL DEFAULT '';
+PRAGMA user_version = 3;
 )"};
 
 [[noreturn]] void refuseNewer(const std::string& path, int64_t found, size_t known) {

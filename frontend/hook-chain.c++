@@ -5,6 +5,7 @@
 
 #include "frontend/arrangement.h"
 #include "frontend/dispatcher-attachment.h"
+#include "frontend/persistence.h"
 #include "frontend/refuse.h"
 
 namespace bpfman {
@@ -68,7 +69,7 @@ ChainMemberHook::Attempt ChainMemberHook::prepare(Core& core, AttachWish& wish, 
   std::vector<Member> now = membersOn(core, link, othersOf(present)), then = now;
   Member newcomer = memberFrom(core, link, wish.program);
   resolveNeighbours(wish, now, link, newcomer);
-  placeOf(newcomer, now, orderRulesOf(core));
+  if (wish.again == nullptr) placeOf(newcomer, now, orderRulesOf(core));  // else it had its place: wishes that contradict new rules are void
   then.push_back(newcomer);
   requireFit(then, engine.capacity());
   then = orderMembers(std::move(then), orderRulesOf(core));
@@ -87,6 +88,7 @@ LinkRow ChainMemberHook::attach(Core& core, AttachWish& wish, kj::WaitScope& sco
     requireSame(attempt.target);
     LinkRow row = KJ_ASSERT_NONNULL(core.catalog.link(link.id));
     row.state = LinkRow::attached;
+    row.waiting.clear();
     core.catalog.put(row);
   });
   KJ_IF_MAYBE (exception, failure) {
@@ -101,8 +103,7 @@ void ChainMemberHook::detach(Core& core, const LinkRow& old, kj::WaitScope& scop
   LinkRow link = old;
   auto turn = core.locks.take(lockOf(link), scope);
   if (core.catalog.link(link.id) == nullptr) refuse("link ", link.id, " does not exist");
-  link.state = LinkRow::detaching;
-  core.catalog.put(link);
+  beginDetach(core, link);
   takeOut(core, link, scope);
 }
 
@@ -130,18 +131,19 @@ std::string ChainMemberHook::lockOf(const LinkRow& link) const {
 void ChainMemberHook::forgetIfGone(Core& core, const LinkRow& link, Place& place, kj::WaitScope& scope) const {
   ChainHook hook = hookOf(link);
   KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
-    if (row->kernelLinkId == 0 && row->filterHandle == 0) return;  // attached by netlink: what is there is looked at anyway
-    if (dispatcherIsOn(core.workers, place, hook, DispatcherRow(*row), scope)) return;
+    bool byNetlink = row->kernelLinkId == 0 && row->filterHandle == 0;  // what is there is looked at anyway
+    bool there = isThere(core, link, scope);
+    if (there && (byNetlink || dispatcherIsOn(core.workers, place, hook, DispatcherRow(*row), scope))) return;
   } else {
     return;
   }
   std::vector<LinkRow> members;
   for (auto member : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction)) members.push_back(*member);
-  spdlog::warn("the {} dispatcher on {} (index {}) is gone from the kernel: its {} links are forgotten", hook.type, link.interface,
-               link.ifindex, members.size());
+  spdlog::warn("the {} dispatcher on {} (index {}) is gone from the kernel, with its {} links", hook.type, link.interface, link.ifindex,
+               members.size());
   for (auto& member : members) {
     removePin(core, pinOf(member), scope);
-    core.catalog.eraseLink(member.id);
+    lose(core, member, notThere(member));
   }
   Present none;
   engineOf(core, link).apply(hook, none, {}, nullptr, scope);
@@ -154,7 +156,7 @@ void ChainMemberHook::takeOut(Core& core, const LinkRow& link, kj::WaitScope& sc
   Present present = lookAt(core, engine, link, true, scope);
   apply(core, engine, link, present, membersOn(core, link, othersOf(present)), nullptr, scope);
   removePin(core, pinOf(link), scope);
-  core.catalog.eraseLink(link.id);
+  takeBack(core, link);
 }
 
 // The one that keeps the hook's chain, which must be the one that the program was loaded for.
@@ -200,6 +202,15 @@ std::vector<Member> ChainMemberHook::chainNow(Core& core, const LinkRow& some, k
     apply(core, engine, link, present, othersOf(present), nullptr, scope);
   link.id = 0;  // nobody is left out
   return membersOn(core, link, othersOf(present));
+}
+
+// In another network namespace only links can be looked at: a filter there is seen by whoever attaches or detaches next.
+void ChainMemberHook::follow(Core& core, const LinkRow& link, kj::WaitScope& scope) const {
+  auto turn = core.locks.take(lockOf(link), scope);
+  ChainHook hook = hookOf(link);
+  KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex))
+    if (!hook.host && row->filterHandle != 0) return;
+  forgetIfGone(core, link, *core.workers.host(scope), scope);
 }
 
 // The chain as these members; what comes of it is written down at once.

@@ -33,6 +33,7 @@ class ChainMemberHook final : public Hook {
   wire::Pin pinOf(const LinkRow& link) const override;
   kj::Maybe<ChainHook> chainOf(const LinkRow& link) const override;
   std::vector<Member> chainNow(Core& core, const LinkRow& link, kj::WaitScope& scope) const override;
+  void follow(Core& core, const LinkRow& link, kj::WaitScope& scope) const override;
 
  private:
   struct Attempt {  // of an attach: everything is decided, nothing done

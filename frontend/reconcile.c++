@@ -8,6 +8,8 @@
 
 #include "frontend/dispatcher-attachment.h"
 #include "frontend/hook.h"
+#include "frontend/kept-bytecode.h"
+#include "frontend/persistence.h"
 #include "frontend/refuse.h"
 
 namespace bpfman {
@@ -31,8 +33,9 @@ class Reconciliation {
     removeUnknown(present);
     finishUnloads();
     for (auto& [id, row] : core.catalog.loads())
-      if (!row.own) publish.push_back(id);
+      if (!row.own && row.missing.empty()) publish.push_back(id);
     for (uint32_t load : publish) core.loads.publish(load, scope);
+    removeUnknownBytecode();
     if (removed + forgotten + undone > 0)
       spdlog::info("reconciled: {} under way undone, {} gone forgotten, {} unknown removed", undone, forgotten, removed);
   }
@@ -76,8 +79,12 @@ class Reconciliation {
   void forgetGone(const std::set<uint32_t>& present) {
     std::vector<uint32_t> gone;
     for (auto& [id, row] : core.catalog.loads())
-      if (row.state == LoadRow::loaded && !present.count(id)) gone.push_back(id);
+      if (row.state == LoadRow::loaded && row.missing.empty() && !present.count(id)) gone.push_back(id);
     for (uint32_t load : gone) {
+      if (KJ_ASSERT_NONNULL(core.catalog.load(load)).persistent) {
+        letWait(core, load);
+        continue;
+      }
       std::vector<uint32_t> links;
       for (auto program : core.catalog.programsOf(load))
         for (auto link : core.catalog.linksOf(program->id)) links.push_back(link->id);
@@ -118,10 +125,18 @@ class Reconciliation {
     }
   }
 
+  void removeUnknownBytecode() {
+    std::set<uint32_t> persistent;
+    for (auto& [id, row] : core.catalog.loads())
+      if (row.persistent) persistent.insert(id);
+    KeptBytecode::removeOthers(persistent);
+  }
+
   // The program's own pin goes first of all that can't be made again: without it only the rest of its unload is left to do.
   void finishUnloads() {
     std::vector<uint32_t> half;
     for (auto& [id, row] : core.catalog.loads()) {
+      if (!row.missing.empty()) continue;
       std::set<std::string> pins;
       if (!row.own)
         for (auto& name : namesIn(pinAt(wire::Dir::loads, id))) pins.insert(name);

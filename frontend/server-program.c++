@@ -6,6 +6,7 @@
 
 #include "frontend/describe.h"
 #include "frontend/hook.h"
+#include "frontend/persistence.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
 
@@ -18,6 +19,17 @@ std::string lockOf(uint32_t program) { return kj::str("program:", program).cStr(
 ProgramRow rowOf(Core& core, uint32_t id) {
   KJ_IF_MAYBE (row, core.catalog.program(id)) return *row;
   refuse("program ", id, " does not exist");
+}
+
+LinkRow linkOf(Core& core, uint32_t id) {
+  KJ_IF_MAYBE (row, core.catalog.link(id)) return *row;
+  refuse("link ", id, " does not exist");
+}
+
+// One that waits is nowhere but in the catalogue.
+void takeOff(Core& core, const LinkRow& link, kj::WaitScope& scope) {
+  if (isWaiting(link)) return core.catalog.eraseLink(link.id);
+  hookOf(link).hook.detach(core, link, scope);
 }
 
 uint32_t ownerOf(Core& core, const ProgramRow& program) {
@@ -186,6 +198,8 @@ class ProgramServer final : public schema::Program::Server {
   const HookType& requireMay(schema::Place::Reader place) {
     ProgramRow program = rowOf(core, id);
     connection->rights.requireUnload(ownerOf(core, program));
+    KJ_IF_MAYBE (load, core.catalog.load(program.load))
+      if (!load->missing.empty()) refuse("program ", id, " is not loaded now: ", load->missing.c_str());
     const HookType& type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(program.type)));
     if (type.place != place.which())
       refuse("program ", id, " is a ", typeName(type.type), " program; the ", nameOf(place.which()), " attach accepts ",
@@ -228,7 +242,7 @@ void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope) {
   std::vector<LinkRow> links;
   for (auto link : core.catalog.linksOf(id)) links.push_back(*link);
   for (auto& link : links) {
-    auto failure = kj::runCatchingExceptions([&]() { hookOf(link).hook.detach(core, link, scope); });
+    auto failure = kj::runCatchingExceptions([&]() { takeOff(core, link, scope); });
     KJ_IF_MAYBE (exception, failure)  // unless somebody else detached it at the same time
       if (core.catalog.link(link.id) != nullptr) kj::throwFatalException(kj::mv(*exception));
   }
@@ -238,12 +252,13 @@ void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope) {
 }
 
 void detachLink(Core& core, uint32_t id, kj::WaitScope& scope) {
-  KJ_IF_MAYBE (row, core.catalog.link(id)) {
-    LinkRow link = *row;
-    hookOf(link).hook.detach(core, link, scope);
-  } else {
-    refuse("link ", id, " does not exist");
+  LinkRow link = linkOf(core, id);
+  kj::Maybe<Locks::Turn> turn;
+  if (!link.waiting.empty()) {  // it may be attached again at this moment
+    turn = core.locks.take(lockOf(link.programId), scope);
+    link = linkOf(core, id);
   }
+  takeOff(core, link, scope);
 }
 
 }  // namespace bpfman
