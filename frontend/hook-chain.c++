@@ -130,20 +130,20 @@ std::string ChainMemberHook::lockOf(const LinkRow& link) const {
 // it away by hand) runs for nobody: it goes with its members before a new one is made.
 void ChainMemberHook::forgetIfGone(Core& core, const LinkRow& link, Place& place, kj::WaitScope& scope) const {
   ChainHook hook = hookOf(link);
+  bool there = isThere(core, link, scope);
   KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
     bool byNetlink = row->kernelLinkId == 0 && row->filterHandle == 0;  // what is there is looked at anyway
-    bool there = isThere(core, link, scope);
     if (there && (byNetlink || dispatcherIsOn(core.workers, place, hook, DispatcherRow(*row), scope))) return;
   } else {
     return;
   }
   std::vector<LinkRow> members;
   for (auto member : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction)) members.push_back(*member);
-  spdlog::warn("the {} dispatcher on {} (index {}) is gone from the kernel, with its {} links", hook.type, link.interface, link.ifindex,
-               members.size());
+  spdlog::log(there ? spdlog::level::warn : spdlog::level::info, "the {} dispatcher on {} (index {}) is gone from the kernel, with its {} links",
+              hook.type, link.interface, link.ifindex, members.size());
   for (auto& member : members) {
     removePin(core, pinOf(member), scope);
-    lose(core, member, notThere(member));
+    lose(core, member, there ? kj::str("its dispatcher is not there") : notThere(member));
   }
   Present none;
   engineOf(core, link).apply(hook, none, {}, nullptr, scope);

@@ -98,11 +98,12 @@ class TcxHook final : public Hook {
   void forgetGone(Core& core, const LinkRow& link, kj::WaitScope& scope) const {
     std::vector<LinkRow> rows;
     for (auto row : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction)) rows.push_back(*row);
-    for (auto& row : rows)
-      if (!isThere(core, row, scope) || !isOn(core, pinOf(row), row.ifindex, scope)) {
-        removePin(core, pinOf(row), scope);
-        lose(core, row, notThere(row));
-      }
+    bool there = isThere(core, link, scope);
+    for (auto& row : rows) {
+      if (there && isOn(core, pinOf(row), row.ifindex, scope)) continue;
+      removePin(core, pinOf(row), scope);
+      lose(core, row, there ? kj::str("the kernel's link is not there") : notThere(row));
+    }
   }
 
   static void requireNew(Core& core, const LinkRow& link) {

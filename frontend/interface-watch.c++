@@ -72,6 +72,7 @@ kj::AutoCloseFd openInterfaceEvents() {
   int descriptor;
   KJ_SYSCALL(descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
   kj::AutoCloseFd events(descriptor);
+  Netlink(descriptor).interfaceAt(1);  // whoever asks gets an address; without one the kernel tells nothing
   int group = RTNLGRP_LINK;
   KJ_SYSCALL(setsockopt(descriptor, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group));
   return events;
