@@ -17,8 +17,8 @@ void join(Statement& children, std::vector<Row>& parents, Member id, Take take) 
 
 std::vector<LoadRow> readLoads(Database& database) {
   std::vector<LoadRow> rows;
-  Statement loads =
-      database.prepare("SELECT load, state, source_path, uid, license, created_at, own, purpose, request, persistent, missing FROM load ORDER BY load");
+  Statement loads = database.prepare(
+      "SELECT load, state, source_path, uid, license, created_at, own, purpose, request, persistent, missing FROM load ORDER BY load");
   while (loads.step()) {
     LoadRow& row = rows.emplace_back();
     row.load = loads.number(0);

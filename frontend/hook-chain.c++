@@ -69,7 +69,8 @@ ChainMemberHook::Attempt ChainMemberHook::prepare(Core& core, AttachWish& wish, 
   std::vector<Member> now = membersOn(core, link, othersOf(present)), then = now;
   Member newcomer = memberFrom(core, link, wish.program);
   resolveNeighbours(wish, now, link, newcomer);
-  if (wish.again == nullptr) placeOf(newcomer, now, orderRulesOf(core));  // else it had its place: wishes that contradict new rules are void
+  if (wish.again == nullptr)
+    placeOf(newcomer, now, orderRulesOf(core));  // else it had its place: wishes that contradict new rules are void
   then.push_back(newcomer);
   requireFit(then, engine.capacity());
   then = orderMembers(std::move(then), orderRulesOf(core));
@@ -132,19 +133,23 @@ void ChainMemberHook::forgetIfGone(Core& core, const LinkRow& link, Place& place
   ChainHook hook = hookOf(link);
   bool there = isThere(core, link, scope);
   KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
-    bool byNetlink = row->kernelLinkId == 0 && row->filterHandle == 0;  // what is there is looked at anyway
+    bool byNetlink = row->engine == "libxdp" && hook.host;  // what is there is looked at anyway
     if (there && (byNetlink || dispatcherIsOn(core.workers, place, hook, DispatcherRow(*row), scope))) return;
   } else {
     return;
   }
   std::vector<LinkRow> members;
   for (auto member : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction)) members.push_back(*member);
-  spdlog::log(there ? spdlog::level::warn : spdlog::level::info, "the {} dispatcher on {} (index {}) is gone from the kernel, with its {} links",
-              hook.type, link.interface, link.ifindex, members.size());
+  spdlog::log(there ? spdlog::level::warn : spdlog::level::info,
+              "the {} dispatcher on {} (index {}) is gone from the kernel, with its {} links", hook.type, link.interface, link.ifindex,
+              members.size());
   for (auto& member : members) {
     removePin(core, pinOf(member), scope);
     lose(core, member, there ? kj::str("its dispatcher is not there") : notThere(member));
   }
+  DispatcherRow row = KJ_ASSERT_NONNULL(core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex));
+  row.filterHandle = 0;  // it went: nobody needs to look for it
+  core.catalog.put(row);
   Present none;
   engineOf(core, link).apply(hook, none, {}, nullptr, scope);
   core.catalog.eraseDispatcher(hook.type, hook.nsid, hook.ifindex);
@@ -204,12 +209,8 @@ std::vector<Member> ChainMemberHook::chainNow(Core& core, const LinkRow& some, k
   return membersOn(core, link, othersOf(present));
 }
 
-// In another network namespace only links can be looked at: a filter there is seen by whoever attaches or detaches next.
 void ChainMemberHook::follow(Core& core, const LinkRow& link, kj::WaitScope& scope) const {
   auto turn = core.locks.take(lockOf(link), scope);
-  ChainHook hook = hookOf(link);
-  KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex))
-    if (!hook.host && row->filterHandle != 0) return;
   forgetIfGone(core, link, *core.workers.host(scope), scope);
 }
 

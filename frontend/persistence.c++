@@ -277,7 +277,8 @@ void attachWaiting(Core& core, kj::WaitScope& scope) {
     }
     KJ_IF_MAYBE (row, core.catalog.link(id))
       if (isWaiting(*row) && !reason.empty() && row->waiting != reason) {
-        if (!onInterface(link) || reason != notThere(link).cStr()) note(core, "attach again", {program}, {id}, targetOf(link), reason.c_str());
+        if (!onInterface(link) || reason != notThere(link).cStr())
+          note(core, "attach again", {program}, {id}, targetOf(link), reason.c_str());
         core.catalog.put(waitingRow(*row, reason.c_str()));
       }
   }

@@ -222,12 +222,20 @@ class Xdp(Interfaces):
         programs = [self.load(), self.load(False)]
         for program in programs:
             self.daemon.attach("xdp", program, "in0", "-p", 1, "-n", inner.path)
+        tc = self.load(False, "tc_counter", "tc")
+        for direction in ("ingress", "egress"):
+            self.daemon.attach("tc", tc, "in0", direction, "-p", 1, "-n", inner.path)
+        tcx = self.daemon.cli("link", "attach", "tcx", self.load(False, "tcx_counter", "tcx"), "in0", "ingress", "-p", 1, "-n", inner.path)
         kept = self.attach(self.load(), 1)
         wire.send(5)
         self.assertEqual([harness.sums(self.daemon.mapId(each))[0] for each in programs], [5, 5])
+        time.sleep(16)  # a look changes nothing
+        self.assertEqual(len(self.links()), 5 + (tcx.code == 0))
         wire.far.remove()
         inner.remove()
-        self.become([kept], seconds=25)
+        # The worker that attached there lives for half a minute, and the namespace with it.
+        self.become([kept], seconds=60)
+        self.assertEqual(list(self.links()), [kept])
         self.traceless(self.daemon.programs())
 
 

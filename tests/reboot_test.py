@@ -1,7 +1,10 @@
 """Persistent programs outlive a reboot. Natively one is played: everything that lives in memory goes (processes, the runtime directory, both
-bpffs, interfaces), only the state directory stays, and the kernel says that it is another boot. tests/vm/reboot really boots twice."""
+bpffs, interfaces), only the state directory stays, and the kernel says that it is another boot. Before and After are two real boots of one
+machine (tests/vm/run): the first ends like a power cut."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -286,6 +289,70 @@ class Reboot(Machine):
         self.wire.send(5)
         self.assertEqual(self.count(self.of(link)), 5)
         self.assertEqual(self.daemon.settled(), [])
+
+
+STATE = "/run/state"  # outlives a boot
+ENGINES = {"libxdp": "auto", "tailcall": "tailcall"}
+
+
+class TwoBoots(unittest.TestCase):
+    def setUp(self):
+        if not os.path.ismount(STATE):
+            self.skipTest("tests/vm/run boots a machine twice for this")
+
+    def daemon(self, engine):
+        directory = os.path.join(STATE, engine)
+        os.makedirs(directory, exist_ok=True)
+        uid = 1_500_000_000 + 10 * list(ENGINES).index(engine)
+        daemon = harness.Daemon(directory=directory, config=f'[users]\nbase_uid = {uid}\n[xdp]\nengine = "{ENGINES[engine]}"\n')
+        daemon.baseUid, daemon.runtime, daemon.logFile = uid, "/run/bpfman-" + engine, f"/run/{engine}.log"
+        return daemon
+
+
+class Before(TwoBoots):
+    def test(self):
+        said = {}
+        for engine in ENGINES:
+            daemon, wire = self.daemon(engine).start(60), network.Wire("lan-" + engine)
+            self.assertEqual(daemon.engine(), engine)
+            load = lambda name, type: daemon.load(name, type, None, "--persistent")
+            links = [daemon.attach("xdp", load("xdp_counter", "xdp"), wire.near, "-p", priority)["id"] for priority in (30, 10, 20)]
+            daemon.attach("xdp", daemon.load("xdp_counter", "xdp"), wire.near, "-p", 15)
+            tc = daemon.attach("tc", load("tc_counter", "tc"), wire.near, "egress", "-p", 1)["id"]
+            point = daemon.attach("raw_tp", load("raw_tp_counter", "raw_tp"), "sys_enter")["id"]
+            said[engine] = {"order": [links[1], links[2], links[0]], "all": sorted([*links, tc, point]), "point": point}
+        with open(BOOT_ID) as boot, open(os.path.join(STATE, "said"), "w") as file:
+            json.dump({"boot": boot.read(), **said}, file)
+
+
+class After(TwoBoots):
+    def test(self):
+        with open(BOOT_ID) as boot, open(os.path.join(STATE, "said")) as file:
+            said = json.load(file)
+            self.assertNotEqual(boot.read(), said["boot"])
+        for engine in ENGINES:
+            if engine == "libxdp":  # one finds its interface, the other's comes later
+                wire = network.Wire("lan-" + engine)
+                daemon = self.daemon(engine).start(60)
+            else:
+                daemon = self.daemon(engine).start(60)
+                self.assertEqual({each["details"].get("interface", "") for each in daemon.links() if "waiting" in each}, {"lan-" + engine})
+                wire = network.Wire("lan-" + engine)
+            self.addCleanup(daemon.end)
+            here = lambda: [each["id"] for each in daemon.links() if "waiting" not in each]
+            self.assertEqual(harness.eventually(lambda: here() == said[engine]["all"]) and here(), said[engine]["all"], daemon.log)
+            chain, = [each for each in daemon.dispatchers() if each["key"]["type"] == "xdp"]
+            self.assertEqual([chain["engine"]] + [each["link_id"] for each in chain["members"]], [engine] + said[engine]["order"])
+            wire.send(20)
+            for member in chain["members"]:
+                self.assertEqual(harness.sums(daemon.mapId(member["program_id"]))[0], 20)
+            point, = [each for each in daemon.links() if each["id"] == said[engine]["point"]]
+            self.assertGreater(harness.sums(daemon.mapId(point["program_id"]))[0], 0)
+            self.assertEqual(daemon.settled(), [])
+            if engine == "libxdp":
+                status = harness.run("xdp-loader", "status", wire.near).stdout
+                shown = re.findall(r"=> +(\d+) +xdp_counter +(\d+)", status)
+                self.assertEqual(shown, [(str(each["priority"]), str(each["program_id"])) for each in chain["members"]], status)
 
 
 class Tailcall(Reboot):
