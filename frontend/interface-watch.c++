@@ -4,6 +4,7 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <set>
@@ -79,6 +80,9 @@ kj::AutoCloseFd openInterfaceEvents() {
 }
 
 void followInterfaces(Core& core, bool all, kj::WaitScope& scope) {
+  Hooks hooks = hooksOf(core.catalog);
+  auto waits = [](auto& each) { return isWaiting(each.second); };
+  if (hooks.empty() && std::ranges::none_of(core.catalog.links(), waits)) return;
   std::map<uint32_t, std::string> names;
   for (auto& interface : Netlink(core.workers.host(scope)->netlink).interfaces()) names[interface.index] = interface.name;
   bool failed = false;
@@ -88,7 +92,7 @@ void followInterfaces(Core& core, bool all, kj::WaitScope& scope) {
       failed = true;
     }
   };
-  for (auto& [key, hook] : hooksOf(core.catalog)) {
+  for (auto& [key, hook] : hooks) {
     auto found = hook.hostNetns ? names.find(hook.ifindex) : names.end();
     if (all || found == names.end()) attempt([&, &hook = hook]() { hookOf(hook).hook.follow(core, hook, scope); });
     if (found != names.end() && found->second != hook.interface) attempt([&, &hook = hook]() { rename(core, hook, found->second); });

@@ -1,5 +1,7 @@
 #include "frontend/reconcile.h"
 
+#include <linux/bpf.h>
+
 #include <set>
 #include <string>
 
@@ -9,6 +11,7 @@
 #include "frontend/dispatcher-attachment.h"
 #include "frontend/hook.h"
 #include "frontend/kept-bytecode.h"
+#include "frontend/libxdp-chain.h"
 #include "frontend/persistence.h"
 #include "frontend/refuse.h"
 
@@ -80,6 +83,9 @@ class Reconciliation {
     std::vector<uint32_t> gone;
     for (auto& [id, row] : core.catalog.loads())
       if (row.state == LoadRow::loaded && row.missing.empty() && !present.count(id)) gone.push_back(id);
+    std::set<uint32_t> programs;
+    for (uint32_t load : gone)
+      for (auto program : core.catalog.programsOf(load)) programs.insert(program->id);
     for (uint32_t load : gone) {
       if (KJ_ASSERT_NONNULL(core.catalog.load(load)).persistent) {
         letWait(core, load);
@@ -96,8 +102,20 @@ class Reconciliation {
     for (auto& [key, row] : core.catalog.dispatchers())
       if (!present.count(row.load)) dispatchers.push_back(row);
     for (auto& row : dispatchers) {  // a link went with its pin; a filter did not
+      if (row.engine == "libxdp") leaveLibxdp(row, programs);
       if (row.filterHandle != 0) detachDispatcher(core.workers, chainHookOf(row), row, scope);
       core.catalog.eraseDispatcher(row.type, row.nsid, row.ifindex);
+    }
+  }
+
+  // The pins of its members are where libxdp has them, and may have outlived ours: what was ours leaves that chain.
+  void leaveLibxdp(const DispatcherRow& row, const std::set<uint32_t>& programs) {
+    for (uint32_t i = 0; i < XDP_MULTI_POSITIONS; ++i) {
+      wire::Pin pin = pinAt(wire::Dir::xdpPrograms, row.ifindex, row.programId, i);
+      auto reply = place->worker.call(wire::Op::inspect, wire::Inspect{pin}).wait(scope);
+      if (reply.result < 0 || !programs.count(infoOf<bpf_prog_info>(reply).id)) continue;
+      remove(pinAt(wire::Dir::xdpLinks, row.ifindex, row.programId, i));
+      remove(pin);
     }
   }
 
