@@ -2,8 +2,7 @@
 
 #include <unistd.h>
 
-#include <algorithm>
-#include <set>
+#include <map>
 
 #include <capnp/message.h>
 #include <kj/debug.h>
@@ -37,6 +36,18 @@ LinkRow waitingRow(LinkRow link, kj::StringPtr why) {
 }
 
 bool onInterface(const LinkRow& link) { return !link.interface.empty(); }
+
+// Runs `body` and says why it failed; "": it did not. When the worker died meanwhile (its load sessions with it, so that the failure may
+// look like a load's) it is done again.
+template <typename Body>
+std::string failureOf(Core& core, kj::WaitScope& scope, Body&& body) {
+  for (int tries = 1;; ++tries) {
+    std::string reason;
+    auto host = core.workers.host(scope);
+    KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { reason = body(); })) reason = exception->getDescription().cStr();
+    if (reason.empty() || host->worker.alive() || tries == READ_TRIES) return reason;
+  }
+}
 
 }  // namespace
 
@@ -157,40 +168,32 @@ void chooseMapOwners(Core& core) {
 }
 
 void loadOne(Core& core, uint32_t number, kj::WaitScope& scope) {
-  for (int tries = 1;; ++tries) {
-    std::vector<Locks::Turn> turns;
-    for (auto program : core.catalog.programsOf(number)) turns.push_back(core.locks.take(kj::str("program:", program->id).cStr(), scope));
-    LoadRow load;
-    KJ_IF_MAYBE (row, core.catalog.load(number))
-      load = *row;
-    else
-      return;  // unloaded meanwhile
-    LoadWish wish = wishOf(core, load);
-    std::string reason;
-    auto failure = kj::runCatchingExceptions([&]() {
-      SealedObject object = KeptBytecode::read(number);
-      Cancellation never;
-      LoadOutcome outcome = core.engines.load(core.loads, wish, object, never, scope);
-      KJ_IF_MAYBE (refused, outcome.refused) reason = refused->reason;
-    });
-    KJ_IF_MAYBE (exception, failure) {
-      if (exception->getType() == kj::Exception::Type::DISCONNECTED && tries < READ_TRIES) continue;
-      reason = exception->getDescription().cStr();
-    }
-    std::vector<uint32_t> ids;
-    for (auto program : core.catalog.programsOf(number)) ids.push_back(program->id);
-    if (reason.empty()) {
-      spdlog::info("{}: loaded again, as {}", load.sourcePath, kj::strArray(ids, ", ").cStr());
-    } else {
-      spdlog::error("{}: a persistent program can't be loaded again: {}", load.sourcePath, reason);
-      KJ_IF_MAYBE (row, core.catalog.load(number)) {
-        load = *row;
-        load.missing = reason;
-        core.catalog.put(load);
-      }
-    }
-    return note(core, "load again", ids, {}, load.sourcePath.c_str(), reason.empty() ? "ok" : reason.c_str());
+  std::vector<uint32_t> before, after;
+  for (auto program : core.catalog.programsOf(number)) before.push_back(program->id);
+  std::vector<Locks::Turn> turns;
+  for (uint32_t id : before) turns.push_back(core.locks.take(kj::str("program:", id).cStr(), scope));
+  if (core.catalog.programsOf(number).empty()) return;  // unloaded meanwhile
+  LoadRow load = KJ_ASSERT_NONNULL(core.catalog.load(number));
+  std::string reason = failureOf(core, scope, [&]() -> std::string {
+    LoadRow row = KJ_ASSERT_NONNULL(core.catalog.load(number));
+    if (row.state == LoadRow::loading) core.loads.undo(number, scope);  // an earlier try could not be undone
+    LoadWish wish = wishOf(core, row);
+    SealedObject object = KeptBytecode::read(number);
+    Cancellation never;
+    LoadOutcome outcome = core.engines.load(core.loads, wish, object, never, scope);
+    KJ_IF_MAYBE (refused, outcome.refused) return refused->reason;
+    return "";
+  });
+  for (auto program : core.catalog.programsOf(number)) after.push_back(program->id);
+  if (reason.empty()) {
+    spdlog::info("{}: loaded again, as {}", load.sourcePath, kj::strArray(after, ", ").cStr());
+  } else {
+    spdlog::error("{}: a persistent program can't be loaded again: {}", load.sourcePath, reason);
+    load = KJ_ASSERT_NONNULL(core.catalog.load(number));
+    load.missing = reason;
+    core.catalog.put(load);
   }
+  note(core, "load again", after, {}, load.sourcePath.c_str(), reason.empty() ? "ok" : reason.c_str());
 }
 
 // The link's place, as its attach named it.
@@ -241,6 +244,41 @@ void attachOne(Core& core, const LinkRow& link, kj::WaitScope& scope) {
   hookOf(link).hook.attach(core, wish, scope);
 }
 
+std::string tryToAttach(Core& core, uint32_t id, kj::WaitScope& scope) {
+  return failureOf(core, scope, [&]() -> std::string {
+    LinkRow link = KJ_ASSERT_NONNULL(core.catalog.link(id));
+    if (link.waiting.empty()) return "";
+    if (!isWaiting(link)) hookOf(link).hook.detach(core, link, scope);  // an earlier try could not be undone
+    link = KJ_ASSERT_NONNULL(core.catalog.link(id));
+    auto host = core.workers.host(scope);
+    if (onInterface(link) && Netlink(host->netlink).interfaceNamed(link.interface.c_str()) == nullptr) return notThere(link).cStr();
+    attachOne(core, link, scope);
+    return "";
+  });
+}
+
+void attachIfThere(Core& core, uint32_t id, kj::WaitScope& scope) {
+  uint32_t program = 0;
+  KJ_IF_MAYBE (row, core.catalog.link(id)) program = row->programId;
+  auto turn = core.locks.take(kj::str("program:", program).cStr(), scope);
+  LinkRow before;
+  KJ_IF_MAYBE (row, core.catalog.link(id)) before = *row;
+  if (before.programId != program || program >= FIRST_PLACEHOLDER || before.waiting.empty()) return;
+  std::string reason = tryToAttach(core, id, scope);
+  auto target = targetOf(before);
+  if (reason.empty()) {
+    spdlog::info("link {} of program {}: attached again to {}", id, program, target.cStr());
+    return note(core, "attach again", {program}, {id}, target, "ok");
+  }
+  if (reason == before.waiting) return;
+  if (!onInterface(before) || reason != notThere(before).cStr()) {
+    spdlog::error("link {} on {} can't be attached again: {}", id, target.cStr(), reason);
+    note(core, "attach again", {program}, {id}, target, reason.c_str());
+  }
+  KJ_IF_MAYBE (row, core.catalog.link(id))
+    if (isWaiting(*row)) core.catalog.put(waitingRow(*row, reason.c_str()));
+}
+
 }  // namespace
 
 void loadAgain(Core& core, kj::WaitScope& scope) {
@@ -254,34 +292,8 @@ void loadAgain(Core& core, kj::WaitScope& scope) {
 void attachWaiting(Core& core, kj::WaitScope& scope) {
   std::vector<uint32_t> ids;
   for (auto& [id, row] : core.catalog.links())
-    if (isWaiting(row)) ids.push_back(id);
-  for (uint32_t id : ids) {
-    uint32_t program = 0;
-    KJ_IF_MAYBE (row, core.catalog.link(id)) program = row->programId;
-    auto turn = core.locks.take(kj::str("program:", program).cStr(), scope);
-    LinkRow link;
-    KJ_IF_MAYBE (row, core.catalog.link(id)) link = *row;
-    if (link.programId != program || program >= FIRST_PLACEHOLDER || !isWaiting(link)) continue;
-    std::string reason;
-    auto host = core.workers.host(scope);
-    if (onInterface(link) && Netlink(host->netlink).interfaceNamed(link.interface.c_str()) == nullptr) {
-      reason = notThere(link).cStr();
-    } else {
-      KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { attachOne(core, link, scope); })) {
-        reason = exception->getDescription().cStr();
-        if (reason != link.waiting) spdlog::error("link {} on {} can't be attached again: {}", id, targetOf(link).cStr(), reason);
-      } else {
-        spdlog::info("link {} of program {}: attached again to {}", id, program, targetOf(link).cStr());
-        note(core, "attach again", {program}, {id}, targetOf(link), "ok");
-      }
-    }
-    KJ_IF_MAYBE (row, core.catalog.link(id))
-      if (isWaiting(*row) && !reason.empty() && row->waiting != reason) {
-        if (!onInterface(link) || reason != notThere(link).cStr())
-          note(core, "attach again", {program}, {id}, targetOf(link), reason.c_str());
-        core.catalog.put(waitingRow(*row, reason.c_str()));
-      }
-  }
+    if (!row.waiting.empty()) ids.push_back(id);
+  for (uint32_t id : ids) attachIfThere(core, id, scope);
 }
 
 }  // namespace bpfman

@@ -26,10 +26,11 @@ LinkRow linkOf(Core& core, uint32_t id) {
   refuse("link ", id, " does not exist");
 }
 
-// One that waits is nowhere but in the catalogue.
+// One that waits, or that was taken back while it was being attached again, is nowhere but in the catalogue.
 void takeOff(Core& core, const LinkRow& link, kj::WaitScope& scope) {
-  if (isWaiting(link)) return core.catalog.eraseLink(link.id);
-  hookOf(link).hook.detach(core, link, scope);
+  if (!isWaiting(link)) hookOf(link).hook.detach(core, link, scope);
+  KJ_IF_MAYBE (row, core.catalog.link(link.id))
+    if (isWaiting(*row)) core.catalog.eraseLink(link.id);
 }
 
 uint32_t ownerOf(Core& core, const ProgramRow& program) {
