@@ -83,6 +83,9 @@ struct bpf_prog_aux {
   char name[16];
   struct bpf_prog_offload* offload;
   struct btf* btf;
+  struct {
+    __s64 counter;
+  } refcnt;
 };
 struct bpf_prog_aux___6_1 {
   bool sleepable;

@@ -143,6 +143,7 @@ SEC("iter/bpf_prog") int dump_programs(struct bpf_iter__bpf_prog* ctx) {
       .verifiedInstructions = aux->verified_insns,
       .loadTime = aux->load_time,
       .memlock = program->pages * PAGE,
+      .references = aux->refcnt.counter - 1,
       .mapCount = maps,
       .mapsListed = listed,
   };

@@ -4,7 +4,7 @@
 
 #include <linux/types.h>
 
-#define OVERVIEW_VERSION 1
+#define OVERVIEW_VERSION 2
 #define OVERVIEW_MAP_IDS 64  // listed in one program's record; mapCount is the true number
 #define OVERVIEW_CONFIG 128  // bytes of a dispatcher's configuration
 #define OVERVIEW_TARGET 128  // bytes of a target's name, NUL included
@@ -37,6 +37,7 @@ struct ProgramRecord {
   __u32 xlatedSize, jitedSize, verifiedInstructions, flags;
   __u64 loadTime, memlock;  // nanoseconds since boot (suspend included); bytes
   __u64 runTime, runCount, misses;
+  __u64 references;  // pins, links, filters, descriptors: all that hold it, but for the iterator that reads this
   __u8 tag[8];
   char name[16];
   __u32 mapCount, mapsListed;
@@ -82,7 +83,7 @@ struct DispatcherRecord {
 
 OVERVIEW_ASSERT(sizeof(struct DispatcherRecord) == 16 + OVERVIEW_CONFIG, "layout");
 OVERVIEW_ASSERT(sizeof(struct Record) == 8, "layout");
-OVERVIEW_ASSERT(sizeof(struct ProgramRecord) == 128, "layout");
+OVERVIEW_ASSERT(sizeof(struct ProgramRecord) == 136, "layout");
 OVERVIEW_ASSERT(sizeof(struct MapRecord) == 72, "layout");
 OVERVIEW_ASSERT(sizeof(struct LinkRecord) == 248, "layout");
 

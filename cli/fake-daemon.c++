@@ -285,6 +285,7 @@ class Programs final : public schema::Programs::Server {
     if (options.getMetadata().size()) text += " metadata " + words(options.getMetadata());
     if (options.getApplication().size()) text += kj::str(" application ", options.getApplication()).cStr();
     if (options.getMapOwner()) text += " owner " + std::to_string(options.getMapOwner());
+    if (options.getPersistent()) text += " persistent";
     bool refused = options.getPrograms()[0].getName() == "bad";
     return received(bytecode.getMemfd()).then([this, context, text, refused](kj::AutoCloseFd fd) mutable {
       struct stat status;

@@ -65,6 +65,7 @@ TEST_F(CommandLine, Load) {
        "load $D/a.o xdp:p: global w=1, 255 global v=2 metadata a=b,c=d=e application edge owner 40 4 bytes sealed"},
       {"program load file $D/a.o --programs xdp:p --global w=01 --metadata a= --application e --output text",
        "load $D/a.o xdp:p: global w=1 metadata a= application e 4 bytes sealed"},
+      {"program load $D/a.o --persistent --programs xdp:pass", "load $D/a.o xdp:pass: persistent 4 bytes sealed"},
       {"load file -p $D/a.o --programs xdp:pass", "load $D/a.o xdp:pass: 4 bytes sealed"},
       {"load file --programs xdp:pass --path $D/a.o -m k=v", "load $D/a.o xdp:pass: metadata k=v 4 bytes sealed"},
   });

@@ -54,7 +54,7 @@ Json kernelJson(schema::KernelProgram::Reader kernel, std::optional<uint32_t> ow
 Json recordJson(schema::ProgramRecord::Reader record) {
   Json globals = Json::object();
   for (auto global : record.getGlobals()) globals[global.getName().cStr()] = kj::encodeBase64(global.getValue()).cStr();
-  return {
+  Json json = {
       {"program_id", record.getId()},
       {"load",
        {{"object_path", record.getObjectPath().cStr()},
@@ -76,6 +76,9 @@ Json recordJson(schema::ProgramRecord::Reader record) {
       {"created_at", timeText(record.getCreatedAt())},
       {"updated_at", nullptr},
   };
+  if (record.getPersistent()) json["persistent"] = true;
+  if (record.getNotLoaded().size()) json["not_loaded"] = record.getNotLoaded().cStr();
+  return json;
 }
 
 Json mapJson(schema::MapDetails::Reader map) {
@@ -236,7 +239,9 @@ Json jsonOf(schema::LinkRecord::Reader record) {
       {"metadata", pairs(record.getMetadata(), nullptr)},
   };
   if (record.getPaused()) json["paused"] = true;
-  if (record.getWaiting()) json["waiting_change"] = record.getWaiting();
+  if (record.getWaitingChange()) json["waiting_change"] = record.getWaitingChange();
+  if (record.getPersistent()) json["persistent"] = true;
+  if (record.getWaiting().size()) json["waiting"] = record.getWaiting().cStr();
   return json;
 }
 

@@ -14,6 +14,7 @@ struct LoadArguments {
   std::string path, application, output = "text";
   std::vector<std::string> programs, globals, metadata;
   uint32_t mapOwner = 0;
+  bool persistent = false;
 };
 
 void putGlobals(capnp::List<schema::Global>::Builder list, const std::vector<std::string>& globals) {
@@ -36,6 +37,7 @@ void fill(schema::LoadOptions::Builder options, const LoadArguments& arguments) 
   put(options.initMetadata(arguments.metadata.size()), arguments.metadata, "--metadata");
   options.setApplication(arguments.application.c_str());
   options.setMapOwner(arguments.mapOwner);
+  options.setPersistent(arguments.persistent);
 }
 
 // The verifier's log is shown whole: one line of reason says nothing to whoever has to mend the program.
@@ -130,6 +132,7 @@ void addProgramLoad(CLI::App& parent, Words words, Command& chosen) {
   addRepeated(app, "-m,--metadata", arguments->metadata, "KEY=VALUE; may be repeated");
   app.add_option("-a,--application", arguments->application, "The application that the programs belong to");
   app.add_option("--map-owner-id", arguments->mapOwner, "Use the maps of this program instead of new ones");
+  app.add_flag("--persistent", arguments->persistent, "Load and attach them again after a reboot, and when their interface comes back");
   addOutput(app, arguments->output);
   app.callback([arguments, &chosen] { chosen = [arguments](Session& session) { return load(session, *arguments); }; });
   addUnsupported(parent, "image", "load the object file with 'bpfman program load file'", chosen);

@@ -39,12 +39,14 @@ std::string globalsText(capnp::List<schema::Global>::Reader globals) {
 
 // Where a link is, in one line: "eth0 ingress pos-0 netns=/run/netns/a", "syscalls/sys_enter_kill".
 std::string place(schema::LinkRecord::Reader record) {
-  if (record.getInterface().size() == 0) return record.getTarget().cStr();
+  if (record.getInterface().size() == 0)
+    return record.getTarget().cStr() + (record.getWaiting().size() ? std::string(" waiting: ") + record.getWaiting().cStr() : "");
   std::string text = record.getInterface().cStr();
   if (record.getKind() != schema::ProgramType::XDP) text += std::string(" ") + nameOf(record.getDirection());
   if (record.getPaused()) text += " paused";
   if (record.getPosition() >= 0) text += " pos-" + std::to_string(record.getPosition());
   if (record.getNetnsPath().size()) text += std::string(" netns=") + record.getNetnsPath().cStr();
+  if (record.getWaiting().size()) text += std::string(" waiting: ") + record.getWaiting().cStr();
   return text;
 }
 
@@ -118,6 +120,8 @@ void printProgram(std::ostream& out, schema::ProgramDetails::Reader details) {
                  {"Name", record.getName().cStr()},
                  {"Path", orNone(std::string(record.getSourcePath().cStr()))},
                  {"Type", nameOf(record.getType())}};
+  if (record.getPersistent()) spec.push_back({"Persistent", "yes"});
+  if (record.getNotLoaded().size()) spec.push_back({"Not Loaded", record.getNotLoaded().cStr()});
   if (record.getAttachTo().size()) spec.insert(spec.begin(), {"Attach Func", record.getAttachTo().cStr()});
   printFields(out, "    ", spec);
   printStatus(out, details);
@@ -162,7 +166,9 @@ void printLink(std::ostream& out, schema::LinkDetails::Reader details) {
   spec.push_back({"Program ID", std::to_string(record.getProgramId())});
   if (!record.getInterface().size()) spec.push_back({"Target", orNone(std::string(record.getTarget().cStr()))});
   spec.push_back({"Type", nameOf(record.getKind())});
-  if (record.getWaiting()) spec.push_back({"Waiting Change", std::to_string(record.getWaiting())});
+  if (record.getWaitingChange()) spec.push_back({"Waiting Change", std::to_string(record.getWaitingChange())});
+  if (record.getPersistent()) spec.push_back({"Persistent", "yes"});
+  if (record.getWaiting().size()) spec.push_back({"Waiting", record.getWaiting().cStr()});
 
   out << "Link ID: " << record.getId() << "\n  Spec:\n";
   printFields(out, "    ", spec);

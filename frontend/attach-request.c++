@@ -57,8 +57,10 @@ kj::Promise<AttachTargets> targetsOf(Core& core, schema::Place::Reader place) {
 
 const HookType& requireMayAttach(Connection& connection, Narrowed narrowed, const ProgramRow& program, schema::Place::Reader place) {
   uint32_t owner = 0;
-  KJ_IF_MAYBE (load, connection.core.catalog.load(program.load)) owner = load->uid;
+  kj::StringPtr missing = ""_kj;
+  KJ_IF_MAYBE (load, connection.core.catalog.load(program.load)) owner = load->uid, missing = load->missing.c_str();
   connection.rights.requireUnload(owner);
+  if (missing.size() > 0) refuse("program ", program.id, " is not loaded now: ", missing);
   const HookType& type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(program.type)));
   if (type.place != place.which())
     refuse("program ", program.id, " is a ", typeName(type.type), " program; the ", nameOf(place.which()), " attach accepts ",

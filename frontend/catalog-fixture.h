@@ -42,7 +42,9 @@ inline LoadRow loadRow(uint32_t load) {
           {{0, "counters", 70 + load, false, load, 0}, {1, ".rodata", 71 + load, true, 3, 4}},
           load % 2 == 0,
           "overview",
-          "1000:" + std::to_string(load)};
+          "1000:" + std::to_string(load),
+          load % 3 == 0,
+          load % 6 == 0 ? "the verifier refused it" : ""};
 }
 
 inline ProgramRow programRow(uint32_t id, uint32_t load, uint32_t index = 0) {
@@ -83,7 +85,8 @@ inline LinkRow linkRow(uint32_t id, uint32_t program) {
           "1001:" + std::to_string(id),
           {3, 9},
           {4},
-          LinkRow::paused};
+          LinkRow::paused,
+          id % 3 == 0 ? "interface eth0 is not there" : ""};
 }
 
 inline DispatcherRow dispatcherRow(uint32_t ifindex) {

@@ -33,6 +33,8 @@ struct LoadRow {
   bool own = false;          // an object of bpfman itself: a dispatcher, the iterators
   std::string purpose;       // of an own one: which
   std::string request;       // "UID:" and the caller's request id; "": none
+  bool persistent = false;   // it and its links outlive a reboot: frontend/persistence.h
+  std::string missing;       // of a persistent one: why the kernel does not have it; its programs have placeholders for ids. "": it has
   bool operator==(const LoadRow&) const = default;
 };
 
@@ -79,8 +81,12 @@ struct LinkRow {
   std::vector<uint32_t> before, after;  // our link ids: what the caller asked for, resolved; those that are gone mean nothing any more
   enum Absence : uint8_t { none, paused, left };
   Absence absence = none;  // why it does not run though it is attached. left: for good, once its change is confirmed
+  std::string waiting;     // of a persistent program's: why it is not attached, then ifindex is 0. "": it is
   bool operator==(const LinkRow&) const = default;
 };
+
+// It is wanted, and kernel and bpffs have nothing of it. While one is being attached again its state is attaching.
+inline bool isWaiting(const LinkRow& link) { return link.state == LinkRow::attached && !link.waiting.empty(); }
 
 struct DispatcherRow {  // one for each hook that bpfman keeps a chain on
   std::string type;     // "xdp", "tc-ingress", "tc-egress"

@@ -85,6 +85,13 @@ CREATE TABLE change_link (
   absence INTEGER NOT NULL CHECK (absence BETWEEN 0 AND 2), PRIMARY KEY (change, position)) STRICT, WITHOUT ROWID;
 INSERT INTO sequence VALUES ('change', 1);
 PRAGMA user_version = 3;
+)",
+    // 3 -> 4: programs that outlive a reboot, and links that wait for their interface.
+    R"(
+ALTER TABLE load ADD COLUMN persistent INTEGER NOT NULL DEFAULT 0 CHECK (persistent IN (0, 1));
+ALTER TABLE load ADD COLUMN missing TEXT NOT NULL DEFAULT '';
+ALTER TABLE link ADD COLUMN waiting TEXT NOT NULL DEFAULT '';
+PRAGMA user_version = 4;
 )"};
 
 [[noreturn]] void refuseNewer(const std::string& path, int64_t found, size_t known) {

@@ -17,8 +17,8 @@ void join(Statement& children, std::vector<Row>& parents, Member id, Take take) 
 
 std::vector<LoadRow> readLoads(Database& database) {
   std::vector<LoadRow> rows;
-  Statement loads =
-      database.prepare("SELECT load, state, source_path, uid, license, created_at, own, purpose, request FROM load ORDER BY load");
+  Statement loads = database.prepare(
+      "SELECT load, state, source_path, uid, license, created_at, own, purpose, request, persistent, missing FROM load ORDER BY load");
   while (loads.step()) {
     LoadRow& row = rows.emplace_back();
     row.load = loads.number(0);
@@ -30,6 +30,8 @@ std::vector<LoadRow> readLoads(Database& database) {
     row.own = loads.number(6);
     row.purpose = loads.bytes(7);
     row.request = loads.bytes(8);
+    row.persistent = loads.number(9);
+    row.missing = loads.bytes(10);
   }
   Statement maps =
       database.prepare("SELECT load, position, name, id, internal, source_load, source_index FROM map ORDER BY load, position");
@@ -74,7 +76,7 @@ std::vector<LinkRow> readLinks(Database& database) {
   std::vector<LinkRow> rows;
   Statement links = database.prepare(
       "SELECT id, state, program, kind, kernel_link, interface, ifindex, direction, priority, proceed_on, netns_path, nsid, host_netns, "
-      "target, created_at, uid, request, absence FROM link ORDER BY id");
+      "target, created_at, uid, request, absence, waiting FROM link ORDER BY id");
   while (links.step()) {
     LinkRow& row = rows.emplace_back();
     row.id = links.number(0);
@@ -95,6 +97,7 @@ std::vector<LinkRow> readLinks(Database& database) {
     row.uid = links.number(15);
     row.request = links.bytes(16);
     row.absence = LinkRow::Absence(links.number(17));
+    row.waiting = links.bytes(18);
   }
   Statement metadata = database.prepare("SELECT link, name, value FROM link_metadata ORDER BY link, position");
   join(metadata, rows, &LinkRow::id, [](LinkRow& row, Statement& s) { row.metadata.emplace_back(s.bytes(1), s.bytes(2)); });
@@ -181,11 +184,12 @@ Content readContent(Database& database) {
 void store(Database& database, const LoadRow& row) {
   database
       .kept(
-          "INSERT INTO load (load, state, source_path, uid, license, created_at, own, purpose, request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
-          "?7, ?8, ?9) "
+          "INSERT INTO load (load, state, source_path, uid, license, created_at, own, purpose, request, persistent, missing) VALUES (?1, "
+          "?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) "
           "ON CONFLICT (load) DO UPDATE SET state = ?2, source_path = ?3, uid = ?4, license = ?5, created_at = ?6, own = ?7, purpose = ?8, "
-          "request = ?9")
-      .with(row.load, row.state, row.sourcePath, row.uid, row.license, row.createdAt, row.own, row.purpose, row.request)
+          "request = ?9, persistent = ?10, missing = ?11")
+      .with(row.load, row.state, row.sourcePath, row.uid, row.license, row.createdAt, row.own, row.purpose, row.request, row.persistent,
+            row.missing)
       .run();
   database.kept("DELETE FROM map WHERE load = ?1").with(row.load).run();
   Statement& insert =
@@ -215,13 +219,15 @@ void store(Database& database, const LinkRow& row) {
   database
       .kept(
           "INSERT INTO link (id, state, program, kind, kernel_link, interface, ifindex, direction, priority, proceed_on, netns_path, "
-          "nsid, host_netns, target, created_at, uid, request, absence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
-          "?14, ?15, ?16, ?17, ?18) "
+          "nsid, host_netns, target, created_at, uid, request, absence, waiting) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
+          "?12, ?13, "
+          "?14, ?15, ?16, ?17, ?18, ?19) "
           "ON CONFLICT (id) DO UPDATE SET state = ?2, program = ?3, kind = ?4, kernel_link = ?5, interface = ?6, ifindex = ?7, "
           "direction = ?8, priority = ?9, proceed_on = ?10, netns_path = ?11, nsid = ?12, host_netns = ?13, target = ?14, "
-          "created_at = ?15, uid = ?16, request = ?17, absence = ?18")
+          "created_at = ?15, uid = ?16, request = ?17, absence = ?18, waiting = ?19")
       .with(row.id, row.state, row.programId, row.kind, row.kernelLinkId, row.interface, row.ifindex, row.direction, row.priority,
-            row.proceedOn, row.netnsPath, row.nsid, row.hostNetns, row.target, row.createdAt, row.uid, row.request, row.absence)
+            row.proceedOn, row.netnsPath, row.nsid, row.hostNetns, row.target, row.createdAt, row.uid, row.request, row.absence,
+            row.waiting)
       .run();
   database.kept("DELETE FROM link_metadata WHERE link = ?1").with(row.id).run();
   database.kept("DELETE FROM link_proceed_on WHERE link = ?1").with(row.id).run();

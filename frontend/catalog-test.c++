@@ -6,6 +6,8 @@
 #include <chrono>
 #include <random>
 
+#include <kj/debug.h>
+
 namespace bpfman {
 namespace {
 
@@ -239,6 +241,34 @@ TEST_F(CatalogIds, SkipWhatAPowerCutMayHaveForgotten) {
   catalog.setBootId("second");
   EXPECT_EQ(catalog.bootId(), "second");
   EXPECT_GT(catalog.nextLink(), before + 1000);
+}
+
+// A reboot gives the programs of a load other ids: whoever named them names the new ones.
+TEST_F(CatalogIds, OfProgramsThatAreLoadedAgainAreFollowedByLinksAndUsersOfTheirMaps) {
+  {
+    Catalog catalog;
+    ProgramRow user = programRow(60, 2), other = programRow(61, 3);
+    user.mapOwner = 50;
+    catalog.putLoaded(loadRow(1), {programRow(50, 1, 0), programRow(51, 1, 2)});
+    catalog.putLoaded(loadRow(2), {user});
+    catalog.putLoaded(loadRow(3), {other});
+    catalog.put(linkRow(7, 50));
+    catalog.put(linkRow(8, 51));
+    LoadRow again = loadRow(1);
+    again.license = "GPL";
+    catalog.renumber(again, {50, 51}, {programRow(61 + 100, 1, 0), programRow(50, 1, 1)});
+  }
+  Catalog catalog;
+  EXPECT_EQ(KJ_ASSERT_NONNULL(catalog.load(1)).license, "GPL");
+  ASSERT_EQ(catalog.programsOf(1).size(), 2u);
+  EXPECT_EQ(catalog.programsOf(1)[0]->id, 161u);
+  EXPECT_EQ(catalog.programsOf(1)[1]->id, 50u);
+  EXPECT_EQ(KJ_ASSERT_NONNULL(catalog.program(60)).mapOwner, 161u);
+  EXPECT_EQ(catalog.mapUsersOf(161), (std::vector<uint32_t>{50, 60, 161}));
+  ASSERT_EQ(catalog.linksOf(161).size(), 1u);
+  EXPECT_EQ(catalog.linksOf(161)[0]->id, 7u);
+  ASSERT_EQ(catalog.linksOf(50).size(), 1u);
+  EXPECT_EQ(catalog.linksOf(50)[0]->id, 8u);
 }
 
 TEST_F(CatalogIds, EndAtTheLastOneWithAnError) {

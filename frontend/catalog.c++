@@ -199,6 +199,28 @@ void Catalog::putLoaded(const LoadRow& load, const std::vector<ProgramRow>& prog
   });
 }
 
+void Catalog::renumber(const LoadRow& load, const std::vector<uint32_t>& before, const std::vector<ProgramRow>& programs) {
+  KJ_REQUIRE(before.size() == programs.size());
+  transaction([&] {
+    put(load);
+    for (uint32_t id : before) eraseProgram(id);
+    for (size_t i = 0; i < before.size(); ++i) {
+      put(programs[i]);
+      for (auto link : linksOf(before[i])) {
+        LinkRow row = *link;
+        row.programId = programs[i].id;
+        put(row);
+      }
+      for (auto& [id, user] : programRows) {
+        if (user.mapOwner != before[i] || user.load == load.load) continue;
+        ProgramRow row = user;
+        row.mapOwner = programs[i].id;
+        put(row);
+      }
+    }
+  });
+}
+
 void Catalog::eraseLoad(uint32_t load) {
   change([&](Database& to) { dropLoad(to, load); },
          [this, load] {

@@ -52,6 +52,8 @@ class Catalog {
   void put(const DispatcherRow& row);
   void put(const ChangeRow& row);
   void putLoaded(const LoadRow& load, const std::vector<ProgramRow>& programs);
+  void renumber(const LoadRow& load, const std::vector<uint32_t>& before, const std::vector<ProgramRow>& programs);
+  // Its programs, which had the ids `before`, are these now; links and users of their maps follow. All or none.
   void eraseLoad(uint32_t load);  // and its programs; their links must be gone before
   void eraseProgram(uint32_t id);
   void eraseLink(uint32_t id);

@@ -55,12 +55,14 @@ Turns ChainChange::takeTurns() {
       some.push_back(newcomer->link);
     } else if (step.kind == Step::replace) {
       programs.insert({step.what, step.by});
-      for (auto link : core.catalog.linksOf(step.what)) some.push_back(*link);
+      for (auto link : core.catalog.linksOf(step.what))
+        if (!isWaiting(*link)) some.push_back(*link);
     } else {
-      KJ_IF_MAYBE (link, core.catalog.link(step.what))
-        some.push_back(*link);
-      else
+      KJ_IF_MAYBE (link, core.catalog.link(step.what)) {
+        if (!isWaiting(*link)) some.push_back(*link);
+      } else {
         refuse("link ", step.what, " does not exist");
+      }
     }
   }
   return Turns(core, programs, some, scope);
@@ -89,6 +91,7 @@ const ProgramRow& ChainChange::requireProgram(uint32_t id) {
 ChainChange::Edit& ChainChange::editOf(Turns& turns, uint32_t link) {
   KJ_IF_MAYBE (row, core.catalog.link(link)) {
     if (row->state != LinkRow::attached) refuse("link ", link, " does not exist");
+    if (isWaiting(*row)) refuse("link ", link, " is not attached now: ", row->waiting.c_str());
     turns.of(*row);  // we have it
     return edits.try_emplace(link, Edit{beforeOf(*row, false), *row}).first->second;
   }
@@ -118,6 +121,11 @@ void ChainChange::plan(Turns& turns, Step& step) {
     case Step::replace:
       for (uint32_t id : {step.what, step.by}) core.changes.requireFree(core, requireProgram(id));
       for (auto link : core.catalog.linksOf(step.what)) {
+        if (isWaiting(*link)) {  // nothing of it is in the kernel: it comes back with the new one
+          Edit& edit = edits.try_emplace(link->id, Edit{beforeOf(*link, false), *link}).first->second;
+          edit.after.programId = step.by;
+          continue;
+        }
         Edit& edit = editOf(turns, link->id);
         auto& chain = turns.of(edit.after);
         edit.after.programId = step.by;
@@ -145,6 +153,7 @@ ChangeRow ChainChange::carryOut(uint64_t confirmWithin) {
   for (auto& [lock, chain] : turns.all()) {
     core.changes.requireFree(core, chain.some);
     chain.engine = &chain.hook->engineOf(core, chain.some);
+    if (chain.some.hostNetns) chain.place = core.workers.host(scope);  // one that only paused may have no dispatcher yet
     chain.present = chain.hook->lookAt(core, *chain.engine, chain.some, true, scope);
     chain.present.lock = nullptr;  // there is one for all interfaces
   }
@@ -169,7 +178,7 @@ ChangeRow ChainChange::carryOut(uint64_t confirmWithin) {
   });
   auto failure = kj::runCatchingExceptions([&]() {
     for (auto& [id, edit] : edits) {
-      if (!edit.before.joined && edit.before.programId == edit.after.programId) continue;
+      if ((!edit.before.joined && edit.before.programId == edit.after.programId) || isWaiting(edit.after)) continue;
       if (!edit.before.joined) removePin(core, turns.of(edit.after).hook->pinOf(edit.after), scope);  // the old program's
       turns.of(edit.after).hook->pin(core, edit.after, scope);
     }

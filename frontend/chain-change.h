@@ -89,7 +89,8 @@ class Changes final : private kj::TaskSet::ErrorHandler {  // those that are in 
   void wait(Core& core, const ChangeRow& row);  // takes it back when its time has come
   void confirm(Core& core, uint32_t id, kj::WaitScope& scope);
   void takeBack(Core& core, uint32_t id, kj::WaitScope& scope);
-  void recover(Core& core, kj::WaitScope& scope);  // at start
+  void forgetGone(Core& core, const std::set<uint32_t>& present, kj::WaitScope& scope);  // at start, with the loads that are in the kernel
+  void recover(Core& core, kj::WaitScope& scope);                                        // then
 
   // The same for whoever has the turns of its chains.
   static void finish(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope);

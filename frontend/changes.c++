@@ -14,10 +14,12 @@ namespace {
 
 constexpr int TRIES = 10;  // each with another worker
 
+// That are in the kernel.
 std::vector<LinkRow> linksOf(Core& core, const ChangeRow& row) {
   std::vector<LinkRow> links;
   for (auto& before : row.links)
-    KJ_IF_MAYBE (link, core.catalog.link(before.link)) links.push_back(*link);
+    KJ_IF_MAYBE (link, core.catalog.link(before.link))
+      if (!isWaiting(*link)) links.push_back(*link);
   return links;
 }
 
@@ -38,6 +40,17 @@ ChangeRow requireWaiting(Core& core, uint32_t id) {
   if (found == core.catalog.changes().end() || found->second.state != ChangeRow::waiting)
     refuse("no change ", id, " waits to be confirmed; 'bpfman change list' shows those that do");
   return found->second;
+}
+
+LinkRow asBefore(LinkRow link, const LinkBefore& before) {
+  if (before.joined) {
+    link.absence = LinkRow::left;
+    return link;
+  }
+  link.programId = before.programId, link.priority = before.priority, link.absence = before.absence;
+  link.proceedOn = before.proceedOn;
+  link.proceedOnList = proceedOnList(hookOf(link).hook.sharing()->verdicts(), before.proceedOn);
+  return link;
 }
 
 // Whoever left is gone for good, and so is a dispatcher that nobody needs.
@@ -103,16 +116,9 @@ void Changes::undo(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope
     core.catalog.put(undoing);
     for (auto& before : row.links)
       KJ_IF_MAYBE (known, core.catalog.link(before.link)) {
-        LinkRow link = *known;
-        if (before.joined) {
-          link.absence = LinkRow::left;
-          newcomers.push_back(link);
-        } else {
-          if (row.replaced != 0 && before.programId == row.replaced) repinned.push_back(link);
-          link.programId = before.programId, link.priority = before.priority, link.absence = before.absence;
-          link.proceedOn = before.proceedOn;
-          link.proceedOnList = proceedOnList(turns.of(link).hook->verdicts(), before.proceedOn);
-        }
+        LinkRow link = asBefore(*known, before);
+        if (before.joined) newcomers.push_back(link);
+        if (row.replaced != 0 && before.programId == row.replaced && !isWaiting(link)) repinned.push_back(link);
         core.catalog.put(link);
       }
   });
@@ -202,6 +208,34 @@ void Changes::takeBack(Core& core, uint32_t id, kj::WaitScope& scope) {
   Turns turns(core, programsOf(row), linksOf(core, row), scope);
   requireWaiting(core, id);
   undo(core, row, turns, scope);
+}
+
+// Only the catalogue knows of such a change any more: it says what comes back.
+void Changes::forgetGone(Core& core, const std::set<uint32_t>& present, kj::WaitScope& scope) {
+  std::vector<ChangeRow> rows;
+  for (auto& [id, row] : core.catalog.changes()) rows.push_back(row);
+  for (auto& row : rows) {
+    std::set<uint32_t> programs = programsOf(row), gone;
+    for (auto& before : row.links) {
+      programs.insert(before.programId);
+      KJ_IF_MAYBE (link, core.catalog.link(before.link)) programs.insert(link->programId);
+    }
+    for (uint32_t id : programs)
+      KJ_IF_MAYBE (program, core.catalog.program(id))
+        if (!present.count(program->load)) gone.insert(id);
+    if (gone.empty()) continue;
+    bool kept = row.state == ChangeRow::confirmed;
+    if (kept) handOverMaps(core, row);
+    core.catalog.transaction([&]() {
+      for (auto& before : row.links)
+        KJ_IF_MAYBE (known, core.catalog.link(before.link)) {
+          LinkRow link = kept ? *known : asBefore(*known, before);
+          link.absence == LinkRow::left ? core.catalog.eraseLink(link.id) : core.catalog.put(link);
+        }
+      core.catalog.eraseChange(row.id);
+    });
+    KJ_IF_MAYBE (program, core.catalog.program(kept ? row.replaced : row.replacement)) core.loads.undo(program->load, scope);
+  }
 }
 
 // One whose time is over is taken back at once; so is one whose links went with a reboot. What can't be ended now must not keep the daemon

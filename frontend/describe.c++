@@ -11,6 +11,7 @@
 #include "frontend/dispatcher-attachment.h"
 #include "frontend/kernel-names.h"
 #include "frontend/overview.h"
+#include "frontend/persistence.h"
 #include "frontend/refuse.h"
 
 namespace bpfman {
@@ -59,6 +60,8 @@ void describe(Core& core, const ProgramRow& row, schema::ProgramRecord::Builder 
     out.setLicense(load->license.c_str());
     out.setUid(load->uid);
     out.setCreatedAt(load->createdAt);
+    out.setPersistent(load->persistent);
+    out.setNotLoaded(load->missing.c_str());
   }
 }
 
@@ -84,22 +87,26 @@ void describe(Core& core, const LinkRow& row, schema::LinkRecord::Builder out) {
   out.setProgramId(row.programId);
   out.setKernelLinkId(row.kernelLinkId);
   out.setKind(static_cast<schema::ProgramType>(row.kind));
-  out.setPinPath(pathOf(core.runtimeDir(), hookOf(row).hook.pinOf(row)));
+  if (!isWaiting(row)) out.setPinPath(pathOf(core.runtimeDir(), hookOf(row).hook.pinOf(row)));
+  out.setPersistent(isPersistent(core, row));
+  out.setWaiting(row.waiting.c_str());
   out.setCreatedAt(row.createdAt);
   describePairs(row.metadata, out.initMetadata(row.metadata.size()));
   KJ_IF_MAYBE (program, core.catalog.program(row.programId)) {
     out.setProgramName(program->name.c_str());
     out.setApplication(program->application.c_str());
+    KJ_IF_MAYBE (load, core.catalog.load(program->load))
+      if (!load->missing.empty()) out.setWaiting(kj::str("its program is not loaded: ", load->missing.c_str()));
   }
   out.setTarget(row.target.c_str());
-  if (row.ifindex == 0) return;
+  if (row.interface.empty()) return;
   out.setInterface(row.interface.c_str());
   out.setIfindex(row.ifindex);
   out.setDirection(static_cast<schema::Direction>(row.direction));
   out.setPriority(row.priority);
-  out.setPosition(positionOf(core, row));
+  out.setPosition(isWaiting(row) ? -1 : positionOf(core, row));
   out.setPaused(row.absence == LinkRow::paused);
-  KJ_IF_MAYBE (change, core.changes.waitingOn(core, row)) out.setWaiting(change->id);
+  KJ_IF_MAYBE (change, core.changes.waitingOn(core, row)) out.setWaitingChange(change->id);
   auto verdicts = out.initProceedOn(row.proceedOnList.size());
   for (size_t i = 0; i < row.proceedOnList.size(); ++i) verdicts.set(i, row.proceedOnList[i]);
   out.setNetnsPath(row.netnsPath.c_str());
@@ -242,6 +249,7 @@ void describeLink(Core& core, uint32_t id, schema::LinkDetails::Builder out, kj:
   const LinkRow row = find();
   const Hook& hook = hookOf(row).hook;
   describe(core, row, out.initRecord());
+  if (isWaiting(row)) return;
   auto place = core.workers.host(scope);
   wire::Pin pin = hook.pinOf(row), kernelPin = pin;
   bool filter = false;  // there is no link: what the kernel has is the dispatcher's program, in a filter

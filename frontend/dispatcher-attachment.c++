@@ -8,6 +8,7 @@
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
 
+#include "frontend/overview.h"
 #include "frontend/refuse.h"
 
 namespace bpfman {
@@ -67,6 +68,17 @@ void attachFilter(const ChainHook& hook, DispatcherRow& row, Place& place, Catal
   refuse("interface ", hook.interface.c_str(), " has too many filters of priority ", FILTER_PRIORITY);
 }
 
+// By more than our pin. A filter can't be seen from outside of its network namespace, but that something holds the program can.
+bool isHeld(Workers& workers, uint32_t program, kj::WaitScope& scope) {
+  auto host = workers.host(scope);
+  auto reply =
+      host->worker.call(wire::Op::openIterator, wire::OpenIterator{pinAt(wire::Dir::iterators, 0, 0, 0, "programs"), {}}).wait(scope);
+  requireOk(reply, "look at the machine's programs");
+  for (auto& record : decodePrograms(readAll(KJ_REQUIRE_NONNULL(reply.descriptor))))
+    if (record.id == program) return record.references > 1;
+  return false;
+}
+
 }  // namespace
 
 wire::Pin dispatcherLinkPin(const ChainHook& hook) {
@@ -106,6 +118,7 @@ void detachDispatcher(Workers& workers, const ChainHook& hook, const DispatcherR
 }
 
 bool dispatcherIsOn(Workers& workers, Place& place, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
+  if (row.filterHandle != 0 && place.nsid != hook.nsid) return isHeld(workers, row.programId, scope);
   if (row.filterHandle != 0)
     return std::ranges::any_of(Netlink(place.netlink).filters(hook.ifindex, hook.isEgress()),
                                [&](auto& filter) { return isOurs(filter, row); });

@@ -20,5 +20,6 @@ void detachDispatcher(Workers& workers, const ChainHook& hook, const DispatcherR
 // Whatever is left of it. A filter in a namespace that nobody can reach any more stays, without members: it has no opinion on any packet.
 
 bool dispatcherIsOn(Workers& workers, Place& place, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope);
+// As its network namespace shows it, or, when `place` is another, as far as the kernel's objects do.
 
 }  // namespace bpfman

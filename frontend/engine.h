@@ -8,6 +8,7 @@
 #include "frontend/broker.h"
 #include "frontend/catalog.h"
 #include "frontend/chain-counters.h"
+#include "frontend/intake.h"
 #include "frontend/libxdp-chain.h"
 #include "frontend/load.h"
 #include "frontend/workers.h"
@@ -127,6 +128,8 @@ class Engines {  // of the host; which one a program is for is decided when it i
   void recover(kj::WaitScope& scope);
   ChainEngine& preferred() { return preferLibxdp ? *libxdp : *tailcall; }  // of new XDP programs
   kj::String reason();
+  LoadOutcome load(Loads& loads, LoadWish& wish, const SealedObject& object, Cancellation& cancellation, kj::WaitScope& scope);
+  // For the engine of new programs. What can't become an extension (an object without types, say) is loaded to run by itself.
   ChainEngine& named(const std::string& name) { return name == "libxdp" ? *libxdp : *tailcall; }
   ChainEngine& of(const ProgramRow& program) { return program.extension ? *libxdp : *tailcall; }
 

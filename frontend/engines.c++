@@ -1,3 +1,7 @@
+#include <algorithm>
+
+#include <kj/debug.h>
+#include <linux/bpf.h>
 #include <spdlog/spdlog.h>
 
 #include "frontend/engine.h"
@@ -18,6 +22,20 @@ void Engines::start(kj::WaitScope& scope) {
 void Engines::recover(kj::WaitScope& scope) {
   libxdp->recover(scope);
   tailcall->recover(scope);
+}
+
+LoadOutcome Engines::load(Loads& loads, LoadWish& wish, const SealedObject& object, Cancellation& cancellation, kj::WaitScope& scope) {
+  ChainEngine& engine = preferred();
+  wish.extension = engine.extension();
+  bool extends = wish.extension != nullptr &&
+                 std::ranges::any_of(wish.programs, [](auto& program) { return program.kernelType == BPF_PROG_TYPE_XDP; });
+  LoadOutcome outcome = loads.load(wish, object.fd(), object.size(), cancellation, scope);
+  if (!extends || outcome.refused == nullptr) return outcome;
+  std::string reason = KJ_ASSERT_NONNULL(outcome.refused).reason;
+  wish.extension = nullptr;
+  LoadOutcome alone = loads.load(wish, object.fd(), object.size(), cancellation, scope);
+  if (alone.refused == nullptr) spdlog::info("{}: engine tailcall, not {}: {}", wish.sourcePath, engine.name().cStr(), reason);
+  return alone;
 }
 
 kj::String Engines::reason() {

@@ -6,6 +6,7 @@
 #include "frontend/arrangement.h"
 #include "frontend/chain-change.h"
 #include "frontend/dispatcher-attachment.h"
+#include "frontend/persistence.h"
 #include "frontend/refuse.h"
 
 namespace bpfman {
@@ -78,8 +79,9 @@ ChainMemberHook::Attempt ChainMemberHook::prepare(Core& core, AttachWish& wish, 
   std::vector<Member> now = membersOn(core, link, othersOf(present)), then = now;
   Member newcomer = memberFrom(core, link, wish.program);
   resolveNeighbours(wish, now, link, newcomer);
-  placeOf(newcomer, now, orderRulesOf(core));
-  then.push_back(newcomer);
+  if (wish.again == nullptr)
+    placeOf(newcomer, now, orderRulesOf(core));                 // else it had its place: wishes that contradict new rules are void
+  if (link.absence == LinkRow::none) then.push_back(newcomer);  // else it comes back paused, as it went
   requireFit(then, engine.capacity());
   then = orderMembers(std::move(then), orderRulesOf(core));
   return {kj::mv(target), std::move(link), engine, kj::mv(present), std::move(now), std::move(then), kj::mv(turn)};
@@ -95,6 +97,7 @@ LinkRow ChainMemberHook::attach(Core& core, AttachWish& wish, kj::WaitScope& sco
     requireSame(attempt.target);
     LinkRow row = KJ_ASSERT_NONNULL(core.catalog.link(link.id));
     row.state = LinkRow::attached;
+    row.waiting.clear();
     core.catalog.put(row);
   });
   KJ_IF_MAYBE (exception, failure) {
@@ -110,8 +113,7 @@ void ChainMemberHook::detach(Core& core, const LinkRow& old, kj::WaitScope& scop
   auto turn = core.locks.take(lockOf(link), scope);
   if (core.catalog.link(link.id) == nullptr) refuse("link ", link.id, " does not exist");
   core.changes.requireFree(core, link);
-  link.state = LinkRow::detaching;
-  core.catalog.put(link);
+  beginDetach(core, link);
   takeOut(core, link, scope);
 }
 
@@ -136,20 +138,25 @@ std::string ChainMemberHook::lockOf(const LinkRow& link) const {
 // it away by hand) runs for nobody: it goes with its members before a new one is made.
 void ChainMemberHook::forgetIfGone(Core& core, const LinkRow& link, Place& place, kj::WaitScope& scope) const {
   ChainHook hook = hookOf(link);
+  bool there = isThere(core, link, scope);
   KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
-    if (row->kernelLinkId == 0 && row->filterHandle == 0) return;  // attached by netlink: what is there is looked at anyway
-    if (dispatcherIsOn(core.workers, place, hook, DispatcherRow(*row), scope)) return;
+    bool byNetlink = row->engine == "libxdp" && hook.host;  // what is there is looked at anyway
+    if (there && (byNetlink || dispatcherIsOn(core.workers, place, hook, DispatcherRow(*row), scope))) return;
   } else {
     return;
   }
   std::vector<LinkRow> members;
   for (auto member : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction)) members.push_back(*member);
-  spdlog::warn("the {} dispatcher on {} (index {}) is gone from the kernel: its {} links are forgotten", hook.type, link.interface,
-               link.ifindex, members.size());
+  spdlog::log(there ? spdlog::level::warn : spdlog::level::info,
+              "the {} dispatcher on {} (index {}) is gone from the kernel, with its {} links", hook.type, link.interface, link.ifindex,
+              members.size());
   for (auto& member : members) {
     removePin(core, pinOf(member), scope);
-    core.catalog.eraseLink(member.id);
+    lose(core, member, there ? kj::str("its dispatcher is not there") : notThere(member));
   }
+  DispatcherRow row = KJ_ASSERT_NONNULL(core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex));
+  row.filterHandle = 0;  // it went: nobody needs to look for it
+  core.catalog.put(row);
   Present none;
   engineOf(core, link).apply(hook, none, {}, nullptr, scope);
   core.catalog.eraseDispatcher(hook.type, hook.nsid, hook.ifindex);
@@ -161,7 +168,7 @@ void ChainMemberHook::takeOut(Core& core, const LinkRow& link, kj::WaitScope& sc
   Present present = lookAt(core, engine, link, true, scope);
   apply(core, engine, link, present, membersOn(core, link, othersOf(present)), nullptr, scope);
   removePin(core, pinOf(link), scope);
-  core.catalog.eraseLink(link.id);
+  takeBack(core, link);
 }
 
 // The one that keeps the hook's chain, which must be the one that the program was loaded for.
@@ -238,6 +245,11 @@ void ChainMemberHook::park(Core& core, const LinkRow& place, Place& in, bool par
   }
   bool empty = core.catalog.linksOn(place.kind, place.nsid, place.ifindex, place.direction).empty();
   if (!parked && empty) apply(core, engine, place, present, othersOf(present), nullptr, scope);
+}
+
+void ChainMemberHook::follow(Core& core, const LinkRow& link, kj::WaitScope& scope) const {
+  auto turn = core.locks.take(lockOf(link), scope);
+  forgetIfGone(core, link, *core.workers.host(scope), scope);
 }
 
 // The chain as these members; what comes of it is written down at once. Without members the dispatcher stays where it is parked, and where

@@ -35,6 +35,7 @@ class ChainMemberHook final : public Hook {
   wire::Pin pinOf(const LinkRow& link) const override;
   kj::Maybe<ChainHook> chainOf(const LinkRow& link) const override { return hookOf(link); }
   std::vector<Member> chainNow(Core& core, const LinkRow& link, kj::WaitScope& scope) const override;
+  void follow(Core& core, const LinkRow& link, kj::WaitScope& scope) const override;
   const ChainMemberHook* sharing() const override { return this; }
 
   void park(Core& core, const LinkRow& place, Place& in, bool parked, kj::WaitScope& scope) const;

@@ -4,6 +4,7 @@
 
 #include <kj/debug.h>
 
+#include "frontend/persistence.h"
 #include "frontend/refuse.h"
 
 namespace bpfman {
@@ -29,9 +30,11 @@ LinkRow SingleHook::attach(Core& core, AttachWish& wish, kj::WaitScope& scope) c
       refuse("program ", link.programId, " is already attached to ", link.target.c_str(), "; the kernel allows it once: detach it first");
     link.kernelLinkId = requireOk(reply, kj::str("attach to ", link.target.c_str()));
     link.state = LinkRow::attached;
+    link.waiting.clear();
     core.catalog.put(link);
   });
   KJ_IF_MAYBE (exception, failure) {
+    KJ_IF_MAYBE (waiting, wish.again) link.state = LinkRow::attaching, link.waiting = waiting->waiting;
     takeOut(core, link, scope);
     kj::throwFatalException(kj::mv(*exception));
   }
@@ -41,14 +44,13 @@ LinkRow SingleHook::attach(Core& core, AttachWish& wish, kj::WaitScope& scope) c
 void SingleHook::detach(Core& core, const LinkRow& old, kj::WaitScope& scope) const {
   if (core.catalog.link(old.id) == nullptr) refuse("link ", old.id, " does not exist");
   LinkRow link = old;
-  link.state = LinkRow::detaching;
-  core.catalog.put(link);
+  beginDetach(core, link);
   takeOut(core, link, scope);
 }
 
 void SingleHook::takeOut(Core& core, const LinkRow& link, kj::WaitScope& scope) const {
   removePin(core, pinOf(link), scope);
-  core.catalog.eraseLink(link.id);
+  takeBack(core, link);
 }
 
 }  // namespace bpfman

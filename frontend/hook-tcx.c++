@@ -9,6 +9,7 @@
 #include <kj/debug.h>
 
 #include "frontend/arrangement.h"
+#include "frontend/persistence.h"
 #include "frontend/refuse.h"
 
 namespace bpfman {
@@ -30,9 +31,11 @@ class TcxHook final : public Hook {
       link.kernelLinkId = create(core, wish, attempt, scope);
       requireSame(attempt.target);
       link.state = LinkRow::attached;
+      link.waiting.clear();
       core.catalog.put(link);
     });
     KJ_IF_MAYBE (exception, failure) {
+      KJ_IF_MAYBE (waiting, wish.again) link.state = LinkRow::attaching, link.waiting = waiting->waiting;
       takeOut(core, link, scope);
       kj::throwFatalException(kj::mv(*exception));
     }
@@ -58,9 +61,13 @@ class TcxHook final : public Hook {
     LinkRow link = old;
     auto turn = core.locks.take(lockOf(link), scope);
     if (core.catalog.link(link.id) == nullptr) refuse("link ", link.id, " does not exist");
-    link.state = LinkRow::detaching;
-    core.catalog.put(link);
+    beginDetach(core, link);
     takeOut(core, link, scope);
+  }
+
+  void follow(Core& core, const LinkRow& link, kj::WaitScope& scope) const override {
+    auto turn = core.locks.take(lockOf(link), scope);
+    forgetGone(core, link, scope);
   }
 
   wire::Pin pinOf(const LinkRow& link) const override {
@@ -91,8 +98,12 @@ class TcxHook final : public Hook {
   void forgetGone(Core& core, const LinkRow& link, kj::WaitScope& scope) const {
     std::vector<LinkRow> rows;
     for (auto row : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction)) rows.push_back(*row);
-    for (auto& row : rows)
-      if (row.programId == link.programId && !isOn(core, pinOf(row), row.ifindex, scope)) takeOut(core, row, scope);
+    bool there = isThere(core, link, scope);
+    for (auto& row : rows) {
+      if (there && isOn(core, pinOf(row), row.ifindex, scope)) continue;
+      removePin(core, pinOf(row), scope);
+      lose(core, row, there ? kj::str("the kernel's link is not there") : notThere(row));
+    }
   }
 
   static void requireNew(Core& core, const LinkRow& link) {
@@ -112,7 +123,7 @@ class TcxHook final : public Hook {
     wanted.attachType = attempt.attachType();
     wanted.interface = link.ifindex;
     for (int i = 0; i < TRIES; ++i) {
-      link.before.clear(), link.after.clear();
+      if (wish.again == nullptr) link.before.clear(), link.after.clear();
       auto order = inKernel(core, attempt, wanted.expectedRevision, scope);
       Member newcomer = memberFrom(core, link, wish.program);
       resolveNeighbours(wish, order, link, newcomer);
@@ -159,7 +170,7 @@ class TcxHook final : public Hook {
 
   void takeOut(Core& core, const LinkRow& link, kj::WaitScope& scope) const {
     removePin(core, pinOf(link), scope);
-    core.catalog.eraseLink(link.id);
+    takeBack(core, link);
   }
 };
 

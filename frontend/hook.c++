@@ -45,6 +45,11 @@ Plan Hook::plan(Core&, AttachWish& wish, kj::WaitScope&) const {
 
 LinkRow newLink(Core& core, const AttachWish& wish) {
   LinkRow link;
+  KJ_IF_MAYBE (waiting, wish.again) {
+    link = *waiting;
+    link.state = LinkRow::attaching;
+    return link;
+  }
   link.id = core.catalog.nextLink();
   link.programId = wish.program.id;
   link.kind = wish.program.type;
@@ -53,6 +58,12 @@ LinkRow newLink(Core& core, const AttachWish& wish) {
   link.uid = wish.uid;
   link.request = wish.request;
   return link;
+}
+
+void beginDetach(Core& core, LinkRow& link) {
+  if (link.state == LinkRow::attaching && !link.waiting.empty()) return;
+  link.state = LinkRow::detaching;
+  core.catalog.put(link);
 }
 
 Target resolve(Core& core, AttachWish& wish, kj::StringPtr interface, int32_t priority, kj::WaitScope& scope) {
@@ -90,6 +101,10 @@ void fillTarget(LinkRow& link, const Target& target, const AttachWish& wish, kj:
 void removePin(Core& core, const wire::Pin& pin, kj::WaitScope& scope) {
   auto place = core.workers.host(scope);
   requireOk(place->worker.call(wire::Op::remove, wire::Remove{pin}).wait(scope), "remove a pin");
+}
+
+bool isThere(Core& core, const LinkRow& link, kj::WaitScope& scope) {
+  return !link.hostNetns || Netlink(core.workers.host(scope)->netlink).interfaceAt(link.ifindex) != nullptr;
 }
 
 bool isOn(Core& core, const wire::Pin& link, uint32_t ifindex, kj::WaitScope& scope) {

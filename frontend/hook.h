@@ -20,6 +20,7 @@ struct AttachWish {
   uint32_t uid;
   std::string request;  // as in the catalogue
   capnp::List<schema::Neighbour>::Reader before, after;
+  kj::Maybe<const LinkRow&> again = nullptr;  // this link, which waits: it keeps its id and all that was said about it
 };
 
 struct Plan {  // what an attach would do
@@ -47,6 +48,9 @@ class Hook {
   virtual const ChainMemberHook* sharing() const { return nullptr; }
   virtual std::vector<Member> chainNow(Core&, const LinkRow&, kj::WaitScope&) const { return {}; }
   // Who runs there at this moment, other tools' programs too, in order. Ours that another tool took out are forgotten.
+
+  virtual void follow(Core&, const LinkRow&, kj::WaitScope&) const {}
+  // `link` says which hook, of an interface: when that is gone, our links on it are lost (frontend/persistence.h), with all that held them.
 };
 
 struct HookType {
@@ -72,6 +76,7 @@ extern const Hook& uprobeHook;  // hook-uprobe.c++
 // ---- what hooks share ----
 
 LinkRow newLink(Core& core, const AttachWish& wish);  // id, program, kind, times; state attaching
+void beginDetach(Core& core, LinkRow& link);          // the journal: state detaching. One that was being attached again is only taken back
 struct Target {
   kj::Own<Place> place;
   std::string interface;
@@ -82,6 +87,7 @@ Target resolve(Core& core, AttachWish& wish, kj::StringPtr interface, int32_t pr
 void requireSame(const Target& target);  // after an attach: the interface still has that name and index
 void fillTarget(LinkRow& link, const Target& target, const AttachWish& wish, kj::StringPtr netnsPath);
 void removePin(Core& core, const wire::Pin& pin, kj::WaitScope& scope);
+bool isThere(Core& core, const LinkRow& link, kj::WaitScope& scope);  // its interface, if it is the host's; of others nothing is known
 bool isOn(Core& core, const wire::Pin& link, uint32_t ifindex, kj::WaitScope& scope);  // the kernel's link is there, on that interface
 
 }  // namespace bpfman

@@ -66,6 +66,13 @@ CgroupTarget Intake::cgroup(kj::AutoCloseFd descriptor) const {
   return {kj::mv(descriptor), path, status.stx_ino, status.stx_uid};
 }
 
+kj::AutoCloseFd Intake::cgroupAt(kj::StringPtr path) const {
+  auto below = kj::str('.', path);
+  kj::AutoCloseFd directory(openat(cgroupRoot, below.cStr(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (directory.get() < 0) refuse("cgroup ", path, " is not there");
+  return directory;
+}
+
 BinaryTarget Intake::binary(kj::AutoCloseFd descriptor) const {
   struct statx status;
   int flags = fcntl(descriptor, F_GETFL);

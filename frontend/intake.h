@@ -87,6 +87,7 @@ class Intake {
   NamespaceTarget networkNamespace(kj::AutoCloseFd descriptor);
   // intake-targets.c++
   CgroupTarget cgroup(kj::AutoCloseFd descriptor) const;
+  kj::AutoCloseFd cgroupAt(kj::StringPtr path) const;  // CgroupTarget::path of one that it was before
   BinaryTarget binary(kj::AutoCloseFd descriptor) const;
   ProcessTarget process(kj::AutoCloseFd pidfd) const;
   kj::Promise<void> requireLocal(const BinaryTarget& binary);  // on a file system that nobody serves, who could keep the kernel waiting

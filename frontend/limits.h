@@ -8,19 +8,20 @@
 namespace bpfman::limits {
 
 // ---- what a client hands over ----
-constexpr uint64_t OBJECT_BYTES = 16ull << 20;  // one ELF object
-constexpr uint32_t GLOBALS_PER_LOAD = 256;      // variables
-constexpr uint32_t GLOBAL_BYTES = 64 << 10;     // one variable's value
-constexpr uint32_t METADATA_PAIRS = 64;         // of one program or link
-constexpr uint32_t METADATA_BYTES = 16 << 10;   // keys and values of one program or link together
-constexpr uint32_t NAME_BYTES = 255;            // a function's, interface's or application's name
-constexpr uint32_t PATH_BYTES = 4096;           // a path that is kept and shown, never opened
-constexpr uint32_t TICKETS_PER_USER = 16;       // that were not redeemed; and connections to fd.sock
-constexpr uint32_t NARROWED_INTERFACES = 64;    // names in one narrowing
-constexpr uint32_t REQUEST_ID_BYTES = 64;       // as the client chose them
-constexpr uint32_t MAP_READ_ENTRIES = 4096;     // of one Map.read
-constexpr uint32_t ELEMENT_ITERATORS = 32;      // programs that are kept for it, one for each pair of a key's and a value's size
-constexpr uint32_t UPLOADS_PER_CONNECTION = 4;  // begun and neither used nor dropped
+constexpr uint64_t OBJECT_BYTES = 16ull << 20;       // one ELF object
+constexpr uint32_t GLOBALS_PER_LOAD = 256;           // variables
+constexpr uint32_t GLOBAL_BYTES = 64 << 10;          // one variable's value
+constexpr uint32_t METADATA_PAIRS = 64;              // of one program or link
+constexpr uint32_t METADATA_BYTES = 16 << 10;        // keys and values of one program or link together
+constexpr uint32_t NAME_BYTES = 255;                 // a function's, interface's or application's name
+constexpr uint32_t PATH_BYTES = 4096;                // a path that is kept and shown, never opened
+constexpr uint32_t TICKETS_PER_USER = 16;            // that were not redeemed; and connections to fd.sock
+constexpr uint32_t NARROWED_INTERFACES = 64;         // names in one narrowing
+constexpr uint32_t REQUEST_ID_BYTES = 64;            // as the client chose them
+constexpr uint32_t MAP_READ_ENTRIES = 4096;          // of one Map.read
+constexpr uint32_t ELEMENT_ITERATORS = 32;           // programs that are kept for it, one for each pair of a key's and a value's size
+constexpr uint64_t PERSISTENT_BYTES = 256ull << 20;  // objects of one user's persistent programs together
+constexpr uint32_t UPLOADS_PER_CONNECTION = 4;       // begun and neither used nor dropped
 
 // ---- the RPC ----
 constexpr uint64_t MESSAGE_WORDS = 131072;       // 8 bytes each: 1 MiB a message; capnp::ReaderOptions::traversalLimitInWords

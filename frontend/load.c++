@@ -14,6 +14,8 @@
 
 #include "frontend/clock.h"
 #include "frontend/intake.h"
+#include "frontend/kept-bytecode.h"
+#include "frontend/limits.h"
 #include "frontend/refuse.h"
 #include "schema/loader.capnp.h"
 
@@ -162,6 +164,9 @@ struct Loads::Run {
     auto missing = [&]() { refuse("map_owner_id ", wish.mapOwner, " does not exist: map owner not found"); };
     KJ_IF_MAYBE (owner, loads.catalog.program(wish.mapOwner)) {
       KJ_IF_MAYBE (load, loads.catalog.load(owner->load)) {
+        if (!load->missing.empty()) refuse("program ", wish.mapOwner, ", whose maps it uses, is not loaded: ", load->missing.c_str());
+        if (wish.persistent && !load->persistent)
+          refuse("program ", wish.mapOwner, ", whose maps it would use, is not persistent: after a reboot there would be no such maps");
         for (const MapRow& map : load->maps) {
           if (map.internal) continue;
           reuseNames.push_back(map.name);
@@ -268,8 +273,19 @@ struct Loads::Run {
 
     requireOk(pair.session->call(wire::Op::commit, commit).wait(scope), "pin what was loaded");
     row.state = LoadRow::loaded;
-    loads.catalog.putLoaded(row, rows);  // from here on it exists
-    if (!wish.own) makePublic(outcome.programs);
+    row.missing.clear();
+    if (wish.again != 0)
+      loads.catalog.renumber(row, wish.instead, rows);
+    else
+      loads.catalog.putLoaded(row, rows);
+    // From here on it exists. One that is loaded again is wanted also without its public names; the next start makes them.
+    auto failure = kj::runCatchingExceptions([&]() {
+      if (!wish.own) makePublic(outcome.programs);
+    });
+    KJ_IF_MAYBE (exception, failure) {
+      if (wish.again == 0) kj::throwFatalException(kj::mv(*exception));
+      spdlog::warn("load {}: {}", row.load, exception->getDescription().cStr());
+    }
     return outcome;
   }
 
@@ -340,8 +356,14 @@ struct Loads::Run {
   }
 };
 
-LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancellation& cancellation, kj::WaitScope& scope) {
+LoadRow Loads::begin(const LoadWish& wish) {
   LoadRow row;
+  KJ_IF_MAYBE (before, catalog.load(wish.again)) {
+    row = *before;
+    row.state = LoadRow::loading;
+    catalog.put(row);
+    return row;
+  }
   row.load = catalog.nextLoad();
   row.sourcePath = wish.sourcePath;
   row.uid = wish.uid;
@@ -349,12 +371,21 @@ LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancell
   row.own = wish.own;
   row.purpose = wish.purpose;
   row.request = wish.request;
+  row.persistent = wish.persistent;
   catalog.put(row);  // the journal: before the first step
+  return row;
+}
+
+LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancellation& cancellation, kj::WaitScope& scope) {
+  LoadRow row = begin(wish);
 
   KJ_DEFER(pool.refillLater());  // not before: starting a loader would take the processor from this load
   LoadOutcome outcome;
   Run run(*this, wish, object, size, cancellation, scope, row);
-  auto failure = kj::runCatchingExceptions([&]() { outcome = run.carryOut(); });
+  auto failure = kj::runCatchingExceptions([&]() {
+    if (wish.persistent && wish.again == 0) KeptBytecode::keep(row.load, object, size);
+    outcome = run.carryOut();
+  });
   if (failure != nullptr || outcome.refused != nullptr) undo(row.load, scope);
   KJ_IF_MAYBE (exception, failure) kj::throwFatalException(kj::mv(*exception));
   return outcome;
@@ -397,12 +428,25 @@ std::vector<kj::Promise<WorkerReply>> Loads::publishing(uint32_t load, Place& pl
 }
 
 void Loads::undo(uint32_t load, kj::WaitScope& scope) {
+  KJ_IF_MAYBE (known, catalog.load(load))
+    if (known->state == LoadRow::loading && !known->missing.empty()) {
+      LoadRow row = *known;
+      auto place = workers.host(scope);
+      requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{load, 0}).wait(scope), "remove a load's pins");
+      row.state = LoadRow::loaded;
+      return catalog.put(row);
+    }
   std::vector<uint32_t> ids;
   for (auto program : catalog.programsOf(load)) ids.push_back(program->id);
   for (uint32_t id : ids) removeProgram(id, scope);
   auto place = workers.host(scope);
   requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{load, 0}).wait(scope), "remove a load's pins");
+  erase(load);
+}
+
+void Loads::erase(uint32_t load) {
   catalog.eraseLoad(load);
+  KeptBytecode::remove(load);
 }
 
 void Loads::removeProgram(uint32_t id, kj::WaitScope& scope) {
@@ -421,7 +465,7 @@ void Loads::removeProgram(uint32_t id, kj::WaitScope& scope) {
   if (catalog.programsOf(program.load).size() > 1) return catalog.eraseProgram(id);
   // As long as anything is left of it, it is listed: whoever unloads it once more removes the rest.
   requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{program.load, 0}).wait(scope), "remove a load's pins");
-  catalog.eraseLoad(program.load);
+  erase(program.load);
 }
 
 }  // namespace bpfman

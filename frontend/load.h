@@ -43,6 +43,9 @@ struct LoadWish {
   kj::Maybe<Extension> extension;  // its XDP programs are loaded as extensions of that
   std::string purpose;
   std::string request;  // as in the catalogue
+  bool persistent = false;
+  uint32_t again = 0;               // this persistent load, which is gone from the kernel; else a new one
+  std::vector<uint32_t> instead{};  // ids that its programs had, as many as programs
 };
 
 struct Refused {  // by the kernel's verifier, or because of what the object is
@@ -87,7 +90,8 @@ class Loads {
 
   LoadOutcome load(const LoadWish& wish, int object, uint64_t size, Cancellation& cancellation, kj::WaitScope& scope);
   LoadOutcome loadOwn(LoadWish wish, kj::ArrayPtr<const kj::byte> object, kj::WaitScope& scope);  // an object of bpfman itself
-  void undo(uint32_t load, kj::WaitScope& scope);         // removes all that a load left, whatever it was doing
+  void undo(uint32_t load, kj::WaitScope& scope);
+  // Removes all that a load left, whatever it was doing. One that was being loaded again is missing again.
   void removeProgram(uint32_t id, kj::WaitScope& scope);  // its links are gone already
   void publish(uint32_t load, kj::WaitScope& scope);      // makes the public names that are missing
 
@@ -101,6 +105,8 @@ class Loads {
   kj::Duration patience;
   const wire::Ceiling& ceiling;
 
+  LoadRow begin(const LoadWish& wish);
+  void erase(uint32_t load);
   struct Run;
   std::vector<kj::Promise<WorkerReply>> publishing(uint32_t load, Place& place);
 };

@@ -11,7 +11,9 @@
 #include <spdlog/spdlog.h>
 
 #include "frontend/chain-change.h"
+#include "frontend/interface-watch.h"
 #include "frontend/listener.h"
+#include "frontend/persistence.h"
 #include "frontend/reconcile.h"
 #include "frontend/tickets.h"
 #include "seccomp/confine.h"
@@ -23,6 +25,8 @@ namespace {
 
 namespace fd = wire::fd::frontend;
 
+constexpr auto RESTORING = 10 * kj::SECONDS;  // of which clients see nothing
+
 wire::FrontendOptions readOptions() {
   wire::FrontendOptions options;
   KJ_REQUIRE(pread(fd::options, &options, sizeof options, 0) == sizeof options, "no options; bpfman-frontend is started by bpfmand");
@@ -33,6 +37,15 @@ uint64_t ownNamespace(const char* kind) {
   struct stat status;
   KJ_SYSCALL(stat(kj::str("/proc/self/ns/", kind).cStr(), &status));
   return status.st_ino;
+}
+
+std::string bootId() {
+  char text[37] = {};
+  int file;
+  KJ_SYSCALL(file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+  kj::AutoCloseFd owned(file);
+  KJ_SYSCALL(read(file, text, sizeof text - 1));
+  return text;
 }
 
 void logToStandardError() {
@@ -51,6 +64,20 @@ void closeIn() {
   restrictFiles(rules, cgroups ? 3 : 2);
   noCoreDumps();
   enterPolicy(seccomp::FRONTEND_POLICY);
+}
+
+// What outlives a reboot comes back, then interfaces are followed. Who starts us waits for a while, so that a firewall is there when others
+// start; what takes longer does not keep us from serving.
+kj::Promise<void> restore(Core& core, InterfaceWatch& watch, kj::Own<kj::PromiseFulfiller<void>> done) {
+  return core.fibers.startFiber([&core, &watch, done = kj::mv(done)](kj::WaitScope& scope) mutable {
+    auto attempt = [](auto&& body) {
+      KJ_IF_MAYBE (exception, kj::runCatchingExceptions(body)) spdlog::error("restoring: {}", exception->getDescription().cStr());
+    };
+    attempt([&]() { loadAgain(core, scope); });
+    attempt([&]() { followInterfaces(core, true, scope); });
+    done->fulfill();
+    watch.run(scope);
+  });
 }
 
 struct TakenPolicy {
@@ -91,6 +118,8 @@ int run() {
   Catalog catalog;
   Audit audit("audit.log", limits::AUDIT_BYTES, limits::AUDIT_FILES);
   if (!catalog.report().empty()) spdlog::warn("{}", catalog.report());
+  std::string boot = bootId();
+  auto events = openInterfaceEvents();
   auto& timer = io.provider->getTimer();
   BrokerChannel broker(io.unixEventPort, timer, kj::AutoCloseFd(wire::fd::control));
   Workers workers(io.unixEventPort, timer, broker, hostNsid);
@@ -114,11 +143,19 @@ int run() {
   for (uint32_t i = 0; i < wire::MAX_CLIENTS && options.clients[i].name[0] != 0; ++i)
     listeners.add(kj::heap<Listener>(core, system, fd::clients + i, options.clients[i].name + 0, options.clients[i].uid));
   TicketWindow window(core, fd::tickets);
+  KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { catalog.setBootId(boot); }))
+    spdlog::warn("{}", exception->getDescription().cStr());
+  InterfaceWatch watch(core, kj::mv(events));
   reconcile(core, io.waitScope);
   system.install(io.waitScope);
   engines.start(io.waitScope);
   callers.install(io.waitScope);
   pool.refill();
+  auto restored = kj::newPromiseAndFulfiller<void>();
+  auto following = restore(core, watch, kj::mv(restored.fulfiller)).eagerlyEvaluate([](kj::Exception&& exception) {
+    spdlog::error("interfaces are not followed any more: {}", exception.getDescription().cStr());
+  });
+  restored.promise.exclusiveJoin(timer.afterDelay(RESTORING)).wait(io.waitScope);
   broker.ready(asItIsNow).wait(io.waitScope);
   auto retiring = workers.retireIdle().eagerlyEvaluate(nullptr);
   kj::Vector<kj::Promise<void>> serving;

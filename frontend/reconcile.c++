@@ -1,5 +1,7 @@
 #include "frontend/reconcile.h"
 
+#include <linux/bpf.h>
+
 #include <set>
 #include <string>
 
@@ -9,6 +11,9 @@
 #include "frontend/chain-change.h"
 #include "frontend/dispatcher-attachment.h"
 #include "frontend/hook.h"
+#include "frontend/kept-bytecode.h"
+#include "frontend/libxdp-chain.h"
+#include "frontend/persistence.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
 
@@ -24,6 +29,7 @@ class Reconciliation {
     requireVersion();
     requireOk(place->worker.callPlain(wire::Op::wipeStaging).wait(scope), "wipe what was being loaded");
     auto present = numbersIn(wire::Dir::loads);
+    core.changes.forgetGone(core, present, scope);
     forgetGone(present);
     core.engines.recover(scope);
     core.changes.recover(core, scope);
@@ -34,8 +40,9 @@ class Reconciliation {
     removeUnknown(present);
     finishUnloads();
     for (auto& [id, row] : core.catalog.loads())
-      if (!row.own) publish.push_back(id);
+      if (!row.own && row.missing.empty()) publish.push_back(id);
     for (uint32_t load : publish) core.loads.publish(load, scope);
+    removeUnknownBytecode();
     if (removed + forgotten + undone > 0)
       spdlog::info("reconciled: {} under way undone, {} gone forgotten, {} unknown removed", undone, forgotten, removed);
   }
@@ -79,8 +86,15 @@ class Reconciliation {
   void forgetGone(const std::set<uint32_t>& present) {
     std::vector<uint32_t> gone;
     for (auto& [id, row] : core.catalog.loads())
-      if (row.state == LoadRow::loaded && !present.count(id)) gone.push_back(id);
+      if (row.state == LoadRow::loaded && row.missing.empty() && !present.count(id)) gone.push_back(id);
+    std::set<uint32_t> programs;
+    for (uint32_t load : gone)
+      for (auto program : core.catalog.programsOf(load)) programs.insert(program->id);
     for (uint32_t load : gone) {
+      if (KJ_ASSERT_NONNULL(core.catalog.load(load)).persistent) {
+        letWait(core, load);
+        continue;
+      }
       std::vector<uint32_t> links;
       for (auto program : core.catalog.programsOf(load))
         for (auto link : core.catalog.linksOf(program->id)) links.push_back(link->id);
@@ -92,8 +106,20 @@ class Reconciliation {
     for (auto& [key, row] : core.catalog.dispatchers())
       if (!present.count(row.load)) dispatchers.push_back(row);
     for (auto& row : dispatchers) {  // a link went with its pin; a filter did not
+      if (row.engine == "libxdp") leaveLibxdp(row, programs);
       if (row.filterHandle != 0) detachDispatcher(core.workers, chainHookOf(row), row, scope);
       core.catalog.eraseDispatcher(row.type, row.nsid, row.ifindex);
+    }
+  }
+
+  // The pins of its members are where libxdp has them, and may have outlived ours: what was ours leaves that chain.
+  void leaveLibxdp(const DispatcherRow& row, const std::set<uint32_t>& programs) {
+    for (uint32_t i = 0; i < XDP_MULTI_POSITIONS; ++i) {
+      wire::Pin pin = pinAt(wire::Dir::xdpPrograms, row.ifindex, row.programId, i);
+      auto reply = place->worker.call(wire::Op::inspect, wire::Inspect{pin}).wait(scope);
+      if (reply.result < 0 || !programs.count(infoOf<bpf_prog_info>(reply).id)) continue;
+      remove(pinAt(wire::Dir::xdpLinks, row.ifindex, row.programId, i));
+      remove(pin);
     }
   }
 
@@ -132,10 +158,18 @@ class Reconciliation {
     return false;
   }
 
+  void removeUnknownBytecode() {
+    std::set<uint32_t> persistent;
+    for (auto& [id, row] : core.catalog.loads())
+      if (row.persistent) persistent.insert(id);
+    KeptBytecode::removeOthers(persistent);
+  }
+
   // The program's own pin goes first of all that can't be made again: without it only the rest of its unload is left to do.
   void finishUnloads() {
     std::vector<uint32_t> half;
     for (auto& [id, row] : core.catalog.loads()) {
+      if (!row.missing.empty()) continue;
       std::set<std::string> pins;
       if (!row.own)
         for (auto& name : namesIn(pinAt(wire::Dir::loads, id))) pins.insert(name);

@@ -8,6 +8,7 @@
 #include "frontend/chain-change.h"
 #include "frontend/describe.h"
 #include "frontend/hook.h"
+#include "frontend/persistence.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
 
@@ -18,6 +19,18 @@ namespace {
 ProgramRow rowOf(Core& core, uint32_t id) {
   KJ_IF_MAYBE (row, core.catalog.program(id)) return *row;
   refuse("program ", id, " does not exist");
+}
+
+LinkRow linkOf(Core& core, uint32_t id) {
+  KJ_IF_MAYBE (row, core.catalog.link(id)) return *row;
+  refuse("link ", id, " does not exist");
+}
+
+// One that waits, or that was taken back while it was being attached again, is nowhere but in the catalogue.
+void takeOff(Core& core, const LinkRow& link, kj::WaitScope& scope) {
+  if (!isWaiting(link)) hookOf(link).hook.detach(core, link, scope);
+  KJ_IF_MAYBE (row, core.catalog.link(link.id))
+    if (isWaiting(*row)) core.catalog.eraseLink(link.id);
 }
 
 uint32_t ownerOf(Core& core, const ProgramRow& program) {
@@ -161,7 +174,7 @@ void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope) {
   std::vector<LinkRow> links;
   for (auto link : core.catalog.linksOf(id)) links.push_back(*link);
   for (auto& link : links) {
-    auto failure = kj::runCatchingExceptions([&]() { hookOf(link).hook.detach(core, link, scope); });
+    auto failure = kj::runCatchingExceptions([&]() { takeOff(core, link, scope); });
     KJ_IF_MAYBE (exception, failure)  // unless somebody else detached it at the same time
       if (core.catalog.link(link.id) != nullptr) kj::throwFatalException(kj::mv(*exception));
   }
@@ -171,12 +184,13 @@ void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope) {
 }
 
 void detachLink(Core& core, uint32_t id, kj::WaitScope& scope) {
-  KJ_IF_MAYBE (row, core.catalog.link(id)) {
-    LinkRow link = *row;
-    hookOf(link).hook.detach(core, link, scope);
-  } else {
-    refuse("link ", id, " does not exist");
+  LinkRow link = linkOf(core, id);
+  kj::Maybe<Locks::Turn> turn;
+  if (!link.waiting.empty()) {  // it may be attached again at this moment
+    turn = core.locks.take(programLock(link.programId), scope);
+    link = linkOf(core, id);
   }
+  takeOff(core, link, scope);
 }
 
 }  // namespace bpfman

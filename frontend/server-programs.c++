@@ -8,6 +8,7 @@
 
 #include "frontend/describe.h"
 #include "frontend/hook.h"
+#include "frontend/kept-bytecode.h"
 #include "frontend/kernel-names.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
@@ -86,6 +87,7 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   wish.mapOwner = options.getMapOwner();
   wish.uid = connection.uid();
   wish.request = connection.requestKey(options.getRequestId());
+  wish.persistent = options.getPersistent();
   requireMayLoad(connection, wish, types);
   return wish;
 }
@@ -161,10 +163,11 @@ class ProgramsServer final : public schema::Programs::Server {
       turn = core.locks.take("request:" + wish.request, scope);
       if (answerAgain(context, wish, line, scope)) return;
     }
+    if (wish.persistent) requireRoomToKeep(object.size());
     Cancellation cancellation;
     connection->loads.insert(&cancellation);
     KJ_DEFER(connection->loads.erase(&cancellation));
-    LoadOutcome outcome = loadFor(core.engines.preferred(), wish, object, cancellation, scope);
+    LoadOutcome outcome = core.engines.load(core.loads, wish, object, cancellation, scope);
     auto results = context.getResults();
     line.programs = outcome.programs;
     for (auto& map : outcome.seenMaps) line.maps.push_back(infoOf<bpf_map_info>(map).id);
@@ -182,18 +185,12 @@ class ProgramsServer final : public schema::Programs::Server {
     }
   }
 
-  // For the engine of new programs. What can't become an extension (an object without types, say) is loaded to run by itself.
-  LoadOutcome loadFor(ChainEngine& engine, LoadWish& wish, SealedObject& object, Cancellation& cancellation, kj::WaitScope& scope) {
-    wish.extension = engine.extension();
-    bool extends = wish.extension != nullptr &&
-                   std::ranges::any_of(wish.programs, [](auto& program) { return program.kernelType == BPF_PROG_TYPE_XDP; });
-    LoadOutcome outcome = core.loads.load(wish, object.fd(), object.size(), cancellation, scope);
-    if (!extends || outcome.refused == nullptr) return outcome;
-    std::string reason = KJ_ASSERT_NONNULL(outcome.refused).reason;
-    wish.extension = nullptr;
-    LoadOutcome alone = core.loads.load(wish, object.fd(), object.size(), cancellation, scope);
-    if (alone.refused == nullptr) spdlog::info("{}: engine tailcall, not {}: {}", wish.sourcePath, engine.name().cStr(), reason);
-    return alone;
+  void requireRoomToKeep(uint64_t bytes) {
+    for (auto& [id, row] : core.catalog.loads())
+      if (row.persistent && row.uid == connection->uid()) bytes += KeptBytecode::bytes(id);
+    if (bytes > limits::PERSISTENT_BYTES)
+      refuse(kj::Exception::Type::OVERLOADED, kj::str("the objects of your persistent programs would have ", bytes, " bytes; at most ",
+                                                      limits::PERSISTENT_BYTES, " are kept for one user: unload some of them first"));
   }
 
   struct Entry {

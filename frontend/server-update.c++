@@ -28,6 +28,7 @@ LoadWish wishFrom(Connection& connection, uint32_t id, schema::Bytecode::Reader 
     wish.uid = load.uid;
     wish.request = connection.requestKey(options.getRequestId());
     wish.purpose = updatePurpose(id);
+    wish.persistent = load.persistent;
     wish.extension = old->extension ? core.engines.of(*old).extension() : nullptr;
     requireMayLoad(connection, wish, bit(type));
     return wish;

@@ -87,6 +87,7 @@ struct LoadOptions {
   application @3 :Text;        # kept as metadata bpfman.io/application
   mapOwner @4 :UInt32;         # 0, or the id of a program of ours whose maps (by ELF name) are used instead of new ones
   requestId @5 :Data;          # see RequestId
+  persistent @6 :Bool;         # the programs and their links outlive a reboot, and links come back with their interface (docs/persistence.md)
 
   struct Wanted {
     type @0 :ProgramType;
@@ -227,6 +228,8 @@ struct ProgramRecord {         # catalogue
   mapOwner @13 :UInt32;        # 0: none
   uid @14 :UInt32;             # for whom it was loaded
   createdAt @15 :Int64;
+  persistent @16 :Bool;
+  notLoaded @17 :Text;         # of a persistent one that the kernel does not have now: why. Its id, above 2^31, is then none of the kernel's
 }
 
 struct ProgramDetails {
@@ -362,7 +365,9 @@ struct LinkRecord {
   revision @18 :UInt32;
   target @19 :Text;            # tracepoint: "group/name"; raw_tp, tp_btf: the name
   paused @20 :Bool;            # attached, but no packet sees it
-  waiting @21 :UInt32;         # the change that waits to be confirmed and touched its chain; 0: none
+  waitingChange @21 :UInt32;       # the change that waits to be confirmed and touched its chain; 0: none
+  persistent @22 :Bool;        # it is attached again after a reboot: its program is persistent, and its target can be found again
+  waiting @23 :Text;           # of a persistent one that is not attached now: why, for instance "interface eth5 is not there". "": it is attached
 }
 
 struct LinkDetails {

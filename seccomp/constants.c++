@@ -112,6 +112,8 @@ const std::map<std::string, uint64_t>& constants() {
       NAMED(SOCK_NONBLOCK),
       NAMED(NETLINK_ROUTE),
       NAMED(SOL_SOCKET),
+      NAMED(SOL_NETLINK),
+      NAMED(NETLINK_ADD_MEMBERSHIP),
       NAMED(MS_REC),
       NAMED(MS_PRIVATE),
       NAMED(MS_SLAVE),

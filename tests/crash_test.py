@@ -1,4 +1,5 @@
-"""kill -9 of each process at every step of load, attach, detach, unload and count. The worker of this test (stepping-worker.c++) names each bpf(2)
+"""kill -9 of each process at every step of load, attach, detach, unload and count, and while an interface
+goes and comes back. The worker of this test (stepping-worker.c++) names each bpf(2)
 command and each operation on a pin, and stops at the one that it is told: there one process is killed, and the command is given again. The
 steps are in crash_steps.txt; one that it does not have is new, was not killed at, and fails (BPFMAN_REWRITE=1 writes the file, and kills
 nobody).
@@ -7,9 +8,11 @@ A frontend's own steps, what it writes into its catalogue, lie between those of 
 Of a step that is repeated in a loop, the first two and the last are tried; with BPFMAN_SOAK=1 (tests/soak/crash) all, also with delays."""
 
 import ctypes
+import json
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 import unittest
@@ -81,6 +84,12 @@ class Operation:
 
     def prepare(self):
         pass
+
+    def popen(self):
+        return self.daemon.popen(*self.words())
+
+    def act(self, why):
+        self.again(self.words(), why)
 
     def again(self, words, why):
         result = self.daemon.cli(*words)
@@ -213,6 +222,69 @@ class CountedAttach(Attach):
         super().finish()
 
 
+class Go(Operation):
+    """An interface with a persistent program goes; and, in Come, it comes back. Nobody gives a command."""
+
+    quiet = True
+
+    def begin(self):
+        self.name = f"come{self.station.number}"
+        self.make()
+        self.program = self.daemon.load("xdp_mark", "xdp", "xdp_second", "--persistent")
+        self.link = self.daemon.attach("xdp", self.program, self.name, "-p", 1)["id"]
+
+    def words(self, delete=True):
+        return ("ip", "link", "del", self.name) if delete else ("ip", "link", "add", self.name, "type", "veth", "peer", "name", self.name + "p")
+
+    def make(self):
+        harness.run(*Go.words(self, False))
+
+    def popen(self):
+        return subprocess.Popen(self.words())
+
+    def act(self, why):
+        harness.run(*self.words())
+        time.sleep(0.5)   # no command asks meanwhile: its steps would be among those that are recorded
+
+    def retry(self, why):
+        raise AssertionError("ip failed: " + why)
+
+    def waiting(self, wanted):
+        def seen():
+            answer = self.daemon.cli("link", "list", "-o", "json")
+            return answer.code == 0 and {each["id"]: "waiting" in each for each in json.loads(answer.out)["links"]}.get(self.link) == wanted
+        return harness.eventually(seen, 10)
+
+    def took(self):
+        return self.waiting(True)
+
+    def restore(self):
+        self.make()
+        if not self.waiting(False):
+            raise AssertionError("it does not come back")
+
+    def finish(self):
+        harness.run("ip", "link", "del", self.name, check=False)
+        super().finish()
+
+
+class Come(Go):
+    def begin(self):
+        super().begin()
+        self.restore()
+
+    def words(self):
+        return super().words(False)
+
+    def took(self):
+        return self.waiting(False)
+
+    def restore(self):
+        harness.run(*super().words())
+        if not self.waiting(True):
+            raise AssertionError("it does not go")
+
+
 XDP, TCX = ("xdp_mark", "xdp", "xdp_second"), ("tcx_counter", "tcx")
 TRACEPOINT = ("tracepoint_counter", "tracepoint")
 SYSCALL = ("tracepoint", "syscalls/sys_enter_kill")
@@ -225,6 +297,7 @@ def operations(station):
             "chain-in": Attach(station, XDP, ("xdp", lan, "-p", 10)), "chain-out": Detach(station, XDP, ("xdp", lan, "-p", 10)),
             "attach-tcx": Attach(station, TCX, ("tcx", lan, "ingress", "-p", 10)),
             "detach-tcx": Detach(station, TCX, ("tcx", lan, "ingress", "-p", 10)),
+            "interface-goes": Go(station), "interface-comes": Come(station),
             "attach-tracepoint": Attach(station, TRACEPOINT, SYSCALL), "detach-tracepoint": Detach(station, TRACEPOINT, SYSCALL),
             # Last: a chain that counted once takes more steps.
             "count": Count(station), "chain-in-counted": CountedAttach(station, XDP, ("xdp", lan, "-p", 10))}
@@ -234,6 +307,7 @@ class Station:
     """A daemon of its own, an interface with a flow of packets through a first member of its chain, and one without."""
 
     def __init__(self, test, number):
+        self.number = number
         self.wire, self.spare = network.Wire(f"lan{number}"), f"spare{number}"
         test.addCleanup(self.wire.remove)
         harness.run("ip", "link", "add", self.spare, "type", "veth", "peer", "name", f"peer{number}")
@@ -262,7 +336,7 @@ class Station:
         operation.begin()
         self.prepare(operation)
         worker, since = self.daemon.arm(RECORD)
-        operation.again(operation.words(), name)
+        operation.act(name)
         steps = self.said[name] = self.daemon.quiet(since)
         self.daemon.tell(worker, 0)
         operation.restore()
@@ -296,7 +370,7 @@ class Station:
         for _ in range(4):
             self.prepare(operation)
             worker, since = self.daemon.arm(point)
-            command = self.daemon.popen(*operation.words())
+            command = operation.popen()
             harness.eventually(lambda: len(self.daemon.points(since)) >= point, 5, 0.002)
             reached = self.daemon.points(since)
             if reached == steps[:point]:

@@ -373,7 +373,9 @@ class Daemon:
 
     def discrepancies(self):
         """What kernel and bpffs have more or less than the catalogue: a list of sentences, empty when all agree."""
-        programs, links, chains = set(self.programs()), self.links(), self.dispatchers()
+        # What waits to be loaded or attached again is in the catalogue only.
+        programs = {each for each in self.programs() if each < 1 << 31}
+        links, chains = [each for each in self.links() if "waiting" not in each], self.dispatchers()
         found = []
         kernel, kernelLinks = self.kernelPrograms(), self.kernelLinks()
         iterators = {id for id, each in kernel.items() if each["name"] in ("dump_programs", "dump_maps", "dump_links", "dump_dispatchers")}

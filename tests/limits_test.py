@@ -1,5 +1,6 @@
 """Each number of docs/limits.md has a test, at the limit and one above: the table says which. A row without one fails."""
 
+import json
 import os
 import re
 import socket
@@ -23,6 +24,7 @@ TESTED = {
     "time in the verifier": "test_the_time_in_the_verifier",
     "verifier's log that the kernel": "loader/object-test.c++ CutsAVeryLongVerifiersLog, worker/load-test.c++ MalformedProgramsEndTheSession",
     "verifier's log in the answer": "loader/object-test.c++ CutsAVeryLongVerifiersLog, loader/explain-test.c++ CutsALongLogInItsMiddleAndSaysHowMuch",
+    "objects of one user's persistent": "test_what_is_kept_for_one_user",
     "programs of one operator": "test_the_programs_of_one_operator",
     "load sessions at once": "test_the_sessions_at_once",
     "loader and session pairs": "test_the_pool",
@@ -121,6 +123,27 @@ class Limits(unittest.TestCase):
         self.refused("1s to 24h", daemon.cli("link", "update", link, "-p", 6, "--confirm-within", "86401s"))
         self.assertEqual(daemon.cli("link", "update", link, "-p", 6, "--confirm-within", "24h").code, 0)
         self.assertEqual(daemon.cli("revert").code, 0)
+
+    def test_what_is_kept_for_one_user(self):
+        policy = '[[grant]]\nusers = [4321, 4322]\nroles = ["operator"]\n'
+        daemon = self.start(policy=policy)
+        with open(harness.example("xdp_mark"), "rb") as file:
+            content = file.read()
+        padded = os.path.join(daemon.directory, "padded.o")
+        with open(padded, "wb") as file:
+            file.write(content.ljust(16 << 20, b"\0"))
+
+        def load(path, *more, user=4321):
+            return daemon.cli("program", "load", "file", path, "--programs", "xdp:xdp_second", "-o", "json", *more, user=user, group=user,
+                              extra_groups=[])
+        answers = [load(padded, "--persistent") for _ in range(16)]
+        self.assertEqual([each.code for each in answers], [0] * 16, answers[-1])
+        small = harness.example("xdp_mark")
+        self.refused("are kept for one user", load(small, "--persistent"))
+        self.assertEqual((load(small).code, load(small, "--persistent", user=4322).code), (0, 0))
+        first = json.loads(answers[0].out)["programs"][0]["record"]["program_id"]
+        self.assertEqual(daemon.cli("program", "unload", first).code, 0)
+        self.assertEqual(load(small, "--persistent").code, 0)
         self.assertEqual(daemon.settled(), [])
 
     def test_the_ceiling_of_programs_and_maps(self):

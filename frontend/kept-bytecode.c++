@@ -1,0 +1,85 @@
+#include "frontend/kept-bytecode.h"
+
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include <kj/debug.h>
+
+#include "frontend/limits.h"
+#include "frontend/refuse.h"
+
+namespace bpfman {
+
+namespace {
+
+constexpr const char* DIRECTORY = "persistent";
+
+kj::String pathOf(uint32_t load) { return kj::str(DIRECTORY, '/', load, ".o"); }
+
+[[noreturn]] void refuseKeeping() {
+  auto type = errno == ENOSPC || errno == EDQUOT ? kj::Exception::Type::OVERLOADED : kj::Exception::Type::FAILED;
+  refuse(type, kj::str("a persistent program's bytecode can't be kept in the state directory: ", strerror(errno), "; nothing was loaded"));
+}
+
+void require(bool done) {
+  if (!done) refuseKeeping();
+}
+
+kj::AutoCloseFd openPath(kj::StringPtr path, int flags) { return kj::AutoCloseFd(open(path.cStr(), flags | O_CLOEXEC | O_NOFOLLOW, 0600)); }
+
+}  // namespace
+
+// Under its name it is whole: a power cut leaves it or nothing.
+void KeptBytecode::keep(uint32_t load, int object, uint64_t size) {
+  require(mkdirat(AT_FDCWD, DIRECTORY, 0700) == 0 || errno == EEXIST);
+  auto path = pathOf(load), half = kj::str(path, ".new");
+  auto file = openPath(half, O_WRONLY | O_CREAT | O_TRUNC);
+  require(file.get() >= 0);
+  KJ_ON_SCOPE_FAILURE(unlink(half.cStr()));
+  off_t offset = 0;
+  while (static_cast<uint64_t>(offset) < size) {
+    ssize_t sent = sendfile(file.get(), object, &offset, size - offset);
+    if (sent == 0) errno = EIO;
+    require(sent > 0);
+  }
+  require(fsync(file.get()) == 0 && rename(half.cStr(), path.cStr()) == 0);
+  auto directory = openPath(DIRECTORY, O_RDONLY | O_DIRECTORY);
+  require(directory.get() >= 0 && fsync(directory.get()) == 0);
+}
+
+SealedObject KeptBytecode::read(uint32_t load) {
+  auto file = openPath(pathOf(load), O_RDONLY);
+  struct stat status;
+  if (file.get() < 0 || fstat(file.get(), &status) != 0) refuse("its bytecode is not in the state directory: ", strerror(errno));
+  if (status.st_size == 0) refuse("its bytecode in the state directory is empty");
+  auto bytes = kj::heapArray<kj::byte>(kj::min<uint64_t>(status.st_size, limits::OBJECT_BYTES));
+  ssize_t got = pread(file.get(), bytes.begin(), bytes.size(), 0);
+  if (got != status.st_size) refuse("its bytecode can't be read from the state directory");
+  Upload upload(bytes.size());
+  upload.write(bytes);
+  return upload.finish();
+}
+
+uint64_t KeptBytecode::bytes(uint32_t load) {
+  struct stat status;
+  return stat(pathOf(load).cStr(), &status) == 0 ? status.st_size : 0;
+}
+
+void KeptBytecode::remove(uint32_t load) { unlink(pathOf(load).cStr()); }
+
+void KeptBytecode::removeOthers(const std::set<uint32_t>& loads) {
+  std::error_code none;
+  std::set<std::string> wanted, found;
+  for (uint32_t load : loads) wanted.insert(pathOf(load).cStr());
+  for (auto& entry : std::filesystem::directory_iterator(DIRECTORY, none)) found.insert(entry.path().string());
+  for (auto& path : found)
+    if (!wanted.count(path)) unlink(path.c_str());
+}
+
+}  // namespace bpfman
