@@ -127,6 +127,54 @@ class Reboot(Machine):
         self.assertEqual([self.count(self.of(each)) for each in (first, wished, dropper, last)], [30] * 4)
         self.assertEqual(self.daemon.settled(), [])
 
+    def ok(self, *words):
+        result = self.daemon.cli(*words)
+        self.assertEqual(result.code, 0, result)
+
+    def testAMemberThatPausesComesBackPaused(self):
+        programs = [self.load(), self.load()]
+        links = [self.daemon.attach("xdp", each, "lan0", "-p", 10 * i)["id"] for i, each in enumerate(programs)]
+        for paused in ([links[0]], links):
+            for link in paused:
+                self.ok("link", "pause", link)
+            self.reboot()
+            self.assertEqual({id for id, each in self.links().items() if each.get("paused")}, set(paused))
+            self.wire.send(10)
+            self.assertEqual([self.count(self.of(each)) for each in links], [0 if each in paused else 10 for each in links])
+        for link in links:
+            self.ok("link", "resume", link)
+        self.wire.send(10)
+        self.assertEqual(self.chain("xdp"), links)
+        self.assertEqual(self.daemon.settled(), [])
+
+    def testAChangeThatWaitedIsTakenBack(self):
+        first, second, third = self.load(), self.load(), self.load("xdp_counter", "xdp", "-g", "verdict=01000000")
+        links = [self.daemon.attach("xdp", each, "lan0", "-p", 10 * i)["id"] for i, each in enumerate((first, second))]
+        steps = os.path.join(self.daemon.directory, "steps")
+        self.daemon.write(steps, f"link update {links[0]} -p 50\nlink detach {links[1]}\nlink attach xdp {third} lan0 -p 1\n")
+        self.ok("change", "apply", steps, "--confirm-within", "1h")
+        self.reboot()
+        self.assertEqual(self.chain("xdp"), links)
+        self.assertEqual(sorted(self.links()), links)
+        self.assertEqual(self.daemon.json("change", "list")["changes"], [])
+        self.assertEqual(len(self.daemon.programs()), 3)
+        self.assertEqual(self.daemon.settled(), [])
+
+    def testOtherBytecodeIsWhatComesBackUnlessItWaited(self):
+        old = self.load()
+        link = self.daemon.attach("xdp", old, "lan0", "-p", 10)["id"]
+        drop = ("--file", harness.example("xdp_counter"), "-g", "verdict=01000000")
+        self.ok("program", "update", old, *drop, "--confirm-within", "1h")
+        self.reboot()
+        self.assertEqual((len(self.daemon.programs()), len(self.kept())), (1, 1))
+        self.assertEqual(self.record(self.of(link))["load"].get("global_data", {}), {})
+        self.ok("program", "update", self.of(link), *drop)
+        self.reboot()
+        self.assertEqual((len(self.daemon.programs()), len(self.kept())), (1, 1))
+        self.assertIn("verdict", str(self.record(self.of(link))))
+        self.assertEqual(self.chain("xdp"), [link])
+        self.assertEqual(self.daemon.settled(), [])
+
     def testEveryKindWhoseTargetCanBeFoundAgainComesBack(self):
         word = struct.pack("<i", 3).hex()
         attach = self.daemon.attach
