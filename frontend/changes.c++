@@ -1,4 +1,6 @@
 // Changes that are in the catalogue: how they end.
+#include <algorithm>
+
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
 
@@ -13,6 +15,7 @@ namespace bpfman {
 namespace {
 
 constexpr int TRIES = 10;  // each with another worker
+constexpr auto LATER = 10 * kj::SECONDS;
 
 std::vector<LinkRow> linksOf(Core& core, const ChangeRow& row) {
   std::vector<LinkRow> links;
@@ -27,24 +30,36 @@ std::set<uint32_t> programsOf(const ChangeRow& row) {
   return programs;
 }
 
-ChangeRow requireWaiting(Core& core, uint32_t id) {
+kj::Maybe<ChangeRow> changeRow(Core& core, uint32_t id) {
   auto found = core.catalog.changes().find(id);
-  if (found == core.catalog.changes().end() || found->second.state != ChangeRow::waiting)
-    refuse("no change ", id, " waits to be confirmed; 'bpfman change list' shows those that do");
-  return found->second;
+  if (found == core.catalog.changes().end()) return nullptr;
+  return ChangeRow(found->second);
 }
 
-// Whoever left is gone for good, and so is a dispatcher that nobody needs.
-void forget(Core& core, Turns& turns, const std::vector<LinkRow>& leavers, kj::WaitScope& scope) {
+ChangeRow requireWaiting(Core& core, uint32_t id) {
+  KJ_IF_MAYBE (row, changeRow(core, id))
+    if (row->state == ChangeRow::waiting) return *row;
+  refuse("no change ", id, " waits to be confirmed; 'bpfman change list' shows those that do");
+}
+
+// Whoever left is gone for good, and so is a dispatcher that nobody needs: that one first, as who is forgotten can't remind us of it.
+void forget(Core& core, Turns& turns, std::vector<LinkRow> leavers, kj::WaitScope& scope) {
+  core.catalog.transaction([&]() {
+    for (auto& link : leavers) {
+      link.state = LinkRow::detaching;
+      core.catalog.put(link);
+    }
+  });
+  for (auto& [lock, chain] : turns.all()) {
+    auto& some = chain.some;
+    auto links = core.catalog.linksOn(some.kind, some.nsid, some.ifindex, some.direction);
+    if (std::ranges::any_of(links, [](auto link) { return link->state != LinkRow::detaching; })) continue;
+    Present present = chain.hook->lookAt(core, *chain.engine, some, true, scope);
+    chain.hook->apply(core, *chain.engine, some, present, ChainMemberHook::othersOf(present), nullptr, scope);
+  }
   for (auto& link : leavers) {
     removePin(core, hookOf(link).hook.pinOf(link), scope);
     core.catalog.eraseLink(link.id);
-  }
-  for (auto& [lock, chain] : turns.all()) {
-    auto& some = chain.some;
-    if (!core.catalog.linksOn(some.kind, some.nsid, some.ifindex, some.direction).empty()) continue;
-    Present present = chain.hook->lookAt(core, *chain.engine, some, true, scope);
-    chain.hook->apply(core, *chain.engine, some, present, ChainMemberHook::othersOf(present), nullptr, scope);
   }
 }
 
@@ -74,9 +89,8 @@ void chooseEngines(Core& core, Turns& turns) {
   for (auto& [lock, chain] : turns.all()) chain.engine = &chain.hook->engineOf(core, chain.some);
 }
 
-}  // namespace
-
-void Changes::finish(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) {
+// It holds: what it made superfluous goes.
+void finish(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) {
   chooseEngines(core, turns);
   std::vector<LinkRow> leavers;
   for (auto& link : linksOf(core, row))
@@ -88,7 +102,7 @@ void Changes::finish(Core& core, const ChangeRow& row, Turns& turns, kj::WaitSco
   core.catalog.eraseChange(row.id);
 }
 
-void Changes::undo(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) {
+void undo(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) {
   chooseEngines(core, turns);
   std::vector<LinkRow> newcomers, repinned;
   core.catalog.transaction([&]() {
@@ -126,6 +140,24 @@ void Changes::undo(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope
   core.catalog.eraseChange(row.id);
 }
 
+}  // namespace
+
+// Whoever dies meanwhile: each step can be done again.
+void Changes::end(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) {
+  for (int tries = 1;; ++tries) {
+    auto failure = kj::runCatchingExceptions(
+        [&]() { row.state == ChangeRow::confirmed ? finish(core, row, turns, scope) : undo(core, row, turns, scope); });
+    KJ_IF_MAYBE (exception, failure) {
+      if (exception->getType() == kj::Exception::Type::DISCONNECTED && tries < TRIES) continue;
+      spdlog::error("change {} could not be {}: {}; tried again in {} s", row.id,
+                    row.state == ChangeRow::confirmed ? "finished" : "taken back", exception->getDescription().cStr(), LATER / kj::SECONDS);
+      endAfter(core, row.id, LATER);
+      if (row.state != ChangeRow::confirmed) kj::throwFatalException(kj::mv(*exception));
+    }
+    return;
+  }
+}
+
 kj::Maybe<const ChangeRow&> Changes::waitingOn(Core& core, const LinkRow& link) const {
   for (auto& [id, row] : core.catalog.changes())
     for (auto& other : linksOf(core, row))
@@ -136,6 +168,9 @@ kj::Maybe<const ChangeRow&> Changes::waitingOn(Core& core, const LinkRow& link) 
 
 void Changes::requireFree(Core& core, const LinkRow& link) const {
   KJ_IF_MAYBE (row, waitingOn(core, link)) {
+    if (row->state != ChangeRow::waiting)
+      refuse(kj::Exception::Type::OVERLOADED, "change ", row->id, " of the chain on ", link.interface.c_str(),
+             " could not be ended yet (see the daemon's log); try again");
     int64_t left = static_cast<int64_t>(row->until - monotonicClock()) / 1'000'000'000;
     refuse("change ", row->id, " of the chain on ", link.interface.c_str(), " waits to be confirmed, for ", kj::max(left, 0),
            " s more: 'bpfman confirm ", row->id, "' keeps it, 'bpfman revert ", row->id, "' takes it back");
@@ -151,18 +186,21 @@ void Changes::requireFree(Core& core, const ProgramRow& program) const {
 
 void Changes::wait(Core& core, const ChangeRow& row) {
   uint64_t now = monotonicClock();
-  auto left = (row.until > now ? row.until - now : 0) * kj::NANOSECONDS;
-  auto work = [this, &core, id = row.id](kj::WaitScope& scope) {
-    for (int tries = 1; core.catalog.changes().count(id); ++tries) {
-      auto failure = kj::runCatchingExceptions([&]() { takeBack(core, id, scope); });
-      KJ_IF_MAYBE (exception, failure) {
-        if (exception->getType() == kj::Exception::Type::DISCONNECTED && tries < TRIES) continue;
-        spdlog::error("change {} could not be taken back: {}; the next start tries again", id, exception->getDescription().cStr());
-      }
-      return;
+  endAfter(core, row.id, (row.until > now ? row.until - now : 0) * kj::NANOSECONDS);
+}
+
+void Changes::endAfter(Core& core, uint32_t id, kj::Duration delay) {
+  auto work = [this, &core, id](kj::WaitScope& scope) {
+    KJ_IF_MAYBE (row, changeRow(core, id)) {
+      if (row->state == ChangeRow::waiting && monotonicClock() < row->until) return wait(core, *row);  // a timer can be early
+      auto failure = kj::runCatchingExceptions([&]() {
+        Turns turns(core, programsOf(*row), linksOf(core, *row), scope);
+        KJ_IF_MAYBE (still, changeRow(core, id)) end(core, *still, turns, scope);
+      });
+      KJ_IF_MAYBE (exception, failure) spdlog::error("change {}: {}", id, exception->getDescription().cStr());
     }
   };
-  tasks.add(core.io.provider->getTimer().afterDelay(left).then(
+  tasks.add(core.io.provider->getTimer().afterDelay(delay).then(
       [&core, work = kj::mv(work)]() mutable { return core.fibers.startFiber(kj::mv(work)); }));
 }
 
@@ -173,7 +211,7 @@ void Changes::confirm(Core& core, uint32_t id, kj::WaitScope& scope) {
   requireWaiting(core, id);
   auto requireInTime = [&]() {
     if (monotonicClock() < row.until) return;
-    undo(core, row, turns, scope);
+    end(core, row, turns, scope);
     refuse("it is too late to confirm change ", id, ": it was taken back");
   };
   requireInTime();
@@ -182,14 +220,14 @@ void Changes::confirm(Core& core, uint32_t id, kj::WaitScope& scope) {
   requireInTime();
   row.state = ChangeRow::confirmed;
   core.catalog.put(row);
-  finish(core, row, turns, scope);
+  end(core, row, turns, scope);
 }
 
 void Changes::takeBack(Core& core, uint32_t id, kj::WaitScope& scope) {
   ChangeRow row = requireWaiting(core, id);
   Turns turns(core, programsOf(row), linksOf(core, row), scope);
   requireWaiting(core, id);
-  undo(core, row, turns, scope);
+  end(core, row, turns, scope);
 }
 
 // One whose time is over is taken back at once; so is one whose links went with a reboot. What can't be ended now must not keep the daemon
@@ -205,9 +243,8 @@ void Changes::recover(Core& core, kj::WaitScope& scope) {
     }
     auto failure = kj::runCatchingExceptions([&]() {
       Turns turns(core, programsOf(row), links, scope);
-      bool kept = row.state == ChangeRow::confirmed;
-      spdlog::info("change {}, which was under way, is {}", row.id, kept ? "finished" : "taken back");
-      kept ? finish(core, row, turns, scope) : undo(core, row, turns, scope);
+      spdlog::info("change {}, which was under way, is {}", row.id, row.state == ChangeRow::confirmed ? "finished" : "taken back");
+      end(core, row, turns, scope);
     });
     KJ_IF_MAYBE (exception, failure) spdlog::error("change {} can't be ended: {}", row.id, exception->getDescription().cStr());
   }
