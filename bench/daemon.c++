@@ -58,8 +58,9 @@ void collect(pid_t pid, std::set<pid_t>& into) {
 
 }  // namespace
 
-Daemon::Daemon(const std::string& binary, const std::string& directory) : directory(directory) {
+Daemon::Daemon(const std::string& binary, const std::string& directory, const std::string& config) : directory(directory) {
   std::filesystem::create_directories(directory);
+  std::ofstream(directory + "/bpfman.toml") << config;
   auto notify = directory + "/notify";
   auto log = directory + "/log";
   auto ready = listenFor(notify);

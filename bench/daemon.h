@@ -10,8 +10,8 @@ namespace bpfman::bench {
 
 class Daemon {
  public:
-  Daemon(const std::string& binary, const std::string& directory);  // returns when it serves
-  ~Daemon();                                                        // stopped, its bpffs unmounted: everything it loaded is gone
+  Daemon(const std::string& binary, const std::string& directory, const std::string& config = "");  // returns when it serves
+  ~Daemon();  // stopped, its bpffs unmounted: everything it loaded is gone
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 

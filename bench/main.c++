@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 
+#include "bench/chains.h"
 #include "bench/daemon.h"
 #include "bench/direct.h"
 #include "bench/packets.h"
@@ -43,7 +44,8 @@ class Bench {
     Daemon daemon(binary, directory + "/daemon");
     weigh(daemon, "Memory at rest", REST_AIM);
     {
-      Remote remote(daemon.runtimeDir());
+      auto io = kj::setupAsyncIo();
+      Remote remote(io, daemon.runtimeDir());
       measurePackets(remote, xdp, "bench0");
       for (size_t level : LEVELS) {
         if (level > most) continue;
@@ -222,11 +224,16 @@ class Bench {
 }  // namespace bpfman::bench
 
 int main(int argc, char* argv[]) {
-  if (argc != 5) return fprintf(stderr, "usage: bpfman-bench BINARIES OBJECTS DIRECTORY MOST_PROGRAMS; see tools/bench\n"), 2;
+  if (argc != 6) return fprintf(stderr, "usage: bpfman-bench BINARIES OBJECTS DIRECTORY all|chains MOST; see tools/bench\n"), 2;
   libbpf_set_print(nullptr);
   setvbuf(stdout, nullptr, _IOLBF, 0);
-  KJ_IF_MAYBE (exception,
-               kj::runCatchingExceptions([&] { bpfman::bench::Bench(argv[1], argv[2], argv[3], strtoul(argv[4], nullptr, 10)).run(); })) {
+  KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&] {
+                 size_t most = strtoul(argv[5], nullptr, 10);
+                 if (std::string(argv[4]) == "chains")
+                   bpfman::bench::measureChains(argv[1], argv[2], argv[3], most);
+                 else
+                   bpfman::bench::Bench(argv[1], argv[2], argv[3], most).run();
+               })) {
     fprintf(stderr, "bpfman-bench: %s\n", bpfman::whatWentWrong(*exception).cStr());
     return 1;
   }

@@ -38,12 +38,48 @@ schema::Link::Client Remote::attachTcx(Loaded& loaded, kj::StringPtr interface) 
   return request.send().wait(io.waitScope).getLink();
 }
 
-schema::Link::Client Remote::attachXdp(Loaded& loaded, kj::StringPtr interface) {
+schema::Link::Client Remote::attachXdp(Loaded& loaded, kj::StringPtr interface, int32_t priority) {
   auto request = loaded.program.attachRequest();
   auto place = request.initPlace().initXdp();
   place.setInterface(interface);
-  place.setPriority(50);
+  place.setPriority(priority);
   return request.send().wait(io.waitScope).getLink();
+}
+
+void Remote::detach(uint32_t link) {
+  auto request = connection.links().changeRequest();
+  request.initSteps(1)[0].setDetach(link);
+  request.send().wait(io.waitScope);
+}
+
+void Remote::modify(const std::vector<std::pair<uint32_t, uint32_t>>& priorities) {
+  auto request = connection.links().changeRequest();
+  auto steps = request.initSteps(priorities.size());
+  for (size_t i = 0; i < priorities.size(); ++i) {
+    auto modify = steps[i].initModify();
+    modify.setLink(priorities[i].first);
+    modify.setPriority(priorities[i].second);
+  }
+  request.send().wait(io.waitScope);
+}
+
+uint32_t Remote::newestLink() {
+  uint32_t newest = 0;
+  auto answer = connection.links().listRequest().send().wait(io.waitScope);
+  for (auto link : answer.getLinks()) newest = kj::max(newest, link.getId());
+  return newest;
+}
+
+std::pair<std::string, std::string> Remote::engine() {
+  auto answer = connection.daemon().versionRequest().send().wait(io.waitScope);
+  return {answer.getEngine().cStr(), answer.getEngineReason().cStr()};
+}
+
+uint32_t Remote::newestProgram() {  // by when it was loaded: the kernel's ids only grow
+  uint32_t newest = 0;
+  auto answer = programs.listRequest().send().wait(io.waitScope);
+  for (auto program : answer.getPrograms()) newest = kj::max(newest, program.getRecord().getId());
+  return newest;
 }
 
 size_t Remote::list() {

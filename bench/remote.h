@@ -22,22 +22,27 @@ class Remote {
     uint32_t id;
   };
 
-  explicit Remote(const std::string& runtimeDir)
-      : io(kj::setupAsyncIo()), connection(io, runtimeDir.c_str()), programs(connection.programs()) {}
+  Remote(kj::AsyncIoContext& io, const std::string& runtimeDir)
+      : io(io), connection(io, runtimeDir.c_str()), programs(connection.programs()) {}
 
   kj::Promise<Loaded> load(const Object& object);
   Loaded loadNow(const Object& object) { return load(object).wait(io.waitScope); }
   void unload(Loaded& loaded) { loaded.program.unloadRequest().send().wait(io.waitScope); }
   schema::Link::Client attachTcx(Loaded& loaded, kj::StringPtr interface);
-  schema::Link::Client attachXdp(Loaded& loaded, kj::StringPtr interface);
+  schema::Link::Client attachXdp(Loaded& loaded, kj::StringPtr interface, int32_t priority = 50);
   void detach(schema::Link::Client& link) { link.detachRequest().send().wait(io.waitScope); }
+  void detach(uint32_t link);
+  void modify(const std::vector<std::pair<uint32_t, uint32_t>>& priorities);  // of links: one change
+  uint32_t newestLink();
+  std::pair<std::string, std::string> engine();  // and why
+  uint32_t newestProgram();
   size_t list();      // how many; with map ids and links
   size_t overview();  // of every program on the machine
   void get(uint32_t id);
   uint32_t dispatcherOn(kj::StringPtr interface);                  // kernel id of the dispatcher program
   void count(kj::StringPtr interface, schema::Counting counting);  // of the XDP dispatcher there
 
-  kj::AsyncIoContext io;
+  kj::AsyncIoContext& io;
 
  private:
   Connection connection;

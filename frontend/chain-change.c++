@@ -191,25 +191,19 @@ ChangeRow ChainChange::carryOut(uint64_t confirmWithin) {
     }
     for (auto& step : steps)
       KJ_IF_MAYBE (newcomer, step.newcomer) requireSame(newcomer->target);
+    ChangeRow done = row;
+    done.state = row.until == 0 ? ChangeRow::confirmed : ChangeRow::waiting;
+    core.catalog.put(done);
+    row = done;
   });
   KJ_IF_MAYBE (exception, failure) {
     for (auto& [lock, chain] : turns.all()) chain.present.lock = nullptr;
-    auto again = kj::runCatchingExceptions([&]() { Changes::undo(core, row, turns, scope); });
-    KJ_IF_MAYBE (worse, again)
-      spdlog::error("change {} could not be taken back: {}; the next start does", row.id, worse->getDescription().cStr());
+    kj::runCatchingExceptions([&]() { core.changes.end(core, row, turns, scope); });  // it says so when it fails
     kj::throwFatalException(kj::mv(*exception));
   }
   for (auto& [id, edit] : edits)
     if (edit.after.absence != LinkRow::left) touched.push_back(id);
-  if (row.until == 0) {
-    row.state = ChangeRow::confirmed;
-    core.catalog.put(row);
-    Changes::finish(core, row, turns, scope);
-  } else {
-    row.state = ChangeRow::waiting;
-    core.catalog.put(row);
-    core.changes.wait(core, row);
-  }
+  row.until == 0 ? core.changes.end(core, row, turns, scope) : core.changes.wait(core, row);
   return row;
 }
 

@@ -92,13 +92,13 @@ class Changes final : private kj::TaskSet::ErrorHandler {  // those that are in 
   void forgetGone(Core& core, const std::set<uint32_t>& present, kj::WaitScope& scope);  // at start, with the loads that are in the kernel
   void recover(Core& core, kj::WaitScope& scope);                                        // then
 
-  // The same for whoever has the turns of its chains.
-  static void finish(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope);
-  static void undo(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope);
+  void end(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope);
+  // For whoever has the turns of its chains: finishes it if it is confirmed, else takes it back. What fails is tried again later.
 
  private:
   kj::TaskSet tasks;
 
+  void endAfter(Core& core, uint32_t id, kj::Duration delay);
   void taskFailed(kj::Exception&& exception) override;
 };
 

@@ -1,4 +1,6 @@
 // Changes that are in the catalogue: how they end.
+#include <algorithm>
+
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
 
@@ -13,6 +15,7 @@ namespace bpfman {
 namespace {
 
 constexpr int TRIES = 10;  // each with another worker
+constexpr auto LATER = 10 * kj::SECONDS;
 
 // That are in the kernel.
 std::vector<LinkRow> linksOf(Core& core, const ChangeRow& row) {
@@ -29,17 +32,24 @@ std::set<uint32_t> programsOf(const ChangeRow& row) {
   return programs;
 }
 
-std::vector<uint32_t> linksOf(const ChangeRow& row) {
-  std::vector<uint32_t> ids;
-  for (auto& before : row.links) ids.push_back(before.link);
-  return ids;
+void noteTakenBack(Core& core, const ChangeRow& row) {
+  std::vector<uint32_t> links;
+  for (auto& before : row.links) links.push_back(before.link);
+  auto what = kj::str("change ", row.id, " was not confirmed");
+  spdlog::warn("{}: it is taken back", what.cStr());
+  core.audit.write(row.uid, 0, "", {"take back", {}, kj::mv(links), {}, what.cStr(), "", "ok"});
+}
+
+kj::Maybe<ChangeRow> changeRow(Core& core, uint32_t id) {
+  auto found = core.catalog.changes().find(id);
+  if (found == core.catalog.changes().end()) return nullptr;
+  return ChangeRow(found->second);
 }
 
 ChangeRow requireWaiting(Core& core, uint32_t id) {
-  auto found = core.catalog.changes().find(id);
-  if (found == core.catalog.changes().end() || found->second.state != ChangeRow::waiting)
-    refuse("no change ", id, " waits to be confirmed; 'bpfman change list' shows those that do");
-  return found->second;
+  KJ_IF_MAYBE (row, changeRow(core, id))
+    if (row->state == ChangeRow::waiting) return *row;
+  refuse("no change ", id, " waits to be confirmed; 'bpfman change list' shows those that do");
 }
 
 LinkRow asBefore(LinkRow link, const LinkBefore& before) {
@@ -53,17 +63,24 @@ LinkRow asBefore(LinkRow link, const LinkBefore& before) {
   return link;
 }
 
-// Whoever left is gone for good, and so is a dispatcher that nobody needs.
-void forget(Core& core, Turns& turns, const std::vector<LinkRow>& leavers, kj::WaitScope& scope) {
+// Whoever left is gone for good, and so is a dispatcher that nobody needs: that one first, as who is forgotten can't remind us of it.
+void forget(Core& core, Turns& turns, std::vector<LinkRow> leavers, kj::WaitScope& scope) {
+  core.catalog.transaction([&]() {
+    for (auto& link : leavers) {
+      link.state = LinkRow::detaching;
+      core.catalog.put(link);
+    }
+  });
+  for (auto& [lock, chain] : turns.all()) {
+    auto& some = chain.some;
+    auto links = core.catalog.linksOn(some.kind, some.nsid, some.ifindex, some.direction);
+    if (std::ranges::any_of(links, [](auto link) { return link->state != LinkRow::detaching; })) continue;
+    Present present = chain.hook->lookAt(core, *chain.engine, some, true, scope);
+    chain.hook->apply(core, *chain.engine, some, present, ChainMemberHook::othersOf(present), nullptr, scope);
+  }
   for (auto& link : leavers) {
     removePin(core, hookOf(link).hook.pinOf(link), scope);
     core.catalog.eraseLink(link.id);
-  }
-  for (auto& [lock, chain] : turns.all()) {
-    auto& some = chain.some;
-    if (!core.catalog.linksOn(some.kind, some.nsid, some.ifindex, some.direction).empty()) continue;
-    Present present = chain.hook->lookAt(core, *chain.engine, some, true, scope);
-    chain.hook->apply(core, *chain.engine, some, present, ChainMemberHook::othersOf(present), nullptr, scope);
   }
 }
 
@@ -93,9 +110,8 @@ void chooseEngines(Core& core, Turns& turns) {
   for (auto& [lock, chain] : turns.all()) chain.engine = &chain.hook->engineOf(core, chain.some);
 }
 
-}  // namespace
-
-void Changes::finish(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) {
+// It holds: what it made superfluous goes.
+void finish(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) {
   chooseEngines(core, turns);
   std::vector<LinkRow> leavers;
   for (auto& link : linksOf(core, row))
@@ -107,7 +123,7 @@ void Changes::finish(Core& core, const ChangeRow& row, Turns& turns, kj::WaitSco
   core.catalog.eraseChange(row.id);
 }
 
-void Changes::undo(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) {
+void undo(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) {
   chooseEngines(core, turns);
   std::vector<LinkRow> newcomers, repinned;
   core.catalog.transaction([&]() {
@@ -138,6 +154,24 @@ void Changes::undo(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope
   core.catalog.eraseChange(row.id);
 }
 
+}  // namespace
+
+// Whoever dies meanwhile: each step can be done again.
+void Changes::end(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) {
+  for (int tries = 1;; ++tries) {
+    auto failure = kj::runCatchingExceptions(
+        [&]() { row.state == ChangeRow::confirmed ? finish(core, row, turns, scope) : undo(core, row, turns, scope); });
+    KJ_IF_MAYBE (exception, failure) {
+      if (exception->getType() == kj::Exception::Type::DISCONNECTED && tries < TRIES) continue;
+      spdlog::error("change {} could not be {}: {}; tried again in {} s", row.id,
+                    row.state == ChangeRow::confirmed ? "finished" : "taken back", exception->getDescription().cStr(), LATER / kj::SECONDS);
+      endAfter(core, row.id, LATER);
+      if (row.state != ChangeRow::confirmed) kj::throwFatalException(kj::mv(*exception));
+    }
+    return;
+  }
+}
+
 kj::Maybe<const ChangeRow&> Changes::waitingOn(Core& core, const LinkRow& link) const {
   for (auto& [id, row] : core.catalog.changes())
     for (auto& other : linksOf(core, row))
@@ -148,6 +182,9 @@ kj::Maybe<const ChangeRow&> Changes::waitingOn(Core& core, const LinkRow& link) 
 
 void Changes::requireFree(Core& core, const LinkRow& link) const {
   KJ_IF_MAYBE (row, waitingOn(core, link)) {
+    if (row->state != ChangeRow::waiting)
+      refuse(kj::Exception::Type::OVERLOADED, "change ", row->id, " of the chain on ", link.interface.c_str(),
+             " could not be ended yet (see the daemon's log); try again");
     int64_t left = static_cast<int64_t>(row->until - monotonicClock()) / 1'000'000'000;
     refuse("change ", row->id, " of the chain on ", link.interface.c_str(), " waits to be confirmed, for ", kj::max(left, 0),
            " s more: 'bpfman confirm ", row->id, "' keeps it, 'bpfman revert ", row->id, "' takes it back");
@@ -163,24 +200,24 @@ void Changes::requireFree(Core& core, const ProgramRow& program) const {
 
 void Changes::wait(Core& core, const ChangeRow& row) {
   uint64_t now = monotonicClock();
-  auto left = (row.until > now ? row.until - now : 0) * kj::NANOSECONDS;
-  auto work = [this, &core, id = row.id](kj::WaitScope& scope) {
-    for (int tries = 1; core.catalog.changes().count(id); ++tries) {
-      ChangeRow row = core.catalog.changes().at(id);
+  endAfter(core, row.id, (row.until > now ? row.until - now : 0) * kj::NANOSECONDS);
+}
+
+void Changes::endAfter(Core& core, uint32_t id, kj::Duration delay) {
+  auto work = [this, &core, id](kj::WaitScope& scope) {
+    KJ_IF_MAYBE (row, changeRow(core, id)) {
+      if (row->state == ChangeRow::waiting && monotonicClock() < row->until) return wait(core, *row);  // a timer can be early
       auto failure = kj::runCatchingExceptions([&]() {
-        takeBack(core, id, scope);
-        spdlog::warn("change {} was not confirmed: it was taken back", id);
-        core.audit.write(row.uid, 0, "",
-                         {"take back", {}, linksOf(row), {}, kj::str("change ", id, " was not confirmed").cStr(), "", "ok"});
+        Turns turns(core, programsOf(*row), linksOf(core, *row), scope);
+        KJ_IF_MAYBE (still, changeRow(core, id)) {
+          end(core, *still, turns, scope);
+          if (still->state == ChangeRow::waiting) noteTakenBack(core, *still);
+        }
       });
-      KJ_IF_MAYBE (exception, failure) {
-        if (exception->getType() == kj::Exception::Type::DISCONNECTED && tries < TRIES) continue;
-        spdlog::error("change {} could not be taken back: {}; the next start tries again", id, exception->getDescription().cStr());
-      }
-      return;
+      KJ_IF_MAYBE (exception, failure) spdlog::error("change {}: {}", id, exception->getDescription().cStr());
     }
   };
-  tasks.add(core.io.provider->getTimer().afterDelay(left).then(
+  tasks.add(core.io.provider->getTimer().afterDelay(delay).then(
       [&core, work = kj::mv(work)]() mutable { return core.fibers.startFiber(kj::mv(work)); }));
 }
 
@@ -191,7 +228,7 @@ void Changes::confirm(Core& core, uint32_t id, kj::WaitScope& scope) {
   requireWaiting(core, id);
   auto requireInTime = [&]() {
     if (monotonicClock() < row.until) return;
-    undo(core, row, turns, scope);
+    end(core, row, turns, scope);
     refuse("it is too late to confirm change ", id, ": it was taken back");
   };
   requireInTime();
@@ -200,14 +237,14 @@ void Changes::confirm(Core& core, uint32_t id, kj::WaitScope& scope) {
   requireInTime();
   row.state = ChangeRow::confirmed;
   core.catalog.put(row);
-  finish(core, row, turns, scope);
+  end(core, row, turns, scope);
 }
 
 void Changes::takeBack(Core& core, uint32_t id, kj::WaitScope& scope) {
   ChangeRow row = requireWaiting(core, id);
   Turns turns(core, programsOf(row), linksOf(core, row), scope);
   requireWaiting(core, id);
-  undo(core, row, turns, scope);
+  end(core, row, turns, scope);
 }
 
 // Only the catalogue knows of such a change any more: it says what comes back.
@@ -251,9 +288,8 @@ void Changes::recover(Core& core, kj::WaitScope& scope) {
     }
     auto failure = kj::runCatchingExceptions([&]() {
       Turns turns(core, programsOf(row), links, scope);
-      bool kept = row.state == ChangeRow::confirmed;
-      spdlog::info("change {}, which was under way, is {}", row.id, kept ? "finished" : "taken back");
-      kept ? finish(core, row, turns, scope) : undo(core, row, turns, scope);
+      spdlog::info("change {}, which was under way, is {}", row.id, row.state == ChangeRow::confirmed ? "finished" : "taken back");
+      end(core, row, turns, scope);
     });
     KJ_IF_MAYBE (exception, failure) spdlog::error("change {} can't be ended: {}", row.id, exception->getDescription().cStr());
   }

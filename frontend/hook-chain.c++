@@ -189,7 +189,7 @@ ChainEngine& ChainMemberHook::engineOf(Core& core, const LinkRow& link) const {
   return core.engines.preferred();
 }
 
-// What is there now. Ours that another tool took out are forgotten.
+// What is there now. Ours that another tool took out are forgotten, unless a change is under way, which may be what has taken them out.
 Present ChainMemberHook::lookAt(Core& core, ChainEngine& engine, const LinkRow& link, bool forget, kj::WaitScope& scope) const {
   std::vector<OursInChain> ours;
   for (const LinkRow* other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction))
@@ -200,7 +200,7 @@ Present ChainMemberHook::lookAt(Core& core, ChainEngine& engine, const LinkRow& 
   }
   Present present = engine.look(hookOf(link), ours, scope);
   for (uint32_t id : present.gone) {
-    if (!forget) break;
+    if (!forget || core.changes.waitingOn(core, link) != nullptr) break;
     LinkRow gone = KJ_ASSERT_NONNULL(core.catalog.link(id));
     spdlog::warn("link {} (program {}) on {} was taken out by another tool: it is forgotten", id, gone.programId, gone.interface);
     removePin(core, pinOf(gone), scope);

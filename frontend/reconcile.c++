@@ -126,7 +126,7 @@ class Reconciliation {
   void undoLinks() {
     std::vector<LinkRow> links;
     for (auto& [id, row] : core.catalog.links())
-      if (row.state != LinkRow::attached) links.push_back(row);
+      if (row.state != LinkRow::attached && core.changes.waitingOn(core, row) == nullptr) links.push_back(row);
     for (auto& link : links) {
       hookOf(link).hook.detach(core, link, scope);
       ++undone;

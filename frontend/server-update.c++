@@ -33,6 +33,9 @@ LoadWish wishFrom(Connection& connection, uint32_t id, schema::Bytecode::Reader 
     requireMayLoad(connection, wish, bit(type));
     return wish;
   }
+  for (auto& [load, row] : core.catalog.loads())
+    if (row.purpose == updatePurpose(id) && row.state == LoadRow::loaded)
+      refuse("program ", id, " does not exist any more: program ", core.catalog.programsOf(load)[0]->id, " took its place");
   refuse("program ", id, " does not exist");
 }
 

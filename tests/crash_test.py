@@ -1,38 +1,42 @@
-"""kill -9 of each process at every step of load, attach, detach, unload and count, and while an interface
-goes and comes back. The worker of this test (stepping-worker.c++) names each bpf(2)
-command and each operation on a pin, and stops at the one that it is told: there one process is killed, and the command is given again. The
-steps are in crash_steps.txt; one that it does not have is new, was not killed at, and fails (BPFMAN_REWRITE=1 writes the file, and kills
-nobody).
+"""kill -9 of each process at every step of what crash_operations.py has. The worker of this test (stepping-worker.c++) names each bpf(2)
+command and each operation on a pin, and stops at the one that it is told: there one process is killed, what is there is looked at, and the
+command is given again. The steps are in crash_steps.txt (crash_steps_libxdp.txt: those of the libxdp engine, in tests/vm); one that it does
+not have is new, was not killed at, and fails (BPFMAN_REWRITE=1 writes the file, and kills nobody).
 
 A frontend's own steps, what it writes into its catalogue, lie between those of the worker: it is killed before and after each of these.
-Of a step that is repeated in a loop, the first two and the last are tried; with BPFMAN_SOAK=1 (tests/soak/crash) all, also with delays."""
+All are tried with BPFMAN_SOAK=1 (tests/soak/crash), also with delays; else of a step that is repeated in a loop the first two and the last,
+of several looks at the kernel that follow each other the first and the last, and the broker, which takes all along, at each third."""
 
 import ctypes
-import json
 import os
+import random
 import re
 import signal
-import subprocess
 import threading
 import time
 import unittest
 
 import harness
 import network
+from crash_operations import Chain, operations
 
-STEPS = os.path.join(harness.ROOT, "tests", "crash_steps.txt")
 REWRITE = os.environ.get("BPFMAN_REWRITE") == "1"
 ONLY = os.environ.get("BPFMAN_CRASH", "").split()     # names of operations; none: all
 SOAK = os.environ.get("BPFMAN_SOAK") == "1"
 DELAYS = (0, 0.003, 0.03) if SOAK else (0,)
+LOOK = re.compile("before (BPF_OBJ_GET|BPF_MAP_LOOKUP|BPF_MAP_GET_NEXT|BPF_PROG_QUERY|BPF_ITER|list)")
+KILLS = int(os.environ.get("BPFMAN_KILLS", "0"))      # so many for each operation, by chance; 0: see above
+STATIONS = int(os.environ.get("BPFMAN_STATIONS", "1" if "BPFMAN_VM" in os.environ else "3"))
+SEED = int(os.environ.get("BPFMAN_SEED", random.randrange(1 << 32)))
+DICE = random.Random(SEED)
 RECORD = 1 << 30                                      # a point that is never reached
 
 
 class SteppingDaemon(harness.Daemon):
     """Its worker stops where it is told to."""
 
-    def __init__(self):
-        super().__init__(config="[limits]\npool_size = 1\n")
+    def __init__(self, engine):
+        super().__init__(config=f'[limits]\npool_size = 1\n[xdp]\nengine = "{engine}"\n')
         binaries = os.path.join(self.directory, "bin")
         os.mkdir(binaries)
         for name, target in (("bpfman-frontend",) * 2, ("bpfman-loader",) * 2, ("bpfman-worker", "stepping-worker")):
@@ -70,269 +74,42 @@ class SteppingDaemon(harness.Daemon):
         return last
 
 
-class Operation:
-    """prepare() makes what the command needs; restore() brings back what was before."""
-
-    kinds = ("worker", "frontend", "broker")
-    quiet = False   # whether something goes on after the answer
-
-    def __init__(self, station):
-        self.station, self.daemon = station, station.daemon
-
-    def begin(self):
-        pass
-
-    def prepare(self):
-        pass
-
-    def popen(self):
-        return self.daemon.popen(*self.words())
-
-    def act(self, why):
-        self.again(self.words(), why)
-
-    def again(self, words, why):
-        result = self.daemon.cli(*words)
-        if result.code != 0:
-            raise AssertionError(f"{why}: {result}")
-
-    def retry(self, why):
-        self.again(self.words(), why)
-
-    def took(self):
-        """What must be true after the command, by the list; what the kernel has is compared with it anyway."""
-        return True
-
-    def restore(self):
-        """A command whose answer was lost, and that was given again, has acted twice: all of it goes."""
-        for each in self.daemon.links():
-            if each["id"] not in self.station.links:
-                self.again(("link", "detach", each["id"]), "detach what was left")
-
-    def finish(self):
-        programs = [each for each in self.daemon.programs() if each != self.station.base]
-        if programs:
-            self.again(("program", "unload", *programs), "unload what was left")
-
-
-class Load(Operation):
-    kinds = ("worker", "session", "loader", "frontend", "broker")
-
-    def words(self):
-        return ("program", "load", "file", harness.example("xdp_mark"), "--programs", "xdp:xdp_second")
-
-    def took(self):
-        return len(self.daemon.programs()) >= 2
-
-    def restore(self):
-        self.finish()
-
-
-class Unload(Load):
-    kinds = Operation.kinds
-
-    def prepare(self):
-        self.program = self.daemon.load("xdp_mark", "xdp", "xdp_second")
-
-    def words(self):
-        return ("program", "unload", self.program, "--ignore-missing")
-
-    def took(self):
-        return len(self.daemon.programs()) == 1
-
-
-class Attach(Operation):
-    def __init__(self, station, program, place):
-        super().__init__(station)
-        self.object, self.place, self.quiet = program, place, place[0] == "xdp"
-
-    def begin(self):
-        self.program = self.daemon.load(*self.object)
-
-    def words(self):
-        return ("link", "attach", self.place[0], self.program, *self.place[1:])
-
-    def retry(self, why):
-        """The kernel takes a program on such a hook once: who lost his answer is told."""
-        result = self.daemon.cli(*self.words())
-        if result.code != 0 and not (self.place[0] in ("tcx", "tracepoint") and "is already attached" in result.err):
-            raise AssertionError(f"{why}: {result}")
-
-    def took(self):
-        return len(self.daemon.links()) >= 2
-
-
-class Detach(Attach):
-    def prepare(self):
-        self.link = self.daemon.attach(self.place[0], self.program, *self.place[1:])["id"]
-
-    def words(self):
-        return ("link", "detach", self.link, "--ignore-missing")
-
-    def retry(self, why):
-        self.again(self.words(), why)
-
-    def took(self):
-        return len(self.daemon.links()) == 1
-
-
-class Count(Operation):
-    """Switches the counters of a chain on."""
-
-    def switch(self, to):
-        return ("dispatcher", "count", "xdp", self.station.wire.near, to)
-
-    def chain(self):
-        return self.daemon.json("dispatcher", "get", "xdp", self.station.wire.near)
-
-    def prepare(self):
-        self.again(self.switch("off"), "switch off")
-
-    def words(self):
-        return self.switch("verdicts")
-
-    def took(self):
-        return self.chain()["counting"] == "verdicts"
-
-    def finish(self):
-        self.again(self.switch("off"), "switch off")
-
-
-class CountedAttach(Attach):
-    """Into a chain that counts: who was there goes on, who comes begins at nothing, and the counter that he gets was another's before."""
-
-    def begin(self):
-        super().begin()
-        self.counting = Count(self.station)
-        self.again(self.counting.switch("verdicts"), "switch on")
-
-    def prepare(self):
-        self.before = self.seen()[0]
-
-    def seen(self):
-        """By the members, as they run: the first is the station's."""
-        return [each["counters"]["seen"] for each in self.counting.chain()["members"]]
-
-    def took(self):
-        first, *others = self.seen()
-        return super().took() and first >= self.before and all(each <= first - self.before for each in others)
-
-    def finish(self):
-        self.counting.finish()
-        super().finish()
-
-
-class Go(Operation):
-    """An interface with a persistent program goes; and, in Come, it comes back. Nobody gives a command."""
-
-    quiet = True
-
-    def begin(self):
-        self.name = f"come{self.station.number}"
-        self.make()
-        self.program = self.daemon.load("xdp_mark", "xdp", "xdp_second", "--persistent")
-        self.link = self.daemon.attach("xdp", self.program, self.name, "-p", 1)["id"]
-
-    def words(self, delete=True):
-        return ("ip", "link", "del", self.name) if delete else ("ip", "link", "add", self.name, "type", "veth", "peer", "name", self.name + "p")
-
-    def make(self):
-        harness.run(*Go.words(self, False))
-
-    def popen(self):
-        return subprocess.Popen(self.words())
-
-    def act(self, why):
-        harness.run(*self.words())
-        time.sleep(0.5)   # no command asks meanwhile: its steps would be among those that are recorded
-
-    def retry(self, why):
-        raise AssertionError("ip failed: " + why)
-
-    def waiting(self, wanted):
-        def seen():
-            answer = self.daemon.cli("link", "list", "-o", "json")
-            return answer.code == 0 and {each["id"]: "waiting" in each for each in json.loads(answer.out)["links"]}.get(self.link) == wanted
-        return harness.eventually(seen, 10)
-
-    def took(self):
-        return self.waiting(True)
-
-    def restore(self):
-        self.make()
-        if not self.waiting(False):
-            raise AssertionError("it does not come back")
-
-    def finish(self):
-        harness.run("ip", "link", "del", self.name, check=False)
-        super().finish()
-
-
-class Come(Go):
-    def begin(self):
-        super().begin()
-        self.restore()
-
-    def words(self):
-        return super().words(False)
-
-    def took(self):
-        return self.waiting(False)
-
-    def restore(self):
-        harness.run(*super().words())
-        if not self.waiting(True):
-            raise AssertionError("it does not go")
-
-
-XDP, TCX = ("xdp_mark", "xdp", "xdp_second"), ("tcx_counter", "tcx")
-TRACEPOINT = ("tracepoint_counter", "tracepoint")
-SYSCALL = ("tracepoint", "syscalls/sys_enter_kill")
-
-
-def operations(station):
-    lan, spare = station.wire.near, station.spare
-    return {"load": Load(station), "unload": Unload(station),
-            "attach-xdp": Attach(station, XDP, ("xdp", spare, "-p", 10)), "detach-xdp": Detach(station, XDP, ("xdp", spare, "-p", 10)),
-            "chain-in": Attach(station, XDP, ("xdp", lan, "-p", 10)), "chain-out": Detach(station, XDP, ("xdp", lan, "-p", 10)),
-            "attach-tcx": Attach(station, TCX, ("tcx", lan, "ingress", "-p", 10)),
-            "detach-tcx": Detach(station, TCX, ("tcx", lan, "ingress", "-p", 10)),
-            "interface-goes": Go(station), "interface-comes": Come(station),
-            "attach-tracepoint": Attach(station, TRACEPOINT, SYSCALL), "detach-tracepoint": Detach(station, TRACEPOINT, SYSCALL),
-            # Last: a chain that counted once takes more steps.
-            "count": Count(station), "chain-in-counted": CountedAttach(station, XDP, ("xdp", lan, "-p", 10))}
-
-
 class Station:
-    """A daemon of its own, an interface with a flow of packets through a first member of its chain, and one without."""
+    """A daemon of its own, an interface with a flow of packets through the first member of each chain, and one without."""
 
-    def __init__(self, test, number):
-        self.number = number
-        self.wire, self.spare = network.Wire(f"lan{number}"), f"spare{number}"
+    def __init__(self, test, number, engine, kinds):
+        self.number, self.engine, self.wire, self.spare = number, engine, network.Wire(f"lan{number}"), f"spare{number}"
         test.addCleanup(self.wire.remove)
         harness.run("ip", "link", "add", self.spare, "type", "veth", "peer", "name", f"peer{number}")
         test.addCleanup(harness.run, "ip", "link", "del", self.spare, check=False)
-        self.daemon = SteppingDaemon()
+        self.daemon = SteppingDaemon(engine)
         test.addCleanup(self.daemon.end)
         self.daemon.start()
-        self.base = self.daemon.load("xdp_counter", "xdp")
-        self.counter = self.daemon.mapId(self.base)
-        self.links = {self.daemon.attach("xdp", self.base, self.wire.near, "-p", 0)["id"]}
+        self.bases = {kind: self.daemon.load(f"{kind}_counter", kind) for kind in kinds}
+        self.counters = {kind: self.daemon.mapId(program) for kind, program in self.bases.items()}
+        self.links, self.chains = set(), {}
+        for kind, program in self.bases.items():
+            where = ("ingress",) if kind == "tc" else ()
+            link = self.daemon.attach(kind, program, self.wire.near, *where, "-p", 0)["id"]
+            self.links.add(link)
+            self.chains[kind] = Chain(self.daemon, engine, kind, self.wire.near, [(program, link)])
         self.failures, self.said, self.kills = [], {}, 0
 
     def work(self, names):
         try:
-            with network.Flow(self.wire, 200) as flow:
-                for name in names:
+            with network.Flow(self.wire, 200 / harness.SLOW) as flow:
+                while names:
+                    name = names.pop(0)
                     self.atEachPoint(name, operations(self)[name])
                 flow.stop()
-                if flow.lost or flow.twice or harness.sums(self.counter)[0] != flow.sent:
-                    self.failures.append(f"packets: lost {flow.lost}, twice {flow.twice}, {harness.sums(self.counter)} of {flow.sent}")
+                counted = {kind: harness.sums(counter)[0] for kind, counter in self.counters.items()}
+                if flow.lost or flow.twice or set(counted.values()) != {flow.sent}:
+                    self.failures.append(f"packets: lost {flow.lost}, twice {flow.twice}, {counted} of {flow.sent}")
         except BaseException as error:  # this is a thread: the test tells
             self.failures.append(f"{type(error).__name__}: {error}\n---- the log's end:\n{self.daemon.log[-3000:]}")
 
     def atEachPoint(self, name, operation):
-        began, kills = time.monotonic(), 0
+        began = time.monotonic()
         operation.begin()
         self.prepare(operation)
         worker, since = self.daemon.arm(RECORD)
@@ -340,25 +117,18 @@ class Station:
         steps = self.said[name] = self.daemon.quiet(since)
         self.daemon.tell(worker, 0)
         operation.restore()
-        if REWRITE:
-            return operation.finish()
-        last = {step: point for point, step in enumerate(steps, 1)}
-        for point, step in enumerate(steps, 1):
-            if not SOAK and steps[:point].count(step) > 2 and point != last[step]:
-                continue                                        # a loop: its first rounds and its last
-            for kind in operation.kinds:
-                for delay in DELAYS:
-                    why = f"{name}: {kind} killed at {point}: {step}"
-                    kills += 1
-                    try:
-                        self.round(operation, why, kind, point, steps, delay)
-                    except AssertionError as error:
-                        self.failures.append(f"{why}: {error}")
-                        if len(self.failures) > 5:
-                            raise
+        kills = [] if REWRITE else killsAt(steps, operation.kinds)
+        for point, kind, delay in kills:
+            why = f"{name}: {kind} killed at {point}: {steps[point - 1]}"
+            try:
+                self.round(operation, why, kind, point, steps, delay)
+            except AssertionError as error:
+                self.failures.append(f"{why}: {error}")
+                if len(self.failures) > 5:
+                    raise
         operation.finish()
-        self.kills += kills
-        print(f"{name}: {len(steps)} points, {kills} kills, {time.monotonic() - began:.0f} s")
+        self.kills += len(kills)
+        print(f"{name}: {len(steps)} points, {len(kills)} kills, {time.monotonic() - began:.0f} s")
 
     def prepare(self, operation):
         operation.prepare()
@@ -385,6 +155,7 @@ class Station:
         worker, command = self.reach(operation, point, steps)
         self.kill(kind, worker, delay)
         command.communicate(timeout=harness.TIMEOUT)
+        operation.examine(command.returncode == 0)
         if command.returncode != 0:
             operation.retry(why + ", and again")
         if not operation.took():
@@ -408,13 +179,29 @@ class Station:
         self.daemon.start()
 
 
+def killsAt(steps, kinds):
+    """[(point, who, delay)]"""
+    kills, last, points = [], {step: point for point, step in enumerate(steps, 1)}, 0
+    looks = [False, *(bool(LOOK.match(step)) for step in steps), False]
+    for point, step in enumerate(steps, 1):
+        loop = steps[:point].count(step) > 2 and point != last[step]
+        if not SOAK and (loop or all(looks[point - 1:point + 2])):
+            continue
+        points += 1
+        kills += [(point, kind, delay) for kind in kinds for delay in DELAYS if SOAK or kind != "broker" or points % 3 == 1]
+    return sorted(DICE.sample(kills, min(KILLS, len(kills)))) if KILLS else kills
+
+
 class Crash(unittest.TestCase):
+    engine, kinds = "tailcall", ("xdp", "tc")
+    steps = os.path.join(harness.ROOT, "tests", "crash_steps.txt")
+
     def testAKillAtAnyStepLosesNothing(self):
+        print("seed", SEED)
         before = harness.mapIds()
-        stations = [Station(self, number) for number in (1, 2)]
+        stations = [Station(self, number, self.engine, self.kinds) for number in range(1, STATIONS + 1)]
         names = [name for name in operations(stations[0]) if name in ONLY or not ONLY]
-        shares = [names[0::2], names[1::2]]
-        threads = [threading.Thread(target=station.work, args=[share]) for station, share in zip(stations, shares)]
+        threads = [threading.Thread(target=station.work, args=[names]) for station in stations]
         for each in threads:
             each.start()
         for each in threads:
@@ -429,35 +216,71 @@ class Crash(unittest.TestCase):
         self.compare({name: steps for each in stations for name, steps in each.said.items()})
 
     def compare(self, said):
-        reviewed = readSteps()
+        reviewed = readSteps(self.steps)
         if REWRITE:
-            writeSteps(reviewed | said)
-            return
+            known = reviewed if ONLY else {}
+            return writeSteps(self.steps, known | said)
         for name, steps in said.items():
             new = [each for each in steps if each not in reviewed.get(name, [])]
-            self.assertEqual(new, [], f"{name}: new step without a kill; see the top of {STEPS}")
-            self.assertEqual(sorted(steps), sorted(reviewed[name]), f"{name}: other steps than {STEPS} has")   # in some order
+            self.assertEqual(new, [], f"{name}: new step without a kill; see the top of {self.steps}")
+            self.assertEqual(sorted(steps), sorted(reviewed[name]), f"{name}: other steps than {self.steps} has")   # in some order
 
 
-def readSteps():
-    reviewed, name = {}, None
-    if os.path.exists(STEPS):
-        with open(STEPS) as file:
-            for line in file.read().splitlines():
-                if line.startswith("  "):
-                    reviewed[name].append(line.strip())
-                elif line and not line.startswith("#"):
-                    name = line
-                    reviewed[name] = []
+class Libxdp(Crash):
+    engine, kinds = "libxdp", ("xdp",)
+    steps = os.path.join(harness.ROOT, "tests", "crash_steps_libxdp.txt")
+
+    def setUp(self):
+        with harness.Daemon() as daemon:
+            harness.requireLibxdp(self, daemon)
+
+
+def folded(steps):
+    """Lines, with what is repeated three times or more written once."""
+    lines = []
+    while steps:
+        size, times = 1, 1
+        for length in range(1, 9):
+            many = 1
+            while steps[many * length:(many + 1) * length] == steps[:length]:
+                many += 1
+            if many > 2 and (many - 1) * length > (times - 1) * size:
+                size, times = length, many
+        lines += [f"  {each}" for each in steps[:1]] if times == 1 else [f"  {times} times", *(f"    {each}" for each in steps[:size])]
+        steps = steps[size * times:]
+    return lines
+
+
+def readSteps(path):
+    reviewed, name, block, times = {}, None, [], 1
+    with open(path if os.path.exists(path) else os.devnull) as file:
+        lines = file.read().splitlines()
+    for line in lines:
+        if not line.startswith("    "):
+            if name:
+                reviewed[name] += block * times
+            block, times = [], 1
+        if line.endswith(" times"):
+            times = int(line.split()[0])
+        elif line.startswith("  "):
+            block.append(line.strip())
+        elif line and not line.startswith("#"):
+            name = line
+            reviewed[name] = []
+    if name:
+        reviewed[name] += block * times
     return reviewed
 
 
-def writeSteps(reviewed):
-    with open(STEPS, "w") as file:
-        file.write("# At which points of each operation tests/crash_test.py kills, in their order: before each step of the worker and its\n"
-                   "# session, and after it if it changed something. BPFMAN_REWRITE=1 writes this file; review the change.\n")
-        for name in sorted(reviewed):
-            file.write("\n" + name + "\n" + "".join(f"  {each}\n" for each in reviewed[name]))
+def writeSteps(path, reviewed):
+    text = ("# At which points of each operation tests/crash_test.py kills, in their order: before each step of the worker and its\n"
+            "# session, and after it if it changed something. BPFMAN_REWRITE=1 writes this file; review the change.\n")
+    for name in sorted(reviewed):
+        text += "\n" + name + "\n" + "".join(line + "\n" for line in folded(reviewed[name]))
+    if "BPFMAN_VM" in os.environ:       # the tree is read-only there
+        return print("---- " + os.path.basename(path), text, "----", sep="\n")
+    with open(path, "w") as file:
+        file.write(text)
 
 
 if __name__ == "__main__":
