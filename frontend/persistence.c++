@@ -38,14 +38,18 @@ LinkRow waitingRow(LinkRow link, kj::StringPtr why) {
 bool onInterface(const LinkRow& link) { return !link.interface.empty(); }
 
 // Runs `body` and says why it failed; "": it did not. When the worker died meanwhile (its load sessions with it, so that the failure may
-// look like a load's) it is done again.
+// look like a load's) it is done again; also when it met a session of the last worker, which nobody had missed yet.
 template <typename Body>
 std::string failureOf(Core& core, kj::WaitScope& scope, Body&& body) {
   for (int tries = 1;; ++tries) {
     std::string reason;
+    bool lost = false;
     auto host = core.workers.host(scope);
-    KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { reason = body(); })) reason = exception->getDescription().cStr();
-    if (reason.empty() || host->worker.alive() || tries == READ_TRIES) return reason;
+    KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { reason = body(); })) {
+      reason = exception->getDescription().cStr();
+      lost = exception->getType() == kj::Exception::Type::DISCONNECTED;
+    }
+    if (reason.empty() || (!lost && host->worker.alive()) || tries == READ_TRIES) return reason;
   }
 }
 
