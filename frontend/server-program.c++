@@ -52,7 +52,8 @@ class ProgramServer final : public schema::Program::Server {
     auto params = context.getParams();
     connection->requireCapabilities(1);
     auto place = params.getPlace();
-    const HookType& type = requireMayAttach(*connection, connection.narrowed(), rowOf(core, id), place);
+    ProgramRow program = rowOf(core, id);
+    const HookType& type = requireMayAttach(*connection, connection.narrowed(), program, place);
     Pairs metadata = pairsFrom(params.getMetadata());
     std::string request = connection->requestKey(params.getRequestId());
     return targetsOf(core, place).then([this, context, request, metadata = kj::mv(metadata), &type](AttachTargets given) mutable {
@@ -85,7 +86,8 @@ class ProgramServer final : public schema::Program::Server {
 
   kj::Promise<void> plan(PlanContext context) override {
     auto place = context.getParams().getPlace();
-    const HookType& type = requireMayAttach(*connection, connection.narrowed(), rowOf(core, id), place);
+    ProgramRow program = rowOf(core, id);
+    const HookType& type = requireMayAttach(*connection, connection.narrowed(), program, place);
     return targetsOf(core, place).then([this, context, &type](AttachTargets given) mutable {
       return connection.read([this, context, given = kj::mv(given), &type](kj::WaitScope& scope) mutable {
         auto params = context.getParams();
