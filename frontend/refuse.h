@@ -20,4 +20,9 @@ template <typename... Parts>
   refuse(kj::str(kj::fwd<Parts>(parts)...));
 }
 
+template <typename... Parts>
+[[noreturn]] void refuse(kj::Exception::Type type, Parts&&... parts) {
+  refuse(type, kj::str(kj::fwd<Parts>(parts)...));
+}
+
 }  // namespace bpfman
