@@ -85,6 +85,12 @@ CREATE TABLE change_link (
   absence INTEGER NOT NULL CHECK (absence BETWEEN 0 AND 2), PRIMARY KEY (change, position)) STRICT, WITHOUT ROWID;
 INSERT INTO sequence VALUES ('change', 1);
 PRAGMA user_version = 3;
+)",
+    // 3 -> 4: programs of others that a dispatcher adopted.
+    R"(
+ALTER TABLE dispatcher ADD COLUMN adopted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dispatcher ADD COLUMN adopted_priority INTEGER NOT NULL DEFAULT 50;
+PRAGMA user_version = 4;
 )"};
 
 [[noreturn]] void refuseNewer(const std::string& path, int64_t found, size_t known) {

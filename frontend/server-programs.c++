@@ -47,6 +47,10 @@ class ByteSinkServer final : public schema::ByteSink::Server {
   bool finished = false;
 };
 
+bool hasXdp(const LoadWish& wish) {
+  return std::ranges::any_of(wish.programs, [](auto& program) { return program.kernelType == BPF_PROG_TYPE_XDP; });
+}
+
 // The request as what is to be done; refused when it can't be, or when the caller may not.
 LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, schema::LoadOptions::Reader options) {
   LoadWish wish;
@@ -84,6 +88,9 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   }
   wish.sourcePath = limitedText(bytecode.getSourcePath(), "the source path", limits::PATH_BYTES);
   wish.mapOwner = options.getMapOwner();
+  wish.engine = limitedText(options.getEngine(), "the engine's name");
+  if (wish.engine == "auto") wish.engine = "";
+  if (!wish.engine.empty() && !hasXdp(wish)) refuse("--engine ", wish.engine.c_str(), ": only xdp programs are loaded for an engine");
   wish.uid = connection.uid();
   wish.request = connection.requestKey(options.getRequestId());
   requireMayLoad(connection, wish, types);
@@ -164,7 +171,7 @@ class ProgramsServer final : public schema::Programs::Server {
     Cancellation cancellation;
     connection->loads.insert(&cancellation);
     KJ_DEFER(connection->loads.erase(&cancellation));
-    LoadOutcome outcome = loadFor(core.engines.preferred(), wish, object, cancellation, scope);
+    LoadOutcome outcome = loadFor(core.engines.wanted(wish.engine), wish, object, cancellation, scope);
     auto results = context.getResults();
     line.programs = outcome.programs;
     for (auto& map : outcome.seenMaps) line.maps.push_back(infoOf<bpf_map_info>(map).id);
@@ -182,11 +189,10 @@ class ProgramsServer final : public schema::Programs::Server {
     }
   }
 
-  // For the engine of new programs. What can't become an extension (an object without types, say) is loaded to run by itself.
+  // What can't become an extension (an object without types, say) is loaded to run by itself, unless the caller named the engine.
   LoadOutcome loadFor(ChainEngine& engine, LoadWish& wish, SealedObject& object, Cancellation& cancellation, kj::WaitScope& scope) {
     wish.extension = engine.extension();
-    bool extends = wish.extension != nullptr &&
-                   std::ranges::any_of(wish.programs, [](auto& program) { return program.kernelType == BPF_PROG_TYPE_XDP; });
+    bool extends = wish.extension != nullptr && hasXdp(wish) && wish.engine.empty();
     LoadOutcome outcome = core.loads.load(wish, object.fd(), object.size(), cancellation, scope);
     if (!extends || outcome.refused == nullptr) return outcome;
     std::string reason = KJ_ASSERT_NONNULL(outcome.refused).reason;
