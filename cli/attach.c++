@@ -22,6 +22,8 @@ struct AttachArguments {
   uint32_t process = 0, container = 0;  // pids
   uint64_t offset = 0;                  // from the function, or else in the file
   std::string confirmWithin;
+  bool adopt = false;
+  int32_t adoptedPriority = 50;
   std::vector<std::string> proceedOn, metadata, before, after;
 };
 
@@ -45,6 +47,8 @@ void setProceedOn(Group place, schema::ProgramType type, const AttachArguments& 
 
 void setXdp(schema::Place::Builder place, const AttachArguments& arguments) {
   auto xdp = place.initXdp();
+  xdp.setAdopt(arguments.adopt);
+  xdp.setAdoptedPriority(arguments.adoptedPriority);
   setProceedOn(xdp, schema::ProgramType::XDP, arguments);
   setInterface(xdp, arguments);
 }
@@ -247,6 +251,13 @@ void addOrdered(Kinds& kinds) {
   addOrder(xdp, *kinds.arguments, false);
   addConfirmWithin(xdp, kinds.arguments->confirmWithin);
   addRepeated(xdp, "--proceed-on", kinds.arguments->proceedOn, "VERDICT[,...] after which the next program runs (pass,dispatcher_return)");
+
+  auto adopt =
+      xdp.add_flag("--adopt", kinds.arguments->adopt,
+                   "Another tool's program that runs there without a dispatcher becomes a member, and is given back alone in the end");
+  xdp.add_option("--adopted-priority", kinds.arguments->adoptedPriority, "Its priority (default: 50)")
+      ->needs(adopt)
+      ->check(CLI::Range(0, INT32_MAX));
 
   auto& tc = kinds.add("tc", "To an interface's ingress or egress, by a dispatcher", setTc);
   kinds.addInterface(tc);

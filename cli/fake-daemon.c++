@@ -216,6 +216,7 @@ class Program final : public schema::Program::Server {
       case schema::Place::XDP: {
         auto xdp = place.getXdp();
         text = kj::str("xdp ", xdp.getInterface(), " priority ", xdp.getPriority(), " proceed ", words(xdp.getProceedOn()).c_str());
+        if (xdp.getAdopt()) text = kj::str(text, " adopt as ", xdp.getAdoptedPriority());
         take(xdp);
         fill(context.getResults().initDetails(), 8);
         break;
@@ -286,6 +287,7 @@ class Programs final : public schema::Programs::Server {
     if (options.getApplication().size()) text += kj::str(" application ", options.getApplication()).cStr();
     if (options.getMapOwner()) text += " owner " + std::to_string(options.getMapOwner());
     if (options.getPersistent()) text += " persistent";
+    if (options.getEngine().size() > 0) text += std::string(" engine ") + options.getEngine().cStr();
     bool refused = options.getPrograms()[0].getName() == "bad";
     return received(bytecode.getMemfd()).then([this, context, text, refused](kj::AutoCloseFd fd) mutable {
       struct stat status;

@@ -66,6 +66,7 @@ TEST_F(CommandLine, Load) {
       {"program load file $D/a.o --programs xdp:p --global w=01 --metadata a= --application e --output text",
        "load $D/a.o xdp:p: global w=1 metadata a= application e 4 bytes sealed"},
       {"program load $D/a.o --persistent --programs xdp:pass", "load $D/a.o xdp:pass: persistent 4 bytes sealed"},
+      {"program load file $D/a.o --programs xdp:pass --engine tailcall", "load $D/a.o xdp:pass: engine tailcall 4 bytes sealed"},
       {"load file -p $D/a.o --programs xdp:pass", "load $D/a.o xdp:pass: 4 bytes sealed"},
       {"load file --programs xdp:pass --path $D/a.o -m k=v", "load $D/a.o xdp:pass: metadata k=v 4 bytes sealed"},
   });
@@ -77,6 +78,7 @@ TEST_F(CommandLine, Load) {
       {"program load file $D/a.o --programs xdp", "--programs \"xdp\": expected TYPE:NAME[:ATTACH_FUNC]"},
       {"program load file $D/a.o --programs xdp:p -g w=1", "--global \"w=1\": the value needs two"},
       {"program load file $D/a.o --programs xdp:p -m w", "--metadata \"w\": expected KEY=VALUE"},
+      {"program load file $D/a.o --programs xdp:p --engine fast", "--engine: fast not in {auto,libxdp,tailcall}"},
       {"program load file $D/a.o --programs xdp:p --map-owner-id x", "Could not convert: --map-owner-id = x"},
       {"program load image quay.io/x --programs xdp:p", "'load image' is not supported"},
       {"program load", "'bpfman program load' needs a command: file"},
@@ -135,6 +137,8 @@ TEST_F(CommandLine, Attach) {
   asks({
       {"link attach xdp 40 eth0 --priority 50", "attach 40 xdp eth0 priority 50 proceed "},
       {"link attach xdp 40 eth0", "attach 40 xdp eth0 priority -1 proceed "},
+      {"link attach xdp 40 eth0 --adopt", "attach 40 xdp eth0 priority -1 proceed  adopt as 50"},
+      {"link attach xdp 40 eth0 -p 5 --adopt --adopted-priority 7", "attach 40 xdp eth0 priority 5 proceed  adopt as 7"},
       {"link attach xdp 40 eth0 -p 0 --proceed-on pass,4,dispatcher_return -m a=b -o json",
        "attach 40 xdp eth0 priority 0 proceed 2,4,31 metadata a=b"},
       {"link attach xdp -p 3 --netns /proc/self/ns/net 40 eth0", "attach 40 xdp eth0 priority 3 proceed  netns ours"},
@@ -161,6 +165,8 @@ TEST_F(CommandLine, Attach) {
       {"link attach tcx 40 eth0 ingress", "--priority is required"},
       {"link attach xdp 40 eth0 -p -1", "--priority: Value -1 not in range"},
       {"link attach xdp 40", "INTERFACE is required"},
+      {"link attach xdp 40 eth0 --adopted-priority 7", "--adopted-priority requires --adopt"},
+      {"link attach tc 40 eth0 ingress -p 1 --adopt", "unexpected"},
       {"link attach xdp eth0 40 -p 1", "Could not convert: PROGRAM = eth0"},
       {"link attach xdp 40 eth0 -p 1 --proceed-on ok", "unknown verdict \"ok\" in --proceed-on"},
       {"link attach tc 42 eth0 ingress -p 1 --proceed-on pass", "unknown verdict \"pass\" in --proceed-on: known are unspec"},

@@ -11,7 +11,7 @@ namespace bpfman {
 namespace {
 
 struct LoadArguments {
-  std::string path, application, output = "text";
+  std::string path, application, engine, output = "text";
   std::vector<std::string> programs, globals, metadata;
   uint32_t mapOwner = 0;
   bool persistent = false;
@@ -38,6 +38,7 @@ void fill(schema::LoadOptions::Builder options, const LoadArguments& arguments) 
   options.setApplication(arguments.application.c_str());
   options.setMapOwner(arguments.mapOwner);
   options.setPersistent(arguments.persistent);
+  options.setEngine(arguments.engine.c_str());
 }
 
 // The verifier's log is shown whole: one line of reason says nothing to whoever has to mend the program.
@@ -133,6 +134,8 @@ void addProgramLoad(CLI::App& parent, Words words, Command& chosen) {
   app.add_option("-a,--application", arguments->application, "The application that the programs belong to");
   app.add_option("--map-owner-id", arguments->mapOwner, "Use the maps of this program instead of new ones");
   app.add_flag("--persistent", arguments->persistent, "Load and attach them again after a reboot, and when their interface comes back");
+  app.add_option("--engine", arguments->engine, "How its xdp programs share interfaces: auto, libxdp or tailcall (default: auto)")
+      ->check(CLI::IsMember({"auto", "libxdp", "tailcall"}));
   addOutput(app, arguments->output);
   app.callback([arguments, &chosen] { chosen = [arguments](Session& session) { return load(session, *arguments); }; });
   addUnsupported(parent, "image", "load the object file with 'bpfman program load file'", chosen);

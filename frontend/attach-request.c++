@@ -65,6 +65,7 @@ const HookType& requireMayAttach(Connection& connection, Narrowed narrowed, cons
   if (type.place != place.which())
     refuse("program ", program.id, " is a ", typeName(type.type), " program; the ", nameOf(place.which()), " attach accepts ",
            nameOf(place.which()));
+  if (place.isXdp() && place.getXdp().getAdopt()) connection.rights.requireAdministrator("adopt another tool's program");
   KJ_IF_MAYBE (narrowing, narrowed) narrowing->requireInterface(interfaceOf(place));
   return type;
 }

@@ -90,7 +90,7 @@ inline LinkRow linkRow(uint32_t id, uint32_t program) {
 }
 
 inline DispatcherRow dispatcherRow(uint32_t ifindex) {
-  return {"xdp", 4026531840, ifindex, 7, 5, 4294967295u, 12, 50, 3, "/run/netns/blue", "eth0", false, "libxdp", true};
+  return {"xdp", 4026531840, ifindex, 7, 5, 4294967295u, 12, 50, 3, "/run/netns/blue", "eth0", false, "libxdp", true, 4294967294u, 7};
 }
 
 inline ChangeRow changeRow(uint32_t id) {

@@ -95,12 +95,14 @@ struct DispatcherRow {  // one for each hook that bpfman keeps a chain on
   uint32_t revision = 0;                          // +1 with each change of the chain
   uint32_t load = 0;                              // own: the dispatcher's object
   uint32_t programId = 0;                         // kernel
-  uint32_t kernelLinkId = 0;                      // 0: attached by a filter
+  uint32_t kernelLinkId = 0;                      // 0: attached by a filter, or by netlink
   uint32_t filterPriority = 0, filterHandle = 0;  // TC by clsact
   std::string netnsPath, interface;
   bool hostNetns = true;
   std::string engine = "tailcall";
-  bool parked = false;  // stays also without members
+  bool parked = false;           // stays also without members
+  uint32_t adopted = 0;          // kernel: another tool's program, which the dispatcher replaced and has as a member; 0: none
+  int32_t adoptedPriority = 50;  // and where it runs in the chain
   bool operator==(const DispatcherRow&) const = default;
 };
 

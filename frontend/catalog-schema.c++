@@ -92,6 +92,12 @@ ALTER TABLE load ADD COLUMN persistent INTEGER NOT NULL DEFAULT 0 CHECK (persist
 ALTER TABLE load ADD COLUMN missing TEXT NOT NULL DEFAULT '';
 ALTER TABLE link ADD COLUMN waiting TEXT NOT NULL DEFAULT '';
 PRAGMA user_version = 4;
+)",
+    // 4 -> 5: programs of others that a dispatcher adopted.
+    R"(
+ALTER TABLE dispatcher ADD COLUMN adopted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dispatcher ADD COLUMN adopted_priority INTEGER NOT NULL DEFAULT 50;
+PRAGMA user_version = 5;
 )"};
 
 [[noreturn]] void refuseNewer(const std::string& path, int64_t found, size_t known) {

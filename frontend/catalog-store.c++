@@ -112,7 +112,7 @@ std::vector<DispatcherRow> readDispatchers(Database& database) {
   std::vector<DispatcherRow> rows;
   Statement dispatchers = database.prepare(
       "SELECT type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns, filter_priority, "
-      "filter_handle, engine, parked FROM dispatcher "
+      "filter_handle, engine, parked, adopted, adopted_priority FROM dispatcher "
       "ORDER BY type, nsid, ifindex");
   while (dispatchers.step()) {
     DispatcherRow& row = rows.emplace_back();
@@ -130,6 +130,8 @@ std::vector<DispatcherRow> readDispatchers(Database& database) {
     row.filterHandle = dispatchers.number(11);
     row.engine = dispatchers.bytes(12);
     row.parked = dispatchers.number(13);
+    row.adopted = dispatchers.number(14);
+    row.adoptedPriority = dispatchers.number(15);
   }
   return rows;
 }
@@ -246,11 +248,14 @@ void store(Database& database, const DispatcherRow& row) {
   database
       .kept(
           "INSERT INTO dispatcher (type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns, "
-          "filter_priority, filter_handle, engine, parked) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
+          "filter_priority, filter_handle, engine, parked, adopted, adopted_priority) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+          "?11, "
+          "?12, ?13, ?14, ?15, ?16) "
           "ON CONFLICT (type, nsid, ifindex) DO UPDATE SET revision = ?4, load = ?5, program = ?6, kernel_link = ?7, netns_path = ?8, "
-          "interface = ?9, host_netns = ?10, filter_priority = ?11, filter_handle = ?12, engine = ?13, parked = ?14")
+          "interface = ?9, host_netns = ?10, filter_priority = ?11, filter_handle = ?12, engine = ?13, parked = ?14, "
+          "adopted = ?15, adopted_priority = ?16")
       .with(row.type, row.nsid, row.ifindex, row.revision, row.load, row.programId, row.kernelLinkId, row.netnsPath, row.interface,
-            row.hostNetns, row.filterPriority, row.filterHandle, row.engine, row.parked)
+            row.hostNetns, row.filterPriority, row.filterHandle, row.engine, row.parked, row.adopted, row.adoptedPriority)
       .run();
 }
 

@@ -107,6 +107,10 @@ void ChainChange::planAttach(Turns& turns, Step& step) {
   if (chain.engine != &chain.hook->engineFor(core, link, step.wish->program))
     refuse("program ", link.programId, " was loaded for another engine than the others that are to share ", link.interface.c_str());
   chain.place = kj::addRef(*newcomer.target.place);
+  if (chain.adoptAs == nullptr && newcomer.adoptAs != nullptr) {
+    chain.adoptAs = newcomer.adoptAs;
+    chain.hook->adopt(*chain.engine, link, chain.adoptAs, chain.present, scope);
+  }
   auto now = membersThen(chain);
   Member member = memberFrom(core, link, step.wish->program);
   resolveNeighbours(*step.wish, now, link, member);
@@ -186,6 +190,7 @@ ChangeRow ChainChange::carryOut(uint64_t confirmWithin) {
       kj::Maybe<Place&> place;
       KJ_IF_MAYBE (known, chain.place) place = **known;
       chain.present = chain.hook->lookAt(core, *chain.engine, chain.some, false, scope);
+      chain.hook->adopt(*chain.engine, chain.some, chain.adoptAs, chain.present, scope);
       chain.hook->apply(core, *chain.engine, chain.some, chain.present, membersThen(chain), place, scope, row.until);
       chain.present.lock = nullptr;
     }

@@ -24,6 +24,7 @@ class Turns {  // those of several programs and chains at once: always taken in 
     ChainEngine* engine = nullptr;
     Present present = {};                       // as it was when the change was planned
     kj::Maybe<kj::Own<Place>> place = nullptr;  // its namespace, if it may need a dispatcher
+    kj::Maybe<int32_t> adoptAs = nullptr;       // as in Present
   };
 
   Turns(Core& core, const std::set<uint32_t>& programs, const std::vector<LinkRow>& some, kj::WaitScope& scope);

@@ -252,17 +252,18 @@ void describeLink(Core& core, uint32_t id, schema::LinkDetails::Builder out, kj:
   if (isWaiting(row)) return;
   auto place = core.workers.host(scope);
   wire::Pin pin = hook.pinOf(row), kernelPin = pin;
-  bool filter = false;  // there is no link: what the kernel has is the dispatcher's program, in a filter
+  bool unlinked = false;  // there is no link: what the kernel has is the dispatcher's program, in a filter or by netlink
   KJ_IF_MAYBE (chain, hook.chainOf(row)) {
     kernelPin = dispatcherLinkPin(*chain);
-    KJ_IF_MAYBE (dispatcher, core.catalog.dispatcher(chain->type, row.nsid, row.ifindex)) filter = dispatcher->filterHandle != 0;
+    KJ_IF_MAYBE (dispatcher, core.catalog.dispatcher(chain->type, row.nsid, row.ifindex))
+      unlinked = dispatcher->filterHandle != 0 || dispatcher->adopted != 0;
   }
   auto there = place->worker.call(wire::Op::inspect, wire::Inspect{pin});
   auto answer = place->worker.call(wire::Op::inspect, wire::Inspect{kernelPin});
   bool present = there.wait(scope).result >= 0;
   auto seen = answer.wait(scope);
   out.setPinPresent(present);
-  out.setKernelSeen(filter ? present : seen.result >= 0);
+  out.setKernelSeen(unlinked ? present : seen.result >= 0);
   if (seen.result >= 0) describe(infoOf<bpf_link_info>(seen), out.initKernel());
 }
 

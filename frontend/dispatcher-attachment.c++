@@ -96,11 +96,50 @@ void attachDispatcher(const ChainHook& hook, DispatcherRow& row, Place& place, C
   if (reply.result == -EBUSY || reply.result == -EEXIST)
     refuse("interface ", hook.interface.c_str(),
            " already has an XDP program that bpfman did not attach; see 'bpfman overview', detach it (ip link set dev ",
-           hook.interface.c_str(), " xdp off, or xdp-loader unload) and try again");
+           hook.interface.c_str(), " xdp off, or xdp-loader unload) and try again, or let it become a member of the chain (--adopt)");
   row.kernelLinkId = requireOk(reply, kj::str("attach ", hook.isXdp() ? "XDP" : "TC", " to ", hook.interface.c_str()));
 }
 
-void detachDispatcher(Workers& workers, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
+wire::Pin adoptedPin(const ChainHook& hook) { return pinAt(wire::Dir::members, static_cast<uint32_t>(hook.nsid), hook.ifindex, 0); }
+
+// One that an earlier try left is another program's, or the same.
+void pinAdopted(Workers& workers, BrokerChannel& broker, const ChainHook& hook, uint32_t program, kj::WaitScope& scope) {
+  auto host = workers.host(scope);
+  auto descriptor = broker.openXdpProgram(program).wait(scope);
+  int fd = descriptor.get();
+  requireOk(host->worker.call(wire::Op::remove, wire::Remove{adoptedPin(hook)}).wait(scope), "remove an old pin");
+  wire::Publish wish{{}, adoptedPin(hook)};
+  auto reply = host->worker.call(wire::Op::publish, wish, nullptr, kj::arrayPtr(const_cast<const int*>(&fd), 1)).wait(scope);
+  requireOk(reply, "pin the program that is to be adopted");
+}
+
+void takeOver(Workers& workers, BrokerChannel& broker, const ChainHook& hook, const DispatcherRow& row, const RunningXdp& running,
+              Catalog& catalog, kj::WaitScope& scope) {
+  catalog.put(row);
+  auto reply = swapXdp(*workers.host(scope), broker, hook.ifindex, running, {loadedProgram(row.load, 0)}, scope);
+  if (reply.result == -EBUSY || reply.result == -EEXIST)
+    refuse(
+        "interface ", hook.interface.c_str(),
+        " has another XDP program than a moment ago, or one whose owner lets nobody replace it (attached by a link): nothing was changed");
+  requireOk(reply, kj::str("attach XDP to ", hook.interface.c_str()));
+}
+
+// Whoever took the dispatcher off the interface, or put something else there, wanted just that: then it is not put back. Should our pin of
+// the adopted program be lost, with the bpffs, there is nothing to give back.
+static void giveBack(Workers& workers, BrokerChannel& broker, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
+  auto host = workers.host(scope);
+  RunningXdp running = runningXdp(*host, hook.ifindex);
+  if (running.program == row.programId) {
+    auto reply = swapXdp(*host, broker, hook.ifindex, running, {adoptedPin(hook)}, scope);
+    if (reply.result == -ENOENT) reply = swapXdp(*host, broker, hook.ifindex, running, {nullptr}, scope);
+    if (reply.result != -EEXIST && reply.result != -ENODEV)
+      requireOk(reply, kj::str("give ", hook.interface.c_str(), " back to the adopted program"));
+  }
+  requireOk(host->worker.call(wire::Op::remove, wire::Remove{adoptedPin(hook)}).wait(scope), "remove the adopted program's pin");
+}
+
+void detachDispatcher(Workers& workers, BrokerChannel& broker, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
+  if (row.adopted != 0) return giveBack(workers, broker, hook, row, scope);
   if (row.filterHandle == 0) {
     auto host = workers.host(scope);
     requireOk(host->worker.call(wire::Op::remove, wire::Remove{dispatcherLinkPin(hook)}).wait(scope), "detach the dispatcher");
@@ -118,6 +157,7 @@ void detachDispatcher(Workers& workers, const ChainHook& hook, const DispatcherR
 }
 
 bool dispatcherIsOn(Workers& workers, Place& place, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
+  if (row.adopted != 0) return runningXdp(place, hook.ifindex).program == row.programId;
   if (row.filterHandle != 0 && place.nsid != hook.nsid) return isHeld(workers, row.programId, scope);
   if (row.filterHandle != 0)
     return std::ranges::any_of(Netlink(place.netlink).filters(hook.ifindex, hook.isEgress()),

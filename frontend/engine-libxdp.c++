@@ -6,7 +6,6 @@
 // other network namespaces it is attached by a link, which we can swap without entering them again: there libxdp's tools see it, but can't
 // change it.
 #include <linux/bpf.h>
-#include <linux/if_link.h>
 
 #include <algorithm>
 #include <cstring>
@@ -79,6 +78,14 @@ class LibxdpEngine final : public ChainEngine {
     return present;
   }
 
+  void adopt(const ChainHook& hook, Present& present, int32_t, kj::WaitScope&) override {
+    if (present.foreign)
+      refuse("program ", present.program, " on ", hook.interface.c_str(),
+             " can't be adopted by engine libxdp: a program that is loaded can't become an extension of a dispatcher any more. Engine "
+             "tailcall "
+             "can take it: load yours with --engine tailcall");
+  }
+
   Applied apply(const ChainHook& hook, Present& present, const ChainWish& wish, kj::Maybe<Place&> place, kj::WaitScope& scope) override {
     auto& members = wish.members;
     kj::Maybe<DispatcherRow> old;
@@ -90,8 +97,8 @@ class LibxdpEngine final : public ChainEngine {
     if (present.foreign)
       refuse("interface ", hook.interface.c_str(), " has an XDP program that is no dispatcher (id ", present.program,
              "): it is left alone. Detach it (ip link set dev ", hook.interface.c_str(),
-             " xdp off), or attach it by a tool that keeps to the "
-             "libxdp protocol");
+             " xdp off), attach it by a tool that keeps to the libxdp protocol, or let it become a member of the chain (link attach xdp … "
+             "--adopt, of a program loaded with --engine tailcall)");
     if (hook.host && unchanged(present, members)) return {kj::mv(old), {}};
     Applied applied = build(hook, members, scope);
     DispatcherRow& made = KJ_ASSERT_NONNULL(applied.row);
@@ -170,15 +177,6 @@ class LibxdpEngine final : public ChainEngine {
     for (uint32_t load : old) loads.undo(load, scope);
   }
 
-  kj::Maybe<LibxdpConfig> configOf(uint32_t program, Place& place, kj::WaitScope& scope) {
-    wire::OpenIterator wish{pinAt(wire::Dir::iterators, 0, 0, 0, "dispatchers"), {}};
-    auto reply = place.worker.call(wire::Op::openIterator, wish).wait(scope);
-    requireOk(reply, "look at the machine's dispatchers");
-    for (auto& record : decodeDispatchers(readAll(KJ_REQUIRE_NONNULL(reply.descriptor))))
-      if (record.id == program) return libxdpConfigOf(record);
-    return nullptr;
-  }
-
   Present running(const ChainHook& hook, kj::WaitScope& scope) {
     Present present;
     auto place = workers.host(scope);
@@ -188,12 +186,7 @@ class LibxdpEngine final : public ChainEngine {
       return present;
     }
     present.lock = broker.shareXdp().wait(scope);
-    auto found = Netlink(place->netlink).interfaceAt(hook.ifindex);
-    present.missing = found == nullptr;
-    KJ_IF_MAYBE (interface, found) {
-      present.program = interface->driverProgram ? interface->driverProgram : interface->genericProgram;
-      present.modes = interface->driverProgram ? XDP_FLAGS_DRV_MODE : interface->genericProgram ? XDP_FLAGS_SKB_MODE : 0;
-    }
+    static_cast<RunningXdp&>(present) = runningXdp(*place, hook.ifindex);
     return present;
   }
 
@@ -215,7 +208,7 @@ class LibxdpEngine final : public ChainEngine {
   void readMembers(const ChainHook& hook, const std::vector<OursInChain>& ours, Present& present, kj::WaitScope& scope) {
     auto held = workers.host(scope);
     Place& place = *held;
-    auto config = configOf(present.program, place, scope);
+    auto config = libxdpConfigOf(present.program, place, scope);
     KJ_IF_MAYBE (c, config) {
       if (c->version != XDP_MULTI_VERSION)
         present.locked = c->version == 1
@@ -236,7 +229,8 @@ class LibxdpEngine final : public ChainEngine {
         for (auto& each : ours) mine |= each.program == info.id;
         if (!mine)
           present.others.push_back({info.id, std::string(info.name, strnlen(info.name, sizeof info.name)), c->members[i].priority,
-                                    c->members[i].proceedOn, c->members[i].frags, i});
+                                    c->members[i].proceedOn, c->members[i].frags,
+                                    pinAt(wire::Dir::xdpPrograms, hook.ifindex, present.program, i)});
       }
     } else {
       present.foreign = true;
@@ -328,21 +322,11 @@ class LibxdpEngine final : public ChainEngine {
   // made 0: nothing. What runs there now is named, so that nobody else's change is lost.
   void setXdp(const ChainHook& hook, Present& present, kj::Maybe<DispatcherRow>& old, kj::Maybe<DispatcherRow&> made, Place& host,
               kj::WaitScope& scope) {
-    wire::SetXdp wish{};
-    wish.interface = hook.ifindex;
-    wish.modes = present.modes;
-    KJ_IF_MAYBE (row, made) {
-      wish.program = loadedProgram(row->load, 0);
-      wish.hasProgram = 1;
-    }
-    kj::Maybe<kj::AutoCloseFd> theirs;
+    XdpSwap swap;
+    KJ_IF_MAYBE (row, made) swap.program = loadedProgram(row->load, 0);
     KJ_IF_MAYBE (row, old)
-      if (row->programId == present.program && row->load != 0) wish.expected = loadedProgram(row->load, 0), wish.hasExpected = 1;
-    if (present.program != 0 && !wish.hasExpected) theirs = broker.openXdpProgram(present.program).wait(scope);
-    int descriptor = -1;
-    KJ_IF_MAYBE (fd, theirs) descriptor = fd->get();
-    auto with = theirs == nullptr ? nullptr : kj::arrayPtr(const_cast<const int*>(&descriptor), 1);
-    requireAttached(hook, host.worker.call(wire::Op::setXdp, wish, nullptr, with).wait(scope));
+      if (row->programId == present.program && row->load != 0) swap.expected = loadedProgram(row->load, 0);
+    requireAttached(hook, swapXdp(host, broker, hook.ifindex, present, swap, scope));
   }
 
   // The last member left. An interface that is gone took its program along.

@@ -3,11 +3,16 @@
 // after a grace period: no packet ever sees half of it, and a bank is used again only when nobody can be in it.
 #include <linux/bpf.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
+
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
 
 #include "dispatchers/objects.h"
 #include "dispatchers/tailcall.h"
+#include "frontend/chain.h"
 #include "frontend/clock.h"
 #include "frontend/dispatcher-attachment.h"
 #include "frontend/grace.h"
@@ -22,11 +27,12 @@ constexpr int CLEANING_TRIES = 20;  // each with another worker
 
 class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandler {
  public:
-  TailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers, bool preferTcx,
-                 uint32_t possibleCpus)
+  TailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker, kj::FiberPool& fibers,
+                 bool preferTcx, uint32_t possibleCpus)
       : catalog(catalog),
         workers(workers),
         loads(loads),
+        broker(broker),
         fibers(fibers),
         preferTcx(preferTcx),
         possibleCpus(possibleCpus),
@@ -38,11 +44,43 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   uint32_t capacity() const override { return CHAIN_POSITIONS; }
 
   bool start(kj::WaitScope&) override { return true; }
-  Present look(const ChainHook&, const std::vector<OursInChain>&, kj::WaitScope&) override { return {}; }  // its link lets nobody else in
 
-  Applied apply(const ChainHook& hook, Present&, const ChainWish& wish, kj::Maybe<Place&> place, kj::WaitScope& scope) override {
+  // Its link lets nobody else in. Of an adopted program only the pin is asked: without one it has been given back already, or did not come
+  // in, and death was faster than the row.
+  Present look(const ChainHook& hook, const std::vector<OursInChain>&, kj::WaitScope& scope) override {
+    Present present;
+    KJ_IF_MAYBE (row, catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
+      if (row->adopted == 0) return present;
+      int32_t priority = row->adoptedPriority;
+      auto host = workers.host(scope);
+      auto reply = host->worker.call(wire::Op::inspect, wire::Inspect{adoptedPin(hook)}).wait(scope);
+      if (reply.result == -ENOENT) return present;
+      requireOk(reply, "look at the adopted program");
+      auto info = infoOf<bpf_prog_info>(reply);
+      present.others.push_back(adopted(hook, info.id, std::string(info.name, strnlen(info.name, sizeof info.name)), priority));
+    }
+    return present;
+  }
+
+  // The kernel refuses what its program array can't hold when the chain is filled, before anything changes for packets.
+  void adopt(const ChainHook& hook, Present& present, int32_t priority, kj::WaitScope& scope) override {
+    if (catalog.dispatcher(hook.type, hook.nsid, hook.ifindex) != nullptr) return;
+    auto host = workers.host(scope);
+    static_cast<RunningXdp&>(present) = runningXdp(*host, hook.ifindex);
+    if (present.program == 0) return;
+    if (libxdpConfigOf(present.program, *host, scope) != nullptr)
+      refuse("interface ", hook.interface.c_str(), " has a dispatcher of the libxdp protocol (program ", present.program,
+             "), whose tools would lose it: share it instead, by a program that is loaded with --engine libxdp");
+    KJ_IF_MAYBE (link, xdpLinkOf(present.program, hook.ifindex, *host, scope))
+      refuse("program ", present.program, " on ", hook.interface.c_str(), " can't be adopted: it is attached by a link (id ", *link,
+             "), and the kernel lets only the link's owner put another program in its place");
+    present.adoptAs = priority;
+    present.others.push_back(adopted(hook, present.program, nameOfProgram(present.program, *host, scope), priority));
+  }
+
+  Applied apply(const ChainHook& hook, Present& present, const ChainWish& wish, kj::Maybe<Place&> place, kj::WaitScope& scope) override {
     KJ_REQUIRE(wish.members.size() <= capacity());
-    bool nothing = wish.members.empty() && !wish.stays;
+    bool nothing = !wish.stays && std::ranges::none_of(wish.members, [](auto& member) { return member.link != 0; });
     KJ_IF_MAYBE (row, catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
       DispatcherRow dispatcher = *row;
       if (nothing) {
@@ -54,7 +92,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
       return {kj::mv(dispatcher), {}};
     }
     if (nothing) return {};
-    return {create(hook, wish, KJ_REQUIRE_NONNULL(place, "a new dispatcher needs its namespace"), scope), {}};
+    return {create(hook, present, wish, KJ_REQUIRE_NONNULL(place, "a new dispatcher needs its namespace"), scope), {}};
   }
 
   bool keepsTime() const override { return true; }
@@ -120,6 +158,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   Catalog& catalog;
   Workers& workers;
   Loads& loads;
+  BrokerChannel& broker;
   kj::FiberPool& fibers;
   bool preferTcx;
   uint32_t possibleCpus;
@@ -144,7 +183,13 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     KJ_FAIL_REQUIRE("the dispatcher's object has no such map", name);
   }
 
-  DispatcherRow create(const ChainHook& hook, const ChainWish& chain, Place& place, kj::WaitScope& scope) {
+  static OtherMember adopted(const ChainHook& hook, uint32_t program, std::string name, int32_t priority) {
+    return {program, std::move(name), priority, XDP_VERDICTS.defaultMask, false, adoptedPin(hook)};
+  }
+
+  // In place of a program that is adopted, or where nothing is. A chain that holds only for a time leaves the adopted one alone in the
+  // other bank.
+  DispatcherRow create(const ChainHook& hook, const Present& present, const ChainWish& chain, Place& place, kj::WaitScope& scope) {
     LoadWish wish;
     wish.purpose = kj::str("dispatcher:", hook.type.c_str(), ':', hook.nsid, ':', hook.ifindex).cStr();
     uint64_t counters = CHAIN_COUNTERS * wordsOf(hook) * sizeof(uint64_t) * (possibleCpus + 1ull);
@@ -163,11 +208,21 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     row.load = outcome.load, row.programId = outcome.programs[0];
     row.netnsPath = hook.netnsPath, row.interface = hook.interface, row.hostNetns = hook.host;
     auto failure = kj::runCatchingExceptions([&]() {
+      KJ_IF_MAYBE (priority, present.adoptAs) {
+        row.adopted = present.program, row.adoptedPriority = *priority;
+        pinAdopted(workers, broker, hook, row.adopted, scope);
+        ChainWish before;
+        std::ranges::copy_if(chain.members, std::back_inserter(before.members), [](auto& member) { return member.link == 0; });
+        if (chain.until != 0) fill(hook, row.load, 1, before, {}, scope);
+      }
       fill(hook, row.load, 0, chain, {}, scope);  // the array is pinned and filled before the first packet
-      attachDispatcher(hook, row, place, catalog, preferTcx, scope);
+      if (row.adopted != 0)
+        takeOver(workers, broker, hook, row, present, catalog, scope);
+      else
+        attachDispatcher(hook, row, place, catalog, preferTcx, scope);
     });
     KJ_IF_MAYBE (exception, failure) {
-      detachDispatcher(workers, hook, row, scope);
+      detachDispatcher(workers, broker, hook, row, scope);
       catalog.eraseDispatcher(hook.type, hook.nsid, hook.ifindex);
       loads.undo(row.load, scope);
       kj::throwFatalException(kj::mv(*exception));
@@ -181,7 +236,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     auto place = workers.host(scope);
     std::vector<kj::Promise<WorkerReply>> replies;
     for (uint32_t i = 0; i < members.size(); ++i) {
-      wire::SetSlot slot{mapOf(load, "slots"), loadedProgram(members[i].load, members[i].index), bank * CHAIN_POSITIONS + i, 1};
+      wire::SetSlot slot{mapOf(load, "slots"), members[i].pin(), bank * CHAIN_POSITIONS + i, 1};
       replies.push_back(place->worker.call(wire::Op::setSlot, slot));
     }
     chain_bank chain{};
@@ -196,7 +251,15 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
       for (uint32_t word = 0; word < wordsOf(hook); ++word)
         replies.push_back(setZero(*place, mapOf(load, "counters"), counter * wordsOf(hook) + word));
     replies.push_back(update(*place, mapOf(load, "banks"), bank, chain));
-    for (auto& reply : replies) requireOk(reply.wait(scope), "fill the dispatcher's chain");
+    for (uint32_t i = 0; i < replies.size(); ++i) {
+      auto answer = replies[i].wait(scope);
+      if (i < members.size() && members[i].link == 0 && (answer.result == -EINVAL || answer.result == -EBUSY))
+        refuse("the kernel takes program ", members[i].program, " on ", hook.interface.c_str(), " into no program array beside ours (",
+               kernelReason(answer.result),
+               "): it was loaded as xdp.frags, for one device, or with another expected attach type than "
+               "BPF_XDP, or a program replaces one of its functions. It is left alone, and nothing was changed");
+      requireOk(answer, "fill the dispatcher's chain");
+    }
   }
 
   // The bank that is left is emptied soon, unless it may be needed again.
@@ -261,7 +324,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   // A chain without members first: should its filter stay, where nobody can reach it, it has no opinion any more.
   void remove(const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
     settle(hook, scope);
-    detachDispatcher(workers, hook, row, scope);
+    detachDispatcher(workers, broker, hook, row, scope);
     if (row.filterHandle != 0) {
       auto place = workers.host(scope);
       for (uint32_t bank = 0; bank < CHAIN_BANKS; ++bank) {
@@ -326,9 +389,9 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
 
 }  // namespace
 
-kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers,
-                                       bool preferTcx, uint32_t possibleCpus) {
-  return kj::heap<TailcallEngine>(port, catalog, workers, loads, fibers, preferTcx, possibleCpus);
+kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker,
+                                       kj::FiberPool& fibers, bool preferTcx, uint32_t possibleCpus) {
+  return kj::heap<TailcallEngine>(port, catalog, workers, loads, broker, fibers, preferTcx, possibleCpus);
 }
 
 }  // namespace bpfman

@@ -12,6 +12,7 @@
 #include "frontend/libxdp-chain.h"
 #include "frontend/load.h"
 #include "frontend/workers.h"
+#include "frontend/xdp-netlink.h"
 
 namespace bpfman {
 
@@ -47,21 +48,19 @@ struct OursInChain {
   bool attached;  // else it joins or leaves
 };
 
-struct OtherMember {  // put there by another tool
+struct OtherMember {  // put there by another tool, or adopted
   uint32_t program;
   std::string name;
   int64_t priority;
   uint32_t proceedOn;
   bool frags;
-  uint32_t position;  // in the dispatcher that runs now
+  wire::Pin pin;
 };
 
-struct Present {                      // what the hook has in the kernel at this moment
+struct Present : RunningXdp {         // what the hook has in the kernel at this moment
   kj::AutoCloseFd lock;               // while it is open nobody changes that who keeps to the engine's protocol
-  uint32_t program = 0;               // what runs there; 0: nothing
-  uint32_t modes = 0;                 // XDP_FLAGS_MODES
-  bool missing = false;               // the interface is gone, and its chain with it
   bool foreign = false;               // it is no dispatcher
+  kj::Maybe<int32_t> adoptAs;         // what runs there alone becomes a member, with this priority
   const char* locked = nullptr;       // why nobody may be added to it
   std::vector<uint32_t> programs;     // kernel ids, as they run: ours and others'
   std::vector<LibxdpMember> running;  // and what the dispatcher says about each
@@ -93,6 +92,9 @@ class ChainEngine {
   // Tries, once, whether this kernel lets it work.
 
   virtual Present look(const ChainHook& hook, const std::vector<OursInChain>& ours, kj::WaitScope& scope) = 0;
+  virtual void adopt(const ChainHook& hook, Present& present, int32_t priority, kj::WaitScope& scope) = 0;
+  // Of the host's interfaces: a program without a dispatcher that runs there is to become a member; if one does, it is then one of
+  // `present.others`, and apply() takes it. Refuses what the engine, or the kernel, can't make a member.
   virtual Applied apply(const ChainHook& hook, Present& present, const ChainWish& wish, kj::Maybe<Place&> place, kj::WaitScope& scope) = 0;
   // Whatever the hook has now, it has this chain afterwards. No members, and it does not stay: what the engine had there is gone, and so is
   // the row. The row is the caller's to store; an engine stores it earlier where a death in between would lose it. `place` is needed for a
@@ -115,18 +117,19 @@ class ChainEngine {
   // Of the members of a chain that has counters. Neither overlaps with a call for the same hook that changes something.
 };
 
-kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, kj::FiberPool& fibers,
-                                       bool preferTcx, uint32_t possibleCpus);
+kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker,
+                                       kj::FiberPool& fibers, bool preferTcx, uint32_t possibleCpus);
 kj::Own<ChainEngine> newLibxdpEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker);
 
 class Engines {  // of the host; which one a program is for is decided when it is loaded
  public:
-  Engines(kj::Own<ChainEngine> tailcall, kj::Own<ChainEngine> libxdp, wire::WantedEngine wanted)
-      : tailcall(kj::mv(tailcall)), libxdp(kj::mv(libxdp)), wanted(wanted) {}
+  Engines(kj::Own<ChainEngine> tailcall, kj::Own<ChainEngine> libxdp, wire::WantedEngine configured)
+      : tailcall(kj::mv(tailcall)), libxdp(kj::mv(libxdp)), configured(configured) {}
 
   void start(kj::WaitScope& scope);
   void recover(kj::WaitScope& scope);
   ChainEngine& preferred() { return preferLibxdp ? *libxdp : *tailcall; }  // of new XDP programs
+  ChainEngine& wanted(const std::string& name);  // by who loads one: "", "auto", or its name. Refuses what can't be
   kj::String reason();
   LoadOutcome load(Loads& loads, LoadWish& wish, const SealedObject& object, Cancellation& cancellation, kj::WaitScope& scope);
   // For the engine of new programs. What can't become an extension (an object without types, say) is loaded to run by itself.
@@ -135,7 +138,7 @@ class Engines {  // of the host; which one a program is for is decided when it i
 
  private:
   kj::Own<ChainEngine> tailcall, libxdp;
-  wire::WantedEngine wanted;
+  wire::WantedEngine configured;
   bool preferLibxdp = false;
 };
 

@@ -13,13 +13,13 @@ namespace bpfman {
 
 namespace {
 
-std::vector<ChainMember> chainOfMembers(Core& core, const std::vector<Member>& members, const Present& present, uint32_t ifindex) {
+std::vector<ChainMember> chainOfMembers(Core& core, const std::vector<Member>& members, const Present& present) {
   std::vector<ChainMember> chain;
   for (const Member& member : members) {
     ChainMember next{0, 0, member.proceedOn, member.program, member.link, member.name, member.priority};
     for (auto& other : present.others)
       if (member.foreign && other.program == member.program) {
-        next.theirs = pinAt(wire::Dir::xdpPrograms, ifindex, present.program, other.position);
+        next.theirs = other.pin;
         next.priority = other.priority;
         next.frags = other.frags;
       }
@@ -63,19 +63,20 @@ ChainMemberHook::NewMember ChainMemberHook::newMember(Core& core, AttachWish& wi
   link.priority = wanted.priority;
   link.proceedOn = mask;
   link.proceedOnList = proceedOnList(shared.verdicts, mask);
-  return {kj::mv(target), std::move(link)};
+  return {kj::mv(target), std::move(link), wanted.adoptAs};
 }
 
 // Refuses whatever an attach refuses before it changes anything. A plan forgets nobody: a chain that is gone from the kernel is then shown
 // once more.
 ChainMemberHook::Attempt ChainMemberHook::prepare(Core& core, AttachWish& wish, bool forget, kj::WaitScope& scope) const {
-  auto [target, link] = newMember(core, wish, scope);
+  auto [target, link, adoptAs] = newMember(core, wish, scope);
   auto turn = core.locks.take(lockOf(link), scope);
   core.changes.requireFree(core, link);
   if (forget) forgetIfGone(core, link, *target.place, scope);
   ChainEngine& engine = engineFor(core, link, wish.program);
   Present present = lookAt(core, engine, link, forget, scope);
   if (present.locked != nullptr) refuse("interface ", link.interface.c_str(), ' ', present.locked);
+  adopt(engine, link, adoptAs, present, scope);
   std::vector<Member> now = membersOn(core, link, othersOf(present)), then = now;
   Member newcomer = memberFrom(core, link, wish.program);
   resolveNeighbours(wish, now, link, newcomer);
@@ -178,7 +179,8 @@ ChainEngine& ChainMemberHook::engineFor(Core& core, const LinkRow& link, const P
   KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex))
     if (row->engine != engine.name().cStr())
       refuse("the chain on ", link.interface.c_str(), " is kept by engine ", row->engine.c_str(), ", but program ", program.id,
-             " was loaded for engine ", engine.name(), "; load it again, or detach what is on the interface first");
+             " was loaded for engine ", engine.name(), "; load it again with --engine ", row->engine.c_str(),
+             ", or detach what is on the interface first");
   return engine;
 }
 
@@ -189,8 +191,12 @@ ChainEngine& ChainMemberHook::engineOf(Core& core, const LinkRow& link) const {
   return core.engines.preferred();
 }
 
-// What is there now. Ours that another tool took out are forgotten, unless a change is under way, which may be what has taken them out.
+// What is there now. Ours that another tool took out are forgotten, unless a change is under way, which may be what has taken them out; and
+// all of them where it took a dispatcher off that replaced another's program: that one was attached by netlink, so anybody could.
 Present ChainMemberHook::lookAt(Core& core, ChainEngine& engine, const LinkRow& link, bool forget, kj::WaitScope& scope) const {
+  ChainHook hook = hookOf(link);
+  KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex))
+    if (forget && row->adopted != 0) forgetIfGone(core, link, *core.workers.host(scope), scope);
   std::vector<OursInChain> ours;
   for (const LinkRow* other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction))
     ours.push_back({other->id, other->programId, other->state == LinkRow::attached && other->absence == LinkRow::none});
@@ -198,7 +204,7 @@ Present ChainMemberHook::lookAt(Core& core, ChainEngine& engine, const LinkRow& 
     for (auto& before : change.links) ours.push_back({before.link, before.programId, false});
     if (change.replacement != 0) ours.push_back({0, change.replacement, false});
   }
-  Present present = engine.look(hookOf(link), ours, scope);
+  Present present = engine.look(hook, ours, scope);
   for (uint32_t id : present.gone) {
     if (!forget || core.changes.waitingOn(core, link) != nullptr) break;
     LinkRow gone = KJ_ASSERT_NONNULL(core.catalog.link(id));
@@ -209,12 +215,24 @@ Present ChainMemberHook::lookAt(Core& core, ChainEngine& engine, const LinkRow& 
   return present;
 }
 
+void ChainMemberHook::adopt(ChainEngine& engine, const LinkRow& link, kj::Maybe<int32_t> as, Present& present, kj::WaitScope& scope) const {
+  KJ_IF_MAYBE (priority, as) {
+    if (*priority < 0) refuse("priority ", *priority, " of the adopted program: it must be 0 or more");
+    if (!link.hostNetns)
+      refuse("only on the host's interfaces a program can be adopted: bpfman holds no other network namespace open to give it back there");
+    engine.adopt(hookOf(link), present, *priority, scope);
+  }
+}
+
 std::vector<Member> ChainMemberHook::chainNow(Core& core, const LinkRow& some, kj::WaitScope& scope) const {
   LinkRow link = some;
   auto turn = core.locks.take(lockOf(link), scope);
   ChainEngine& engine = engineOf(core, link);
   Present present = lookAt(core, engine, link, true, scope);
-  if (core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction).empty())  // all of ours went: so does their chain
+  bool parked = false;
+  ChainHook hook = hookOf(link);
+  KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) parked = row->parked;
+  if (!parked && core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction).empty())  // all of ours went: so does their chain
     apply(core, engine, link, present, othersOf(present), nullptr, scope);
   link.id = 0;  // nobody is left out
   return membersOn(core, link, othersOf(present));
@@ -237,8 +255,7 @@ void ChainMemberHook::park(Core& core, const LinkRow& place, Place& in, bool par
   kj::Maybe<DispatcherRow> row;
   KJ_IF_MAYBE (known, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) row = DispatcherRow(*known);
   if (row == nullptr && !parked) refuse("no dispatcher is parked on ", place.interface.c_str());
-  if (row == nullptr)
-    row = engine.apply(hook, present, {chainOfMembers(core, othersOf(present), present, place.ifindex), true, 0}, in, scope).row;
+  if (row == nullptr) row = engine.apply(hook, present, {chainOfMembers(core, othersOf(present), present), true, 0}, in, scope).row;
   KJ_IF_MAYBE (dispatcher, row) {
     dispatcher->parked = parked;
     core.catalog.put(*dispatcher);
@@ -257,7 +274,7 @@ void ChainMemberHook::follow(Core& core, const LinkRow& link, kj::WaitScope& sco
 void ChainMemberHook::apply(Core& core, ChainEngine& engine, const LinkRow& link, Present& present, const std::vector<Member>& members,
                             kj::Maybe<Place&> place, kj::WaitScope& scope, uint64_t until) const {
   ChainHook hook = hookOf(link);
-  ChainWish wish{chainOfMembers(core, members, present, link.ifindex), false, until};
+  ChainWish wish{chainOfMembers(core, members, present), false, until};
   KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
     wish.stays = row->parked;
     for (const LinkRow* other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction))

@@ -14,6 +14,7 @@ struct WantedMember {  // what a Place says about it
   int32_t priority;
   capnp::List<int32_t>::Reader proceedOn;
   schema::Direction direction;
+  kj::Maybe<int32_t> adoptAs = nullptr;  // a program without a dispatcher that runs there becomes a member, with this priority
 };
 
 struct SharedHook {
@@ -46,6 +47,7 @@ class ChainMemberHook final : public Hook {
   struct NewMember {
     Target target;
     LinkRow link;
+    kj::Maybe<int32_t> adoptAs;
   };
   NewMember newMember(Core& core, AttachWish& wish, kj::WaitScope& scope) const;  // if the caller may; in no catalogue yet
   const Verdicts& verdicts() const { return shared.verdicts; }
@@ -57,6 +59,7 @@ class ChainMemberHook final : public Hook {
   ChainEngine& engineFor(Core& core, const LinkRow& link, const ProgramRow& program) const;
   ChainEngine& engineOf(Core& core, const LinkRow& link) const;
   Present lookAt(Core& core, ChainEngine& engine, const LinkRow& link, bool forget, kj::WaitScope& scope) const;
+  void adopt(ChainEngine& engine, const LinkRow& link, kj::Maybe<int32_t> as, Present& present, kj::WaitScope& scope) const;
   static std::vector<Member> othersOf(const Present& present);
   void pin(Core& core, const LinkRow& link, kj::WaitScope& scope) const;  // as a member: its own pin of its program
   void apply(Core& core, ChainEngine& engine, const LinkRow& link, Present& present, const std::vector<Member>& members,

@@ -7,7 +7,9 @@ namespace {
 
 WantedMember wanted(schema::Place::Reader place) {
   auto xdp = place.getXdp();
-  return {xdp.getInterface(), xdp.getNetnsPath(), xdp.getPriority(), xdp.getProceedOn(), schema::Direction::INGRESS};
+  kj::Maybe<int32_t> adoptAs;
+  if (xdp.getAdopt()) adoptAs = xdp.getAdoptedPriority();
+  return {xdp.getInterface(), xdp.getNetnsPath(), xdp.getPriority(), xdp.getProceedOn(), schema::Direction::INGRESS, adoptAs};
 }
 
 const SharedHook SHARED{XDP_VERDICTS, wanted, {"xdp", "xdp"}, {wire::Dir::members, wire::Dir::members}};

@@ -40,6 +40,7 @@ struct LoadWish {
   uint64_t maxMapBytes = 0;
   bool own = false;  // an object of bpfman itself: nothing of it is public
   bool listFunctions = false;
+  std::string engine;              // of its XDP programs, as the caller named it; "": he did not
   kj::Maybe<Extension> extension;  // its XDP programs are loaded as extensions of that
   std::string purpose;
   std::string request;  // as in the catalogue

@@ -128,7 +128,7 @@ int run() {
   Loads loads(timer, catalog, workers, pool, btf, fd::runtimeDir, options.verifierSeconds * kj::SECONDS, options.ceiling);
   closeIn();  // from here on only what the policy lists; before the first thread, as Landlock covers those that begin later
 
-  Engines engines(newTailcallEngine(io.unixEventPort, catalog, workers, loads, fibers, options.preferTcx != 0, possibleCpus),
+  Engines engines(newTailcallEngine(io.unixEventPort, catalog, workers, loads, broker, fibers, options.preferTcx != 0, possibleCpus),
                   newLibxdpEngine(catalog, workers, loads, broker), options.engine);
   Accounts accounts;
   Tickets tickets;

@@ -105,9 +105,9 @@ class Reconciliation {
     std::vector<DispatcherRow> dispatchers;
     for (auto& [key, row] : core.catalog.dispatchers())
       if (!present.count(row.load)) dispatchers.push_back(row);
-    for (auto& row : dispatchers) {  // a link went with its pin; a filter did not
+    for (auto& row : dispatchers) {  // a link went with its pin; a filter did not, nor what netlink attached
       if (row.engine == "libxdp") leaveLibxdp(row, programs);
-      if (row.filterHandle != 0) detachDispatcher(core.workers, chainHookOf(row), row, scope);
+      if (row.filterHandle != 0 || row.adopted != 0) detachDispatcher(core.workers, core.broker, chainHookOf(row), row, scope);
       core.catalog.eraseDispatcher(row.type, row.nsid, row.ifindex);
     }
   }
@@ -128,7 +128,7 @@ class Reconciliation {
     for (auto& [id, row] : core.catalog.links())
       if (row.state != LinkRow::attached && core.changes.waitingOn(core, row) == nullptr) links.push_back(row);
     for (auto& link : links) {
-      hookOf(link).hook.detach(core, link, scope);
+      if (core.catalog.link(link.id) != nullptr) hookOf(link).hook.detach(core, link, scope);  // else it went with another
       ++undone;
     }
   }
@@ -198,6 +198,8 @@ class Reconciliation {
   void removeUnknown(const std::set<uint32_t>& present) {
     std::set<std::string> links;  // what our rows have
     for (auto& [id, row] : core.catalog.links()) links.insert(pathOf("", hookOf(row).hook.pinOf(row)).cStr());
+    for (auto& [key, row] : core.catalog.dispatchers())
+      if (row.adopted != 0) links.insert(pathOf("", adoptedPin(chainHookOf(row))).cStr());
     auto sweep = [&](wire::Dir dir, const char* pattern) {
       for (auto& name : namesIn(pinAt(dir))) {
         wire::Pin pin = pinAt(dir);

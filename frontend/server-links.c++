@@ -138,12 +138,23 @@ class LinksServer final : public schema::Links::Server {
     return nullptr;
   }
 
+  static LinkRow placeOf(const DispatcherRow& row) {  // of a chain that has none of ours any more, but is parked
+    LinkRow place;
+    place.kind = static_cast<uint16_t>(schema::ProgramType::XDP);
+    place.nsid = row.nsid, place.ifindex = row.ifindex, place.interface = row.interface, place.hostNetns = row.hostNetns;
+    return place;
+  }
+
   // Chains that other tools may have changed; ours that they took out are forgotten meanwhile.
   Chains lookAtChains(kj::WaitScope& scope) {
     std::vector<LinkRow> hooks;
     for (auto& [key, row] : core.catalog.dispatchers())
-      if (row.engine == "libxdp" && row.hostNetns)
-        KJ_IF_MAYBE (link, someLinkOn(row)) hooks.push_back(*link);
+      if ((row.engine == "libxdp" && row.hostNetns) || row.adopted != 0) {
+        KJ_IF_MAYBE (link, someLinkOn(row))
+          hooks.push_back(*link);
+        else if (row.parked)
+          hooks.push_back(placeOf(row));
+      }
     Chains chains;
     for (auto& link : hooks) chains[{"xdp", link.nsid, link.ifindex}] = hookOf(link).hook.chainNow(core, link, scope);
     return chains;

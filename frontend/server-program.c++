@@ -77,6 +77,7 @@ class ProgramServer final : public schema::Program::Server {
         }
         line.links = {link.id};
         line.what += link.interface.empty() ? link.target : link.interface;
+        if (uint32_t adopted = adoptedBeside(link)) line.what += " beside the adopted program " + std::to_string(adopted);
         auto results = context.getResults();
         results.setLink(newLink(*connection, link.id, connection.narrowed()));
         describeLink(core, link.id, results.initDetails(), scope);
@@ -153,6 +154,12 @@ class ProgramServer final : public schema::Program::Server {
       out[i].setWanted(wanted);
       out[i].setReason(member.reason.c_str());
     }
+  }
+
+  uint32_t adoptedBeside(const LinkRow& link) {
+    KJ_IF_MAYBE (chain, hookOf(link).hook.chainOf(link))
+      KJ_IF_MAYBE (row, core.catalog.dispatcher(chain->type, chain->nsid, chain->ifindex)) return row->adopted;
+    return 0;
   }
 
   // By the first try of a request whose answer was lost.

@@ -88,6 +88,7 @@ struct LoadOptions {
   mapOwner @4 :UInt32;         # 0, or the id of a program of ours whose maps (by ELF name) are used instead of new ones
   requestId @5 :Data;          # see RequestId
   persistent @6 :Bool;         # the programs and their links outlive a reboot, and links come back with their interface (docs/persistence.md)
+  engine @7 :Text;             # of XDP programs: "libxdp", "tailcall"; "", "auto": the host's, or tailcall where the object can't be an extension
 
   struct Wanted {
     type @0 :ProgramType;
@@ -191,9 +192,15 @@ struct Planned {
 struct Place {
   # Where to attach. netns: absent means the host's network namespace.
   union {
-    xdp :group { interface @0 :Text; priority @1 :Int32; proceedOn @2 :List(Int32); netns @3 :Descriptor; netnsPath @4 :Text; }
+    xdp :group {
+      interface @0 :Text; priority @1 :Int32; proceedOn @2 :List(Int32); netns @3 :Descriptor; netnsPath @4 :Text;
+      adopt @27 :Bool; adoptedPriority @28 :Int32 = 50;
+    }
     # priority: >= 0, lower runs first. proceedOn: verdicts (0 aborted .. 4 redirect, 31 dispatcher_return) after which the next
     # program runs; empty: pass and dispatcher_return. netnsPath is kept and shown only: the descriptor decides.
+    # adopt: a program without a dispatcher that runs there already, another tool's, becomes a member with that priority, in one swap, and
+    # is given back alone when the last of ours leaves; without it such an interface is refused. Engine tailcall's, on the host's
+    # interfaces, for administrators. Where nothing is to be adopted it changes nothing.
     tcx :group { interface @5 :Text; direction @6 :Direction; priority @7 :Int32; netns @8 :Descriptor; netnsPath @9 :Text; }
     tracepoint :group { group @10 :Text; name @11 :Text; }
     rawTracepoint @12 :Text;   # its name; "" takes the section's
@@ -405,7 +412,7 @@ struct Dispatcher {
     proceedOn @8 :UInt32;      # bit = 1 << verdict
     interface @9 :Text;
     metadata @10 :List(KeyValue);
-    foreign @11 :Bool;         # another tool's, which keeps to the libxdp protocol: ids and names as the kernel has them, no pins of ours
+    foreign @11 :Bool;         # another tool's, which keeps to the libxdp protocol or was adopted: ids and names as the kernel has them, no pins of ours
     counters @12 :Counters;    # unless counting is off
   }
 

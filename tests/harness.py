@@ -404,7 +404,9 @@ class Daemon:
             found.append(f"public pins of programs {public}, listed {programs}")
         stray = {pin for pin in pins if pin.startswith("staging/")}
         stray |= {pin for pin in pins if re.match(r"(links|tcx-ingress|tcx-egress)/|(xdp|tc-ingress|tc-egress)/dispatcher_\d+_\d+/link_", pin)} - \
-                 {os.path.relpath(each["pin_path"], fs) for each in links}
+                 {os.path.relpath(each["pin_path"], fs) for each in links} - \
+                 {f"xdp/dispatcher_{each['key']['nsid'] % 2**32}_{each['key']['ifindex']}/link_0" for each in chains
+                  if each["engine"] == "tailcall" and any(member.get("foreign") for member in each["members"])}
         stray |= {pin for pin in pins if pin.startswith("maps/") and int(pin.split("/")[1]) not in programs}
         if stray:
             found.append(f"stray pins {stray}")

@@ -21,7 +21,7 @@ struct Shape {
 constexpr Shape SHAPES[] = {{0, false, 2, 2},
                             {sizeof(wire::Session), false, 0, 0},
                             {0, false, 0, 0},
-                            {sizeof(wire::Publish), false, 0, 0},
+                            {sizeof(wire::Publish), false, 0, 1},
                             {sizeof(wire::Remove), false, 0, 0},
                             {sizeof(wire::RemoveLoad), false, 0, 0},
                             {sizeof(wire::List), false, 0, 0},
@@ -45,8 +45,9 @@ class ControlOracle final : public Bpf {
   explicit ControlOracle(const wire::Ceiling& ceiling) : ceiling(ceiling) {}
   RecordingBpf kernel;
   Op op{};
-  std::set<int> usable;  // descriptors of the request that is under way
-  int left = 0;          // elements that a map still has
+  std::set<int> usable;   // descriptors of the request that is under way
+  std::set<int> brought;  // those of them that came with it
+  int left = 0;           // elements that a map still has
 
   long call(int command, bpf_attr& attr) override {
     auto own = [&](int descriptor) { FUZZ_REQUIRE(usable.contains(descriptor), "descriptor %d in command %d", descriptor, command); };
@@ -62,6 +63,8 @@ class ControlOracle final : public Bpf {
         FUZZ_REQUIRE(links || op == Op::publish);
         requirePath(reinterpret_cast<const char*>(attr.pathname));
         own(attr.bpf_fd);
+        if (brought.contains(attr.bpf_fd))  // another tool's program: a member of an XDP chain
+          FUZZ_REQUIRE(std::string(reinterpret_cast<const char*>(attr.pathname)).starts_with("xdp/dispatcher_"));
         break;
       case BPF_OBJ_GET_INFO_BY_FD:
         own(attr.info.bpf_fd);
@@ -231,6 +234,7 @@ bool run(FuzzInput& input) {  // whether the worker died
       FUZZ_REQUIRE(channel.receive(request));
       oracle.usable.clear();
       for (size_t i = 0; i < request.descriptorCount; ++i) oracle.usable.insert(request.descriptors[i].get());
+      oracle.brought = oracle.usable;
       reapSessions(context);
       channel.send(perform(context, request, Control));
       FUZZ_REQUIRE(wellFormed(message), "operation %u was performed", unsigned(message.header.op));

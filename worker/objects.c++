@@ -7,6 +7,7 @@
 
 namespace bpfman {
 
+using wire::Dir;
 using wire::Kind;
 
 Answer describe(Bpf& bpf, const Fd& object, Kind kind) {
@@ -31,12 +32,13 @@ Answer answerWipeStaging(Context& context, Request&) {
   return 0;
 }
 
+// Opened and pinned, not linked: it may be on another bpffs. Another tool's program comes as a descriptor, and can become a member only.
 Answer answerPublish(Context& context, Request& request) {
   auto wish = request.as<wire::Publish>();
-  bool known = wish.from.dir == wire::Dir::loads || wish.from.dir == wire::Dir::xdpPrograms;
+  bool known = request.descriptorCount ? wish.to.dir == Dir::members : wish.from.dir == Dir::loads || wish.from.dir == Dir::xdpPrograms;
   if (!known || kindOf(wish.from) != kindOf(wish.to) || kindOf(wish.to) == Kind::link) die("publish of what no load has");
   if (int error = context.bpf.makeDirectory(directoryOf(wish.to).text); error && error != -EEXIST) return error;
-  Fd object = context.bpf.open(pathOf(wish.from).text);  // not link(): it may be on another bpffs
+  Fd object = request.descriptorCount ? std::move(request.descriptors[0]) : context.bpf.open(pathOf(wish.from).text);
   return object ? context.bpf.pin(object, pathOf(wish.to).text) : object.error();
 }
 
@@ -46,8 +48,7 @@ Answer answerRemove(Context& context, Request& request) {
   Path path = pathOf(pin), directory = directoryOf(pin);
   Fd link = kindOf(pin) == Kind::link ? context.bpf.open(path.text) : Fd();
   int error = context.bpf.unlink(path.text);
-  bool shared = pin.dir == wire::Dir::maps || pin.dir >= wire::Dir::xdpPrograms ||
-                (pin.dir >= wire::Dir::members && pin.dir <= wire::Dir::tcEgressMembers);
+  bool shared = pin.dir == Dir::maps || pin.dir >= Dir::xdpPrograms || (pin.dir >= Dir::members && pin.dir <= Dir::tcEgressMembers);
   if (shared) context.bpf.removeDirectory(directory.text);  // if it was the last one
   return error == -ENOENT ? 0 : error ? error : 1;
 }
@@ -64,8 +65,8 @@ Answer answerRemoveLoad(Context& context, Request& request) {
 Answer answerList(Context& context, Request& request) {
   auto wish = request.as<wire::List>();
   Path directory = directoryOf(wish.directory);
-  if (wish.directory.a == 0 && wish.directory.dir == wire::Dir::loads) directory = {"loads"};
-  if (wish.directory.a == 0 && wish.directory.dir == wire::Dir::maps) directory = {"maps"};
+  if (wish.directory.a == 0 && wish.directory.dir == Dir::loads) directory = {"loads"};
+  if (wish.directory.a == 0 && wish.directory.dir == Dir::maps) directory = {"maps"};
   std::vector<std::string> names;
   if (int error = context.bpf.list(directory.text, names); error) return error;
   Answer answer(names.size());
@@ -92,7 +93,7 @@ Answer answerOpenMap(Context& context, Request& request) {
 Answer answerOpenIterator(Context& context, Request& request) {
   auto wish = request.as<wire::OpenIterator>();
   bool process = request.descriptorCount == 1, program = kindOf(wish.pin) == Kind::program;
-  if (program ? !process && kindOf(wish.map) != Kind::map : process || wish.pin.dir != wire::Dir::iterators) die("not an iterator");
+  if (program ? !process && kindOf(wish.map) != Kind::map : process || wish.pin.dir != Dir::iterators) die("not an iterator");
   bpf_attr attr{};
   Fd link = context.bpf.open(pathOf(wish.pin).text);
   if (link && program) {  // which was opened: the link is made for this once

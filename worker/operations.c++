@@ -16,7 +16,7 @@ static constexpr Operation OPERATIONS[] = {
     {Op::startSession,  Control,            0,                         false, 2, 2, answerStartSession},
     {Op::endSession,    Control,            sizeof(wire::Session),     false, 0, 0, answerEndSession},
     {Op::wipeStaging,   Control,            0,                         false, 0, 0, answerWipeStaging},
-    {Op::publish,       Control,            sizeof(wire::Publish),     false, 0, 0, answerPublish},
+    {Op::publish,       Control,            sizeof(wire::Publish),     false, 0, 1, answerPublish},
     {Op::remove,        Control,            sizeof(wire::Remove),      false, 0, 0, answerRemove},
     {Op::removeLoad,    Control,            sizeof(wire::RemoveLoad),  false, 0, 0, answerRemoveLoad},
     {Op::list,          Control,            sizeof(wire::List),        false, 0, 0, answerList},

@@ -133,6 +133,15 @@ TEST_F(WorkerControl, OnlyWhatALoadHasIsPublishedAndOnlyAsWhatItIs) {
   EXPECT_EQ(bpf.files.back(), "pin ./prog_1");
 }
 
+TEST_F(WorkerControl, AProgramThatComesAsADescriptorBecomesAMemberAndNothingElse) {
+  for (Dir dir : {Dir::programs, Dir::xdpPrograms, Dir::tcIngressMembers})
+    EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{Pin{}, pinOf(dir)}, {}, 1), "publish");
+  EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{Pin{}, pinOf(Dir::loads, "p")}, {}, 1), "publish");
+  EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{pinOf(Dir::loads, "m"), pinOf(Dir::members)}, {}, 1), "publish");
+  EXPECT_EQ(control(Op::publish, wire::Publish{Pin{}, pinOf(Dir::members)}, {}, 1), 0);
+  EXPECT_EQ(bpf.files.back(), "pin xdp/dispatcher_1_2/link_3");
+}
+
 TEST_F(WorkerControl, NumbersThatTheKernelTakesForDescriptorsNeverComeFromTheFrontend) {
   for (uint32_t type :
        {BPF_MAP_TYPE_PROG_ARRAY, BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_SOCKMAP, BPF_MAP_TYPE_CPUMAP, BPF_MAP_TYPE_ARRAY_OF_MAPS}) {
