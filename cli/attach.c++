@@ -252,8 +252,9 @@ void addOrdered(Kinds& kinds) {
   addConfirmWithin(xdp, kinds.arguments->confirmWithin);
   addRepeated(xdp, "--proceed-on", kinds.arguments->proceedOn, "VERDICT[,...] after which the next program runs (pass,dispatcher_return)");
 
-  auto adopt = xdp.add_flag("--adopt", kinds.arguments->adopt,
-                            "Another tool's program that runs there without a dispatcher becomes a member, and is given back alone in the end");
+  auto adopt =
+      xdp.add_flag("--adopt", kinds.arguments->adopt,
+                   "Another tool's program that runs there without a dispatcher becomes a member, and is given back alone in the end");
   xdp.add_option("--adopted-priority", kinds.arguments->adoptedPriority, "Its priority (default: 50)")
       ->needs(adopt)
       ->check(CLI::Range(0, INT32_MAX));

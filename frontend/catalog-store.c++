@@ -242,7 +242,8 @@ void store(Database& database, const DispatcherRow& row) {
   database
       .kept(
           "INSERT INTO dispatcher (type, nsid, ifindex, revision, load, program, kernel_link, netns_path, interface, host_netns, "
-          "filter_priority, filter_handle, engine, parked, adopted, adopted_priority) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
+          "filter_priority, filter_handle, engine, parked, adopted, adopted_priority) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+          "?11, "
           "?12, ?13, ?14, ?15, ?16) "
           "ON CONFLICT (type, nsid, ifindex) DO UPDATE SET revision = ?4, load = ?5, program = ?6, kernel_link = ?7, netns_path = ?8, "
           "interface = ?9, host_netns = ?10, filter_priority = ?11, filter_handle = ?12, engine = ?13, parked = ?14, "

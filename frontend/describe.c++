@@ -247,7 +247,7 @@ void describeLink(Core& core, uint32_t id, schema::LinkDetails::Builder out, kj:
   bool unlinked = false;  // there is no link: what the kernel has is the dispatcher's program, in a filter or by netlink
   KJ_IF_MAYBE (chain, hook.chainOf(row)) {
     kernelPin = dispatcherLinkPin(*chain);
-    KJ_IF_MAYBE (dispatcher, core.catalog.dispatcher(chain->type, row.nsid, row.ifindex)) 
+    KJ_IF_MAYBE (dispatcher, core.catalog.dispatcher(chain->type, row.nsid, row.ifindex))
       unlinked = dispatcher->filterHandle != 0 || dispatcher->adopted != 0;
   }
   auto there = place->worker.call(wire::Op::inspect, wire::Inspect{pin});

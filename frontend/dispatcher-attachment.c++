@@ -106,8 +106,9 @@ void takeOver(Workers& workers, BrokerChannel& broker, const ChainHook& hook, co
   catalog.put(row);
   auto reply = swapXdp(*workers.host(scope), broker, hook.ifindex, running, {loadedProgram(row.load, 0)}, scope);
   if (reply.result == -EBUSY || reply.result == -EEXIST)
-    refuse("interface ", hook.interface.c_str(),
-           " has another XDP program than a moment ago, or one whose owner lets nobody replace it (attached by a link): nothing was changed");
+    refuse(
+        "interface ", hook.interface.c_str(),
+        " has another XDP program than a moment ago, or one whose owner lets nobody replace it (attached by a link): nothing was changed");
   requireOk(reply, kj::str("attach XDP to ", hook.interface.c_str()));
 }
 

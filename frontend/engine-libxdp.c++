@@ -81,7 +81,8 @@ class LibxdpEngine final : public ChainEngine {
   void adopt(const ChainHook& hook, Present& present, int32_t, kj::WaitScope&) override {
     if (present.foreign)
       refuse("program ", present.program, " on ", hook.interface.c_str(),
-             " can't be adopted by engine libxdp: a program that is loaded can't become an extension of a dispatcher any more. Engine tailcall "
+             " can't be adopted by engine libxdp: a program that is loaded can't become an extension of a dispatcher any more. Engine "
+             "tailcall "
              "can take it: load yours with --engine tailcall");
   }
 

@@ -255,7 +255,8 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
       auto answer = replies[i].wait(scope);
       if (i < members.size() && members[i].link == 0 && (answer.result == -EINVAL || answer.result == -EBUSY))
         refuse("the kernel takes program ", members[i].program, " on ", hook.interface.c_str(), " into no program array beside ours (",
-               kernelReason(answer.result), "): it was loaded as xdp.frags, for one device, or with another expected attach type than "
+               kernelReason(answer.result),
+               "): it was loaded as xdp.frags, for one device, or with another expected attach type than "
                "BPF_XDP, or a program replaces one of its functions. It is left alone, and nothing was changed");
       requireOk(answer, "fill the dispatcher's chain");
     }

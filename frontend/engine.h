@@ -129,7 +129,7 @@ class Engines {  // of the host; which one a program is for is decided when it i
   void start(kj::WaitScope& scope);
   void recover(kj::WaitScope& scope);
   ChainEngine& preferred() { return preferLibxdp ? *libxdp : *tailcall; }  // of new XDP programs
-  ChainEngine& wanted(const std::string& name);                            // by who loads one: "", "auto", or its name. Refuses what can't be
+  ChainEngine& wanted(const std::string& name);  // by who loads one: "", "auto", or its name. Refuses what can't be
   kj::String reason();
   ChainEngine& named(const std::string& name) { return name == "libxdp" ? *libxdp : *tailcall; }
   ChainEngine& of(const ProgramRow& program) { return program.extension ? *libxdp : *tailcall; }

@@ -209,8 +209,7 @@ Present ChainMemberHook::lookAt(Core& core, ChainEngine& engine, const LinkRow& 
   return present;
 }
 
-void ChainMemberHook::adopt(ChainEngine& engine, const LinkRow& link, kj::Maybe<int32_t> as, Present& present,
-                            kj::WaitScope& scope) const {
+void ChainMemberHook::adopt(ChainEngine& engine, const LinkRow& link, kj::Maybe<int32_t> as, Present& present, kj::WaitScope& scope) const {
   KJ_IF_MAYBE (priority, as) {
     if (*priority < 0) refuse("priority ", *priority, " of the adopted program: it must be 0 or more");
     if (!link.hostNetns)
@@ -250,8 +249,7 @@ void ChainMemberHook::park(Core& core, const LinkRow& place, Place& in, bool par
   kj::Maybe<DispatcherRow> row;
   KJ_IF_MAYBE (known, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) row = DispatcherRow(*known);
   if (row == nullptr && !parked) refuse("no dispatcher is parked on ", place.interface.c_str());
-  if (row == nullptr)
-    row = engine.apply(hook, present, {chainOfMembers(core, othersOf(present), present), true, 0}, in, scope).row;
+  if (row == nullptr) row = engine.apply(hook, present, {chainOfMembers(core, othersOf(present), present), true, 0}, in, scope).row;
   KJ_IF_MAYBE (dispatcher, row) {
     dispatcher->parked = parked;
     core.catalog.put(*dispatcher);

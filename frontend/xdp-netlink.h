@@ -1,5 +1,5 @@
-// XDP by netlink, on the host's interfaces: where other tools must be able to take part, and where one of theirs becomes a member of a chain
-// of ours. What runs there can be swapped by anybody at any time, so each swap names whom it replaces.
+// XDP by netlink, on the host's interfaces: where other tools must be able to take part, and where one of theirs becomes a member of a
+// chain of ours. What runs there can be swapped by anybody at any time, so each swap names whom it replaces.
 #pragma once
 
 #include "frontend/broker.h"

@@ -30,7 +30,8 @@ def bareProgram(test, verdict, flags=0):
     """An XDP program of two instructions, pinned outside of bpfman; its path."""
     code = ctypes.create_string_buffer(struct.pack("=BBhiBBhi", 0xb7, 0, 0, verdict, 0x95, 0, 0, 0), 16)
     license = ctypes.create_string_buffer(b"GPL")
-    attributes = struct.pack("=IIQQIIQII16sII", XDP, 2, ctypes.addressof(code), ctypes.addressof(license), 0, 0, 0, 0, flags, b"bare", 0, BPF_XDP)
+    attributes = struct.pack("=IIQQIIQII16sII", XDP, 2, ctypes.addressof(code), ctypes.addressof(license), 0, 0, 0, 0, flags, b"bare", 0,
+                             BPF_XDP)
     program = bpf(BPF_PROG_LOAD, attributes)
     path = f"/sys/fs/bpf/bare{next(names)}"
     where = ctypes.create_string_buffer(path.encode())

@@ -47,7 +47,7 @@ class ControlOracle final : public Bpf {
   Op op{};
   std::set<int> usable;   // descriptors of the request that is under way
   std::set<int> brought;  // those of them that came with it
-  int left = 0;          // elements that a map still has
+  int left = 0;           // elements that a map still has
 
   long call(int command, bpf_attr& attr) override {
     auto own = [&](int descriptor) { FUZZ_REQUIRE(usable.contains(descriptor), "descriptor %d in command %d", descriptor, command); };
