@@ -37,7 +37,8 @@ void resolveNeighbours(const AttachWish& wish, std::span<const Member> present, 
                                              : !member.foreign && neighbour.getName() == member.name.c_str();
         if (!meant) continue;
         ++found;
-        (member.foreign ? programs : links).push_back(member.foreign ? member.program : member.link);
+        bool momentary = member.foreign && !member.adopted;
+        (momentary ? programs : links).push_back(momentary ? member.program : member.link);
       }
       if (found == 0)
         refuse("nobody on that hook is ",

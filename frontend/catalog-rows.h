@@ -78,7 +78,7 @@ struct LinkRow {
   int64_t createdAt = 0;
   uint32_t uid = 0;                     // for whom
   std::string request;                  // as of a load
-  std::vector<uint32_t> before, after;  // our link ids: what the caller asked for, resolved; those that are gone mean nothing any more
+  std::vector<uint32_t> before, after;  // our link ids, 0 the adopted program: as the caller asked; who is gone means nothing
   enum Absence : uint8_t { none, paused, left };
   Absence absence = none;  // why it does not run though it is attached. left: for good, once its change is confirmed
   std::string waiting;     // of a persistent program's: why it is not attached, then ifindex is 0. "": it is

@@ -36,10 +36,10 @@ kj::String called(const Member& member) {
 bool has(const std::vector<uint32_t>& ids, uint32_t id) { return std::ranges::find(ids, id) != ids.end(); }
 
 bool wantsBefore(const Member& who, const Member& other) {
-  return other.foreign ? has(who.beforeForeign, other.program) : has(who.before, other.link);
+  return other.foreign && !other.adopted ? has(who.beforeForeign, other.program) : has(who.before, other.link);
 }
 bool wantsAfter(const Member& who, const Member& other) {
-  return other.foreign ? has(who.afterForeign, other.program) : has(who.after, other.link);
+  return other.foreign && !other.adopted ? has(who.afterForeign, other.program) : has(who.after, other.link);
 }
 
 struct Range {

@@ -20,6 +20,7 @@ struct Member {
   uint64_t since = 0;                                 // grows: the one that was there first has the smaller
   uint32_t tailCalls = 0;                             // that the program makes itself
   bool foreign = false;                               // not bpfman's: shown and counted, never changed
+  bool adopted = false;                               // a foreign one that stays as long as ours: wishes about it are kept, as link 0
   bool fixed = false;                                 // TCX, a foreign one: has no priority, keeps its place
   int32_t rank = 0;                                   // by the administrator's rules: < 0 before, > 0 behind those that no rule names
   uint32_t rule = 0;                                  // the rule's line in the policy; 0: none names it

@@ -184,7 +184,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   }
 
   static OtherMember adopted(const ChainHook& hook, uint32_t program, std::string name, int32_t priority) {
-    return {program, std::move(name), priority, XDP_VERDICTS.defaultMask, false, adoptedPin(hook)};
+    return {program, std::move(name), priority, XDP_VERDICTS.defaultMask, false, adoptedPin(hook), true};
   }
 
   // In place of a program that is adopted, or where nothing is. A chain that holds only for a time leaves the adopted one alone in the

@@ -55,6 +55,7 @@ struct OtherMember {  // put there by another tool, or adopted
   uint32_t proceedOn;
   bool frags;
   wire::Pin pin;
+  bool adopted = false;
 };
 
 struct Present : RunningXdp {         // what the hook has in the kernel at this moment

@@ -44,6 +44,7 @@ std::vector<Member> ChainMemberHook::othersOf(const Present& present) {
     Member& member = members.emplace_back();
     member.program = other.program, member.name = other.name, member.proceedOn = other.proceedOn, member.foreign = true;
     member.priority = static_cast<int32_t>(kj::min(other.priority, INT32_MAX));
+    member.adopted = other.adopted;
   }
   return members;
 }

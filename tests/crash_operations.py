@@ -118,6 +118,41 @@ class Detach(Attach):
         return len(self.daemon.links()) == len(self.station.links)
 
 
+class Adopt(Attach):
+    """Into a chain with another tool's program, which is alone on the interface again afterwards, by whoever was killed."""
+
+    def begin(self):
+        super().begin()
+        interface = self.place[1]
+        harness.run("ip", "link", "set", "dev", interface, "xdpgeneric", "obj", harness.example("xdp_counter"), "sec", "xdp")
+        self.theirs = self.running()
+
+    def running(self):
+        return [each["id"] for each in harness.bpftool("net", "show", "dev", self.place[1])[0]["xdp"]]
+
+    def took(self):
+        chain = self.daemon.json("dispatcher", "get", "xdp", self.place[1])
+        return super().took() and self.running() == [chain["runtime"]["program_id"]] and \
+            self.theirs[0] in [each["program_id"] for each in chain["members"]]
+
+    def restore(self):
+        super().restore()
+        if self.running() != self.theirs:
+            raise AssertionError(f"{self.running()} runs there, not {self.theirs}")
+
+    def finish(self):
+        super().finish()
+        harness.run("ip", "link", "set", "dev", self.place[1], "xdpgeneric", "off")
+
+
+class GiveBack(Adopt, Detach):
+    def took(self):
+        return Detach.took(self) and self.running() == self.theirs
+
+    def words(self):
+        return Detach.words(self)
+
+
 class Count(Operation):
     """Switches the counters of a chain on."""
 
@@ -572,6 +607,8 @@ def operations(station):
                   "attach-tcx": Attach(station, TCX, ("tcx", lan, "ingress", "-p", 10)),
                   "detach-tcx": Detach(station, TCX, ("tcx", lan, "ingress", "-p", 10)),
                   "attach-tracepoint": Attach(station, TRACEPOINT, SYSCALL), "detach-tracepoint": Detach(station, TRACEPOINT, SYSCALL),
+                  "adopt": Adopt(station, XDP, ("xdp", spare, "-p", 10, "--adopt")),
+                  "give-back": GiveBack(station, XDP, ("xdp", spare, "-p", 10, "--adopt")),
                   "interface-goes": Go(station), "interface-comes": Come(station)}
     for kind in station.bases:
         object, where = (XDP, ()) if kind == "xdp" else (TC, ("ingress",))
