@@ -1,4 +1,4 @@
-// bpfman dispatcher list, get, count, plan: the chains by which XDP and TC programs share an interface.
+// bpfman dispatcher list, get, count, park, unpark, plan: the chains by which XDP and TC programs share an interface.
 #include "cli/commands.h"
 #include "cli/json.h"
 #include "cli/names.h"
@@ -85,6 +85,19 @@ int count(Session& session, const Key& key, schema::Counting counting) {
   return 0;
 }
 
+int park(Session& session, const std::string& type, const std::string& interface, const std::string& netns, bool parked) {
+  auto request = session.connection().links().parkRequest();
+  request.setType(type.c_str());
+  request.setInterface(interface.c_str());
+  if (!netns.empty()) {
+    request.setNetns(carry(openNetns(netns.c_str())));
+    request.setNetnsPath(netns.c_str());
+  }
+  request.setParked(parked);
+  session.wait(request.send());
+  return 0;
+}
+
 constexpr const char* HOOK = "An interface's name, or the network namespace's inode and the interface's index";
 
 }  // namespace
@@ -129,6 +142,21 @@ void addDispatcher(CLI::App& parent, Command& chosen) {
       return count(session, *key, wanted);
     };
   });
+
+  struct Parking {
+    std::string type, interface, netns;
+  };
+  for (bool parked : {true, false}) {
+    auto parking = std::make_shared<Parking>();
+    auto& app = *parent.add_subcommand(parked ? "park" : "unpark", parked ? "Let a dispatcher stay on an interface also without members"
+                                                                          : "Let it go with its last member, or now");
+    app.add_option("TYPE", parking->type, "xdp, tc-ingress or tc-egress")->required()->check(types);
+    app.add_option("INTERFACE", parking->interface, "The interface's name")->required();
+    app.add_option("-n,--netns", parking->netns, "PATH of the interface's network namespace (default: the host's)");
+    app.callback([parking, parked, &chosen] {
+      chosen = [parking, parked](Session& session) { return park(session, parking->type, parking->interface, parking->netns, parked); };
+    });
+  }
 }
 
 }  // namespace bpfman

@@ -283,6 +283,7 @@ Json jsonOf(schema::Dispatcher::Reader dispatcher) {
       {"engine", dispatcher.getEngine().cStr()},
       {"counting", nameOf(dispatcher.getCounting())},
   };
+  if (dispatcher.getParked()) json["parked"] = true;
   if (dispatcher.getNoCounters().size()) json["no_counters"] = dispatcher.getNoCounters().cStr();
   return json;
 }

@@ -183,8 +183,9 @@ void printLinks(std::ostream& out, capnp::List<schema::LinkRecord>::Reader recor
 
 void printDispatcher(std::ostream& out, schema::Dispatcher::Reader dispatcher) {
   out << "Dispatcher: " << dispatcher.getType().cStr() << " nsid=" << dispatcher.getNsid() << " ifindex=" << dispatcher.getIfindex()
-      << "\n  Engine: " << dispatcher.getEngine().cStr() << "\n  Revision: " << dispatcher.getRevision()
-      << "\n  Program ID: " << dispatcher.getProgramId() << "\n  Members (" << dispatcher.getMembers().size() << "):\n";
+      << "\n  Engine: " << dispatcher.getEngine().cStr() << (dispatcher.getParked() ? "\n  Parked: yes" : "")
+      << "\n  Revision: " << dispatcher.getRevision() << "\n  Program ID: " << dispatcher.getProgramId() << "\n  Members ("
+      << dispatcher.getMembers().size() << "):\n";
   auto type = dispatcher.getType() == "xdp" ? schema::ProgramType::XDP : schema::ProgramType::TC;
   Table table({"POS", "PRIORITY", "PROGRAM ID", "FUNCTION NAME", "LINK ID", "KERNEL LINK ID", "PROCEED ON"});
   for (auto member : dispatcher.getMembers()) {

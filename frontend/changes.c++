@@ -30,6 +30,12 @@ std::set<uint32_t> programsOf(const ChangeRow& row) {
   return programs;
 }
 
+std::vector<uint32_t> linksOf(const ChangeRow& row) {
+  std::vector<uint32_t> ids;
+  for (auto& before : row.links) ids.push_back(before.link);
+  return ids;
+}
+
 kj::Maybe<ChangeRow> changeRow(Core& core, uint32_t id) {
   auto found = core.catalog.changes().find(id);
   if (found == core.catalog.changes().end()) return nullptr;
@@ -95,7 +101,6 @@ void finish(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope
   std::vector<LinkRow> leavers;
   for (auto& link : linksOf(core, row))
     if (link.absence == LinkRow::left) leavers.push_back(link);
-  for (auto& [lock, chain] : turns.all()) chain.engine->confirm(chain.hook->hookOf(chain.some), scope);
   forget(core, turns, leavers, scope);
   if (row.replaced != 0) handOverMaps(core, row);
   unload(core, row.replaced, turns, scope);
@@ -169,8 +174,8 @@ kj::Maybe<const ChangeRow&> Changes::waitingOn(Core& core, const LinkRow& link) 
 void Changes::requireFree(Core& core, const LinkRow& link) const {
   KJ_IF_MAYBE (row, waitingOn(core, link)) {
     if (row->state != ChangeRow::waiting)
-      refuse(kj::Exception::Type::OVERLOADED, "change ", row->id, " of the chain on ", link.interface.c_str(),
-             " could not be ended yet (see the daemon's log); try again");
+      refuse(kj::Exception::Type::OVERLOADED, kj::str("change ", row->id, " of the chain on ", link.interface.c_str(),
+                                                      " could not be ended yet (see the daemon's log); try again"));
     int64_t left = static_cast<int64_t>(row->until - monotonicClock()) / 1'000'000'000;
     refuse("change ", row->id, " of the chain on ", link.interface.c_str(), " waits to be confirmed, for ", kj::max(left, 0),
            " s more: 'bpfman confirm ", row->id, "' keeps it, 'bpfman revert ", row->id, "' takes it back");
@@ -195,7 +200,13 @@ void Changes::endAfter(Core& core, uint32_t id, kj::Duration delay) {
       if (row->state == ChangeRow::waiting && monotonicClock() < row->until) return wait(core, *row);  // a timer can be early
       auto failure = kj::runCatchingExceptions([&]() {
         Turns turns(core, programsOf(*row), linksOf(core, *row), scope);
-        KJ_IF_MAYBE (still, changeRow(core, id)) end(core, *still, turns, scope);
+        KJ_IF_MAYBE (still, changeRow(core, id)) {
+          end(core, *still, turns, scope);
+          if (still->state != ChangeRow::waiting) return;
+          spdlog::warn("change {} was not confirmed: it was taken back", id);
+          core.audit.write(still->uid, 0, "",
+                           {"take back", {}, linksOf(*still), {}, kj::str("change ", id, " was not confirmed").cStr(), "", "ok"});
+        }
       });
       KJ_IF_MAYBE (exception, failure) spdlog::error("change {}: {}", id, exception->getDescription().cStr());
     }

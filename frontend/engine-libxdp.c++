@@ -48,8 +48,7 @@ class LibxdpEngine final : public ChainEngine {
       removeLoads(TARGET, scope);
       std::vector<LibxdpMember> all(capacity());  // the kernel drops positions that are not in use
       auto base = loadDispatcher(all, TARGET, nullptr, scope);
-      functions = kj::mv(base.functions);
-      target = Extension{base.load, functionId("prog0")};
+      target = Extension{base.load, functionId(base, "prog0")};
       auto tried = loadDispatcher({}, "xdp-try", target, scope);
       loads.undo(tried.load, scope);
       broker.shareXdp().wait(scope);
@@ -138,12 +137,11 @@ class LibxdpEngine final : public ChainEngine {
   Loads& loads;
   BrokerChannel& broker;
   kj::Maybe<Extension> target;
-  std::map<std::string, uint32_t> functions;  // of the dispatcher: BTF ids
   kj::String why;
 
-  uint32_t functionId(const std::string& name) {
-    auto found = functions.find(name);
-    KJ_REQUIRE(found != functions.end(), "the dispatcher has no such function", name.c_str());
+  static uint32_t functionId(const LoadOutcome& dispatcher, const std::string& name) {
+    auto found = dispatcher.functions.find(name);
+    KJ_REQUIRE(found != dispatcher.functions.end(), "the dispatcher has no such function", name.c_str());
     return found->second;
   }
 
@@ -281,7 +279,7 @@ class LibxdpEngine final : public ChainEngine {
         link.to = pinAt(wire::Dir::xdpLinks, hook.ifindex, row.programId, i);
         link.kind = wire::LinkKind::freplace;
         link.target = loadedProgram(row.load, 0);
-        link.relative = functionId(standsAlone(wanted) ? "xdp_dispatcher" : kj::str("prog", i).cStr());
+        link.relative = functionId(outcome, standsAlone(wanted) ? "xdp_dispatcher" : kj::str("prog", i).cStr());
         linked.push_back(place->worker.call(wire::Op::createLink, link));
       }
       for (auto& pin : pinned) requireOk(pin.wait(scope), "pin a member where libxdp looks for it");

@@ -220,6 +220,26 @@ void ChainMemberHook::pin(Core& core, const LinkRow& link, kj::WaitScope& scope)
   requireOk(host->worker.call(wire::Op::publish, member).wait(scope), "pin a member of the chain");
 }
 
+void ChainMemberHook::park(Core& core, const LinkRow& place, Place& in, bool parked, kj::WaitScope& scope) const {
+  ChainHook hook = hookOf(place);
+  auto turn = core.locks.take(lockOf(place), scope);
+  core.changes.requireFree(core, place);
+  forgetIfGone(core, place, in, scope);
+  ChainEngine& engine = hook.isXdp() ? engineOf(core, place) : core.engines.named("tailcall");
+  Present present = lookAt(core, engine, place, true, scope);
+  kj::Maybe<DispatcherRow> row;
+  KJ_IF_MAYBE (known, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) row = DispatcherRow(*known);
+  if (row == nullptr && !parked) refuse("no dispatcher is parked on ", place.interface.c_str());
+  if (row == nullptr)
+    row = engine.apply(hook, present, {chainOfMembers(core, othersOf(present), present, place.ifindex), true, 0}, in, scope).row;
+  KJ_IF_MAYBE (dispatcher, row) {
+    dispatcher->parked = parked;
+    core.catalog.put(*dispatcher);
+  }
+  bool empty = core.catalog.linksOn(place.kind, place.nsid, place.ifindex, place.direction).empty();
+  if (!parked && empty) apply(core, engine, place, present, othersOf(present), nullptr, scope);
+}
+
 // The chain as these members; what comes of it is written down at once. Without members the dispatcher stays where it is parked, and where
 // members only pause or may come back.
 void ChainMemberHook::apply(Core& core, ChainEngine& engine, const LinkRow& link, Present& present, const std::vector<Member>& members,
@@ -245,6 +265,12 @@ void ChainMemberHook::apply(Core& core, ChainEngine& engine, const LinkRow& link
         row.kernelLinkId = i < applied.links.size() ? applied.links[i] : shared != 0 ? shared : row.kernelLinkId;
         if (!(row == *known)) core.catalog.put(row);
       }
+    for (const LinkRow* absent : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction)) {
+      if (absent->absence == LinkRow::none || absent->kernelLinkId == 0) continue;
+      LinkRow row = *absent;
+      row.kernelLinkId = 0;
+      core.catalog.put(row);
+    }
   });
 }
 

@@ -37,6 +37,9 @@ class ChainMemberHook final : public Hook {
   std::vector<Member> chainNow(Core& core, const LinkRow& link, kj::WaitScope& scope) const override;
   const ChainMemberHook* sharing() const override { return this; }
 
+  void park(Core& core, const LinkRow& place, Place& in, bool parked, kj::WaitScope& scope) const;
+  // The dispatcher of such a link's chain, which is made if it is to stay and there is none, stays or not also without members.
+
   // ---- what a change of a chain is made of: here, and where several are changed at once (chain-change.h) ----
 
   struct NewMember {

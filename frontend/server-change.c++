@@ -1,4 +1,4 @@
-// Changes of several links at once, and those that wait to be confirmed.
+// Changes of several links at once, those that wait to be confirmed, and dispatchers that stay.
 #include <kj/debug.h>
 
 #include "frontend/attach-request.h"
@@ -21,7 +21,7 @@ LinkRow linkRow(Core& core, uint32_t id) {
 
 ProgramRow programRow(Core& core, uint32_t id) {
   KJ_IF_MAYBE (row, core.catalog.program(id)) return *row;
-  refuse("program ", id, " does not exist");
+  refuseNoProgram(core, id);
 }
 
 // A new priority may be reserved. Whose link it is attached there already, so the namespace was his if it had to be.
@@ -142,6 +142,28 @@ kj::Promise<void> changeLinks(Holding& connection, ChangeContext context) {
         line.what = kj::str("change ", row->id, " waits to be confirmed").cStr();
       }
     });
+  });
+}
+
+kj::Promise<void> parkDispatcher(Holding& connection, ParkContext context, kj::Maybe<NamespaceTarget> netns) {
+  bool parked = context.getParams().getParked();
+  return connection.change(parked ? "park" : "unpark", [&connection, context, parked, netns = kj::mv(netns)](kj::WaitScope& scope,
+                                                                                                             AuditLine& line) mutable {
+    auto params = context.getParams();
+    kj::StringPtr type = params.getType(), interface = params.getInterface();
+    line.what = kj::str(type, ' ', interface).cStr();
+    if (type != "xdp" && type != "tc-ingress" && type != "tc-egress") refuse("type \"", type, "\": expected xdp, tc-ingress or tc-egress");
+    Core& core = connection->core;
+    auto in = core.workers.in(netns, scope);
+    LinkRow place;
+    place.kind = static_cast<uint16_t>(type == "xdp" ? schema::ProgramType::XDP : schema::ProgramType::TC);
+    place.direction = type == "tc-egress";
+    place.nsid = in->nsid, place.hostNetns = in->host, place.netnsPath = limitedText(params.getNetnsPath(), "the path", limits::PATH_BYTES);
+    KJ_IF_MAYBE (found, Netlink(in->netlink).interfaceNamed(interface))
+      place.interface = found->name, place.ifindex = found->index;
+    else
+      refuse("interface ", interface, " does not exist there; 'ip link' lists those that do");
+    hookOf(place).hook.sharing()->park(core, place, *in, parked, scope);
   });
 }
 

@@ -106,6 +106,15 @@ class LinksServer final : public schema::Links::Server {
   kj::Promise<void> confirm(ConfirmContext context) override { return endChange(connection, context.getParams().getId(), true); }
   kj::Promise<void> revert(RevertContext context) override { return endChange(connection, context.getParams().getId(), false); }
 
+  kj::Promise<void> park(ParkContext context) override {
+    connection->rights.requireAdministrator("park a dispatcher");
+    auto params = context.getParams();
+    if (!params.hasNetns()) return parkDispatcher(connection, context, nullptr);
+    return descriptorOf(params.getNetns(), "the network namespace").then([this, context](kj::AutoCloseFd fd) mutable {
+      return parkDispatcher(connection, context, core.intake.networkNamespace(kj::mv(fd)));
+    });
+  }
+
   kj::Promise<void> waiting(WaitingContext context) override {
     connection->rights.requireView();
     std::vector<const ChangeRow*> rows;
@@ -168,6 +177,7 @@ class LinksServer final : public schema::Links::Server {
     out.setEngine(row.engine.c_str());
     out.setFilterPriority(row.filterPriority);
     out.setFilterHandle(row.filterHandle);
+    out.setParked(row.parked);
     auto known = chains.find({row.type, row.nsid, row.ifindex});
     std::vector<Member> chain;
     if (known != chains.end()) {

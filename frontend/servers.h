@@ -29,12 +29,15 @@ kj::Promise<SealedObject> objectFrom(Connection& connection, schema::Bytecode::R
 // The bytecode as it was handed over, taken. The connection must outlive the promise.
 
 using ChangeContext = capnp::CallContext<schema::Links::ChangeParams, schema::Links::ChangeResults>;
+using ParkContext = capnp::CallContext<schema::Links::ParkParams, schema::Links::ParkResults>;
 using UpdateContext = capnp::CallContext<schema::Program::UpdateParams, schema::UpdateAnswer>;
 // server-change.c++
 kj::Promise<void> changeLinks(Holding& connection, ChangeContext context);
 uint64_t nanosecondsFrom(uint32_t confirmWithin);  // within the limit, or refused
 kj::Promise<void> endChange(Holding& connection, uint32_t id, bool confirm);
+kj::Promise<void> parkDispatcher(Holding& connection, ParkContext context, kj::Maybe<NamespaceTarget> netns);
 void describeWaiting(const ChangeRow& row, schema::WaitingChange::Builder out);
+[[noreturn]] void refuseNoProgram(Core& core, uint32_t id);  // says which one took its place
 std::string updatePurpose(uint32_t replaced);  // of the load of an update: until it is done, a restart undoes it
 kj::Promise<void> updateProgram(Holding& connection, uint32_t id, UpdateContext context);  // server-update.c++
 

@@ -289,6 +289,11 @@ interface Links {
   count @7 (type :Text, nsid :UInt64, ifindex :UInt32, counting :Counting);
   # Switches what the dispatcher on that hook counts of each member. No packet is lost and no counter reset; it stays over changes of the
   # chain and restarts, until the chain goes. For administrators, and for who has a program of his own in the chain.
+
+  park @8 (type :Text, interface :Text, netns :Descriptor, netnsPath :Text, parked :Bool);
+  # A dispatcher that is parked stays on its interface also without members: the first attach and the last detach then change only the
+  # chain, and no driver is reset. Made if there is none; parked false: it goes with its last member, or now. For administrators. netns:
+  # as in Place.
 }
 
 struct ChangeStep {
@@ -381,6 +386,7 @@ struct Dispatcher {
   filterHandle @10 :UInt32;
   counting @11 :Counting;      # kernel
   noCounters @12 :Text;        # why it can't be switched on; "": it can
+  parked @13 :Bool;            # it stays also without members
 
   struct Member {
     programId @0 :UInt32;

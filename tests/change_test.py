@@ -278,9 +278,43 @@ class Tailcall(unittest.TestCase):
                 else:
                     self.dropperMap = self.daemon.mapId(dropper, self.mapName)
                     os.kill(self.daemon.pid(who), signal.SIGKILL)
-                self.assertTrue(harness.eventually(lambda: self.daemon.cli("change", "list").out == "", WAIT + 10))
+                self.assertTrue(harness.eventually(lambda: self.daemon.cli("change", "list", "-o", "json").out == '{\n  "changes": []\n}\n', WAIT + 10))
                 self.assertEqual(self.counted([keeper, dropper], 10), [10, 0])
                 self.assertEqual(self.daemon.settled(), [])
+
+    # -- an empty dispatcher that stays --
+
+    hook = "xdp"
+
+    def testAParkedDispatcherIsNeitherMadeNorRemovedByMembers(self):
+        self.ok("dispatcher", "park", self.hook, "lan0")
+        self.assertEqual(self.daemon.settled(), [])
+        before = self.daemon.dispatchers()[0]["runtime"]
+        self.assertEqual(self.members(), [])
+        program = self.load(self.ends)
+        self.wire.send(10)                       # nothing stops them
+        link = self.attach(program, 10)
+        self.assertEqual(self.counted([program], 10), [10])
+        self.ok("link", "detach", link)
+        self.assertEqual(self.counted([program], 10), [0])
+        if self.engine == "tailcall":            # the very same program and link all the time
+            self.assertEqual(self.daemon.dispatchers()[0]["runtime"], before)
+        self.assertIn("Parked: yes", self.ok("dispatcher", "get", self.hook, "lan0").out)
+        self.daemon.stop()
+        self.daemon.start()
+        self.assertEqual(self.daemon.settled(), [])
+        link = self.attach(program, 10)
+        self.ok("dispatcher", "unpark", self.hook, "lan0")
+        self.assertEqual(self.members(), [link])
+        self.ok("dispatcher", "park", self.hook, "lan0")
+        self.ok("link", "detach", link)
+        self.assertEqual(len(self.daemon.dispatchers()), 1)
+        self.ok("dispatcher", "unpark", self.hook, "lan0")
+        self.assertEqual(self.daemon.dispatchers(), [])
+        self.refused("no dispatcher is parked", "dispatcher", "unpark", self.hook, "lan0")
+        self.refused("does not exist", "dispatcher", "park", self.hook, "nowhere0")
+        self.refused("permission denied", "dispatcher", "park", self.hook, "lan0", user=4321, group=4321, extra_groups=[])
+        self.assertEqual(self.daemon.settled(), [])
 
     # -- with packets flowing --
 
@@ -320,6 +354,7 @@ class Tailcall(unittest.TestCase):
 
 
 class Clsact(Tailcall):
+    hook = "tc-ingress"
     config, kind, example = "", "tc", "tc_counter"
     goesOn, ends, proceed, endsWord = "verdict=03000000", "verdict=02000000", "pipe", "shot"
 

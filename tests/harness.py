@@ -389,6 +389,7 @@ class Daemon:
         if set(kernel) != expected:
             found.append(f"programs only in the kernel: {[kernel[i] for i in set(kernel) - expected]}, only listed: {expected - set(kernel)}")
         expected = {each["kernel_link_id"] for each in links if each["kernel_link_id"]} | {id for id, each in kernelLinks.items() if each["prog_id"] in iterators}
+        expected |= {each["runtime"].get("kernel_link_id") for each in chains} - {None}
         if set(kernelLinks) != expected:
             found.append(f"links only in the kernel: {[kernelLinks[i] for i in set(kernelLinks) - expected]}, "
                          f"only listed: {expected - set(kernelLinks)}")

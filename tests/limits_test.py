@@ -45,6 +45,8 @@ TESTED = {
     "lines of denials": "audit_test.py test_denials_of_one_do_not_push_out_what_others_did",
     "lines in one answer": "test_what_a_client_hands_over_has_its_limits",
     "request id": "test_what_a_client_hands_over_has_its_limits",
+    "steps of one change": "test_changes",
+    "time that a change": "test_changes",
     "XDP programs": "chain_test.py testAsManyAsTheEngineTakesAllRunAndOneMoreIsRefused",
     "tail calls": "frontend/chain-test.c++ Has33TailCallsInOneRunAndNo34th",
     "priority": "test_what_a_client_hands_over_has_its_limits",
@@ -103,6 +105,22 @@ class Limits(unittest.TestCase):
             for where, text in zip(("at", "above"), texts):
                 with self.subTest(limit=name, where=where):
                     self.assertIn(text, said[name, where])
+        self.assertEqual(daemon.settled(), [])
+
+    def test_changes(self):
+        daemon = self.start()
+        wire = network.Wire("lan0")
+        self.addCleanup(wire.remove)
+        link = daemon.attach("xdp", daemon.load("xdp_counter", "xdp"), "lan0", "-p", 1)["id"]
+        for steps in (64, 65):
+            path = os.path.join(daemon.directory, "steps")
+            with open(path, "w") as file:
+                file.write(f"link update {link} -p 5\n" * steps)
+            result = daemon.cli("change", "apply", path)
+            self.refused("1 to 64 steps", result) if steps > 64 else self.assertEqual(result.code, 0, result)
+        self.refused("1s to 24h", daemon.cli("link", "update", link, "-p", 6, "--confirm-within", "86401s"))
+        self.assertEqual(daemon.cli("link", "update", link, "-p", 6, "--confirm-within", "24h").code, 0)
+        self.assertEqual(daemon.cli("revert").code, 0)
         self.assertEqual(daemon.settled(), [])
 
     def test_the_ceiling_of_programs_and_maps(self):
