@@ -35,7 +35,7 @@ Turns::Turns(Core& core, const std::set<uint32_t>& ids, const std::vector<LinkRo
 
 Turns::Chain& Turns::of(const LinkRow& link) {
   auto found = chains.find(sharedHookOf(link).lockOf(link));
-  if (found == chains.end()) refuse(kj::Exception::Type::OVERLOADED, "somebody else changed the same programs; try again");
+  if (found == chains.end()) refuse(kj::Exception::Type::OVERLOADED, kj::str("somebody else changed the same programs; try again"));
   return found->second;
 }
 

@@ -116,7 +116,6 @@ void finish(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope
   std::vector<LinkRow> leavers;
   for (auto& link : linksOf(core, row))
     if (link.absence == LinkRow::left) leavers.push_back(link);
-  for (auto& [lock, chain] : turns.all()) chain.engine->confirm(chain.hook->hookOf(chain.some), scope);
   forget(core, turns, leavers, scope);
   if (row.replaced != 0) handOverMaps(core, row);
   unload(core, row.replaced, turns, scope);
@@ -183,8 +182,8 @@ kj::Maybe<const ChangeRow&> Changes::waitingOn(Core& core, const LinkRow& link) 
 void Changes::requireFree(Core& core, const LinkRow& link) const {
   KJ_IF_MAYBE (row, waitingOn(core, link)) {
     if (row->state != ChangeRow::waiting)
-      refuse(kj::Exception::Type::OVERLOADED, "change ", row->id, " of the chain on ", link.interface.c_str(),
-             " could not be ended yet (see the daemon's log); try again");
+      refuse(kj::Exception::Type::OVERLOADED, kj::str("change ", row->id, " of the chain on ", link.interface.c_str(),
+                                                      " could not be ended yet (see the daemon's log); try again"));
     int64_t left = static_cast<int64_t>(row->until - monotonicClock()) / 1'000'000'000;
     refuse("change ", row->id, " of the chain on ", link.interface.c_str(), " waits to be confirmed, for ", kj::max(left, 0),
            " s more: 'bpfman confirm ", row->id, "' keeps it, 'bpfman revert ", row->id, "' takes it back");

@@ -1,6 +1,6 @@
 // The engine for kernels that refuse freplace programs: a dispatcher whose slots are tail calls (dispatchers/tailcall.bpf.h). Two
-// banks hold a chain each; one word says which is in use. A change fills the other bank, flips the word, and empties the old bank
-// after a grace period: no packet ever sees half of it, and a bank is used again only when nobody can be in it.
+// banks hold a chain each; one word says which is in use. A change fills the other bank, flips the word, and after a grace period takes out
+// of the old bank who is in the chain no more: no packet ever sees half of it, and a bank is used again only when nobody can be in it.
 #include <linux/bpf.h>
 
 #include <algorithm>
@@ -103,10 +103,11 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
       auto place = workers.host(scope);
       uint32_t bank = activeBank(*place, load, scope);
       auto chain = bankOf(*place, load, bank, scope);
-      if (!chain.timed) return;
-      chain.timed = 0;  // the time stays as it is: nobody sees half of another
-      requireOk(update(*place, mapOf(load, "banks"), bank, chain).wait(scope), "confirm the dispatcher's chain");
-      clean(hook, load);
+      if (chain.timed) {
+        chain.timed = 0;  // the time stays as it is: nobody sees half of another
+        requireOk(update(*place, mapOf(load, "banks"), bank, chain).wait(scope), "confirm the dispatcher's chain");
+      }
+      clean(hook, load);  // also when it was confirmed by somebody who died then
     }
   }
 
@@ -269,9 +270,12 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     auto place = workers.host(scope);
     uint32_t active = activeBank(*place, row.load, scope), next = active == 0;
     KJ_ON_SCOPE_FAILURE(clean(hook, row.load));  // switched or not, nobody knows: a bank is filled again only after a grace period
-    fill(hook, row.load, next, wish, bankOf(*place, row.load, active, scope), scope);
+    auto running = bankOf(*place, row.load, active, scope);
+    Rest rest{{}, kj::max(running.count, bankOf(*place, row.load, next, scope).count)};
+    for (auto& member : wish.members) rest.stay.push_back(loadedProgram(member.load, member.index));
+    fill(hook, row.load, next, wish, running, scope);
     requireOk(update(*place, mapOf(row.load, "active"), 0, next).wait(scope), "switch the dispatcher's chain");
-    if (wish.until == 0) clean(hook, row.load);
+    if (wish.until == 0) clean(hook, row.load, std::move(rest));
   }
 
   // A chain that was not confirmed, whether its time is over or not: the other bank has the one of before.
@@ -284,19 +288,26 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     settle(hook, scope);
   }
 
-  // Empties the bank that is not in use, when nobody can be in it any more. Survives the worker's death: a slot that was left would keep
-  // its program in the kernel.
-  void clean(const ChainHook& hook, uint32_t load) {
+  struct Rest {                   // what a change left
+    std::vector<wire::Pin> stay;  // the programs of the chain that runs
+    uint32_t span;                // of both banks, as far as a slot may be in use
+  };
+
+  // Takes who left out of the slots that are not in use, when nobody can be in them any more. Survives the worker's death: a slot that was
+  // left would keep its program in the kernel.
+  void clean(const ChainHook& hook, uint32_t load) { clean(hook, load, Rest{{}, CHAIN_POSITIONS}); }  // nobody knows what is left
+  void clean(const ChainHook& hook, uint32_t load, Rest rest) {
     auto key = keyOf(hook);
     cleaning.erase(key);
-    auto work = [this, load](kj::WaitScope& scope) {
+    auto work = [this, load, rest = std::move(rest)](kj::WaitScope& scope) {
       grace.pass().wait(scope);
       for (int tries = 1;; ++tries) {
         auto failure = kj::runCatchingExceptions([&]() {
           auto place = workers.host(scope);
           uint32_t active = activeBank(*place, load, scope);
-          if (bankOf(*place, load, active, scope).timed) return;  // the other may be needed again
-          empty(*place, load, active == 0, scope);
+          auto running = bankOf(*place, load, active, scope);
+          if (running.timed) return;  // the other may be needed again
+          empty(*place, load, active, running.count, rest, scope);
         });
         KJ_IF_MAYBE (exception, failure) {
           if (exception->getType() == kj::Exception::Type::DISCONNECTED && tries < CLEANING_TRIES) continue;
@@ -309,11 +320,15 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     tasks.add(cleaning.at(key).addBranch());
   }
 
-  void empty(Place& place, uint32_t load, uint32_t bank, kj::WaitScope& scope) {
+  // Whoever stays takes a leaver's slot: to delete one the kernel waits for a grace period, each time, and the worker with it.
+  void empty(Place& place, uint32_t load, uint32_t active, uint32_t count, const Rest& rest, kj::WaitScope& scope) {
     std::vector<kj::Promise<WorkerReply>> replies;
-    for (uint32_t i = 0; i < CHAIN_POSITIONS; ++i) {
-      wire::SetSlot slot{mapOf(load, "slots"), pinAt(wire::Dir::programs), bank * CHAIN_POSITIONS + i, 0};
-      replies.push_back(place.worker.call(wire::Op::setSlot, slot));
+    for (uint32_t bank = 0; bank < CHAIN_BANKS; ++bank) {
+      for (uint32_t i = bank == active ? count : 0; i < rest.span; ++i) {
+        bool fill = bank != active && i < rest.stay.size();
+        wire::SetSlot slot{mapOf(load, "slots"), fill ? rest.stay[i] : pinAt(wire::Dir::programs), bank * CHAIN_POSITIONS + i, fill};
+        replies.push_back(place.worker.call(wire::Op::setSlot, slot));
+      }
     }
     for (auto& reply : replies) {
       auto answer = reply.wait(scope);

@@ -21,7 +21,7 @@ LinkRow linkRow(Core& core, uint32_t id) {
 
 ProgramRow programRow(Core& core, uint32_t id) {
   KJ_IF_MAYBE (row, core.catalog.program(id)) return *row;
-  refuse("program ", id, " does not exist");
+  refuseNoProgram(core, id);
 }
 
 // A new priority may be reserved. Whose link it is attached there already, so the namespace was his if it had to be.

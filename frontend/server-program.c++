@@ -18,7 +18,7 @@ namespace {
 
 ProgramRow rowOf(Core& core, uint32_t id) {
   KJ_IF_MAYBE (row, core.catalog.program(id)) return *row;
-  refuse("program ", id, " does not exist");
+  refuseNoProgram(core, id);
 }
 
 LinkRow linkOf(Core& core, uint32_t id) {

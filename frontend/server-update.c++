@@ -33,10 +33,7 @@ LoadWish wishFrom(Connection& connection, uint32_t id, schema::Bytecode::Reader 
     requireMayLoad(connection, wish, bit(type));
     return wish;
   }
-  for (auto& [load, row] : core.catalog.loads())
-    if (row.purpose == updatePurpose(id) && row.state == LoadRow::loaded)
-      refuse("program ", id, " does not exist any more: program ", core.catalog.programsOf(load)[0]->id, " took its place");
-  refuse("program ", id, " does not exist");
+  refuseNoProgram(core, id);
 }
 
 // A retry, after the answer to the first try was lost: what that loaded. 0: there was none.
@@ -81,6 +78,13 @@ void carryOut(Holding& connection, uint32_t id, UpdateContext& context, const Lo
 }
 
 }  // namespace
+
+void refuseNoProgram(Core& core, uint32_t id) {
+  for (auto& [load, row] : core.catalog.loads())
+    if (row.purpose == updatePurpose(id) && row.state == LoadRow::loaded)
+      refuse("program ", id, " does not exist any more: program ", core.catalog.programsOf(load)[0]->id, " took its place");
+  refuse("program ", id, " does not exist");
+}
 
 std::string updatePurpose(uint32_t replaced) { return "update:" + std::to_string(replaced); }
 

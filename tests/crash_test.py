@@ -4,8 +4,9 @@ command is given again. The steps are in crash_steps.txt (crash_steps_libxdp.txt
 not have is new, was not killed at, and fails (BPFMAN_REWRITE=1 writes the file, and kills nobody).
 
 A frontend's own steps, what it writes into its catalogue, lie between those of the worker: it is killed before and after each of these.
-All are tried with BPFMAN_SOAK=1 (tests/soak/crash), also with delays; else of a step that is repeated in a loop the first two and the last,
-of several looks at the kernel that follow each other the first and the last, and the broker, which takes all along, at each third."""
+All are tried with BPFMAN_SOAK=1 (tests/soak/crash), also with delays. Else, of a step that is repeated in a loop, the first two and the last are
+candidates, of several looks at the kernel that follow each other the first and the last, and for the broker, which takes all along, each third
+point; of the candidates BPFMAN_KILLS for each operation, by chance (0: all). BPFMAN_SEED repeats a run's choice."""
 
 import ctypes
 import os
@@ -25,10 +26,10 @@ ONLY = os.environ.get("BPFMAN_CRASH", "").split()     # names of operations; non
 SOAK = os.environ.get("BPFMAN_SOAK") == "1"
 DELAYS = (0, 0.003, 0.03) if SOAK else (0,)
 LOOK = re.compile("before (BPF_OBJ_GET|BPF_MAP_LOOKUP|BPF_MAP_GET_NEXT|BPF_PROG_QUERY|BPF_ITER|list)")
-KILLS = int(os.environ.get("BPFMAN_KILLS", "0"))      # so many for each operation, by chance; 0: see above
-STATIONS = int(os.environ.get("BPFMAN_STATIONS", "1" if "BPFMAN_VM" in os.environ else "3"))
+VM = "BPFMAN_VM" in os.environ
+KILLS = int(os.environ.get("BPFMAN_KILLS", "0" if SOAK else "3" if VM else "30"))
+STATIONS = int(os.environ.get("BPFMAN_STATIONS", "1" if VM else "3"))
 SEED = int(os.environ.get("BPFMAN_SEED", random.randrange(1 << 32)))
-DICE = random.Random(SEED)
 RECORD = 1 << 30                                      # a point that is never reached
 
 
@@ -117,7 +118,7 @@ class Station:
         steps = self.said[name] = self.daemon.quiet(since)
         self.daemon.tell(worker, 0)
         operation.restore()
-        kills = [] if REWRITE else killsAt(steps, operation.kinds)
+        kills = [] if REWRITE else killsAt(name, steps, operation.kinds)
         for point, kind, delay in kills:
             why = f"{name}: {kind} killed at {point}: {steps[point - 1]}"
             try:
@@ -179,7 +180,7 @@ class Station:
         self.daemon.start()
 
 
-def killsAt(steps, kinds):
+def killsAt(name, steps, kinds):
     """[(point, who, delay)]"""
     kills, last, points = [], {step: point for point, step in enumerate(steps, 1)}, 0
     looks = [False, *(bool(LOOK.match(step)) for step in steps), False]
@@ -189,7 +190,7 @@ def killsAt(steps, kinds):
             continue
         points += 1
         kills += [(point, kind, delay) for kind in kinds for delay in DELAYS if SOAK or kind != "broker" or points % 3 == 1]
-    return sorted(DICE.sample(kills, min(KILLS, len(kills)))) if KILLS else kills
+    return sorted(random.Random(f"{SEED} {name}").sample(kills, min(KILLS, len(kills)))) if KILLS else kills
 
 
 class Crash(unittest.TestCase):
@@ -277,7 +278,7 @@ def writeSteps(path, reviewed):
             "# session, and after it if it changed something. BPFMAN_REWRITE=1 writes this file; review the change.\n")
     for name in sorted(reviewed):
         text += "\n" + name + "\n" + "".join(line + "\n" for line in folded(reviewed[name]))
-    if "BPFMAN_VM" in os.environ:       # the tree is read-only there
+    if VM:      # the tree is read-only there
         return print("---- " + os.path.basename(path), text, "----", sep="\n")
     with open(path, "w") as file:
         file.write(text)
