@@ -223,7 +223,9 @@ std::unique_ptr<Way> tried(const char* what, kj::Function<std::unique_ptr<Way>()
   return way;
 }
 
-void print(const char* what, Samples Times::*which, const std::vector<std::pair<std::string, Times>>& all, double aim) {
+using Which = Samples Times::*;
+
+void print(const char* what, Which which, const std::vector<std::pair<std::string, Times>>& all, double aim) {
   double loader = 0;
   for (auto& [name, times] : all)
     if (name == "xdp-loader") loader = (times.*which).median();

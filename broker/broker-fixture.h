@@ -91,7 +91,7 @@ class Broker : public testing::Test {
   }
 
   // Reads the daemon's standard error until it has `text` so many times.
-  bool waitFor(const std::string& text, std::chrono::milliseconds limit = 5s, int times = 1) {
+  bool waitFor(const std::string& text, std::chrono::milliseconds limit = 20s, int times = 1) {
     auto end = Clock::now() + limit;
     for (;;) {
       size_t at = 0;

@@ -23,8 +23,8 @@ class Limits {
 
   void run() {
     using Options = schema::LoadOptions::Builder;
-    load(
-        "object", {16 << 20, (16 << 20) + 1}, [](Options, uint32_t) {}, true);
+    auto nothing = [](Options, uint32_t) {};
+    load("object", {16 << 20, (16 << 20) + 1}, nothing, true);
     load("programs", {64, 65}, [](Options options, uint32_t n) {
       auto list = options.initPrograms(n);
       for (uint32_t i = 0; i < n; ++i) {

@@ -122,7 +122,8 @@ int main() {
   void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) die("no memory");
   shared = new (memory) Shared{};
-  struct sigaction action {};
+  using Action = struct sigaction;
+  Action action{};
   action.sa_sigaction = hear;
   action.sa_flags = SA_SIGINFO | SA_RESTART;
   sigaction(SIGUSR1, &action, nullptr);
