@@ -12,6 +12,7 @@
 #include "frontend/kernel-names.h"
 #include "frontend/overview.h"
 #include "frontend/refuse.h"
+#include "frontend/servers.h"
 
 namespace bpfman {
 
@@ -202,6 +203,7 @@ void fill(Core& core, const ProgramRow& row, const LoadRow& load, const WorkerRe
 void describeProgram(Core& core, uint32_t id, schema::ProgramDetails::Builder out, kj::WaitScope& scope) {
   auto find = [&]() -> const ProgramRow& {
     KJ_IF_MAYBE (row, core.catalog.program(id)) return *row;
+    requireNotReplaced(core, id);
     refuse("record not found");
   };
   const ProgramRow row = find();
