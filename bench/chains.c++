@@ -1,6 +1,6 @@
 // Each way keeps a chain on an interface of its own, and all do the same to it in turns: a last member comes, moves to the front, all are
-// turned round, it goes. Commands are compared with commands: a process each, from its start to its end. xdp-loader can neither move a member nor
-// change several at once: there it takes out and puts in again.
+// turned round, it goes. Commands are compared with commands: a process each, from its start to its end. xdp-loader can neither move a
+// member nor change several at once: there it takes out and puts in again.
 #include "bench/chains.h"
 
 #include <net/if.h>
@@ -209,9 +209,9 @@ class XdpLoader final : public Way {
 std::unique_ptr<Way> tried(const char* what, kj::Function<std::unique_ptr<Way>()> make) {
   std::unique_ptr<Way> way;
   KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() {
-    way = make();
-    way->grow(1);
-  })) {
+                 way = make();
+                 way->grow(1);
+               })) {
     printf("  %s: not here: %s\n", what, exception->getDescription().cStr());
     return nullptr;
   }

@@ -227,8 +227,7 @@ int main(int argc, char* argv[]) {
   if (argc != 6) return fprintf(stderr, "usage: bpfman-bench BINARIES OBJECTS DIRECTORY all|chains MOST; see tools/bench\n"), 2;
   libbpf_set_print(nullptr);
   setvbuf(stdout, nullptr, _IOLBF, 0);
-  KJ_IF_MAYBE (exception,
-               kj::runCatchingExceptions([&] {
+  KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&] {
                  size_t most = strtoul(argv[5], nullptr, 10);
                  if (std::string(argv[4]) == "chains")
                    bpfman::bench::measureChains(argv[1], argv[2], argv[3], most);

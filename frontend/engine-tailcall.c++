@@ -1,6 +1,6 @@
 // The engine for kernels that refuse freplace programs: a dispatcher whose slots are tail calls (dispatchers/tailcall.bpf.h). Two
-// banks hold a chain each; one word says which is in use. A change fills the other bank, flips the word, and after a grace period takes out of
-// the old bank who is in the chain no more: no packet ever sees half of it, and a bank is used again only when nobody can be in it.
+// banks hold a chain each; one word says which is in use. A change fills the other bank, flips the word, and after a grace period takes out
+// of the old bank who is in the chain no more: no packet ever sees half of it, and a bank is used again only when nobody can be in it.
 #include <linux/bpf.h>
 
 #include <kj/debug.h>
@@ -230,8 +230,8 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     uint32_t span;                // of both banks, as far as a slot may be in use
   };
 
-  // Takes who left out of the slots that are not in use, when nobody can be in them any more. Survives the worker's death: a slot that was left
-  // would keep its program in the kernel.
+  // Takes who left out of the slots that are not in use, when nobody can be in them any more. Survives the worker's death: a slot that was
+  // left would keep its program in the kernel.
   void clean(const ChainHook& hook, uint32_t load) { clean(hook, load, Rest{{}, CHAIN_POSITIONS}); }  // nobody knows what is left
   void clean(const ChainHook& hook, uint32_t load, Rest rest) {
     auto key = keyOf(hook);
