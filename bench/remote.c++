@@ -75,13 +75,6 @@ std::pair<std::string, std::string> Remote::engine() {
   return {answer.getEngine().cStr(), answer.getEngineReason().cStr()};
 }
 
-uint32_t Remote::newestProgram() {  // by when it was loaded: the kernel's ids only grow
-  uint32_t newest = 0;
-  auto answer = programs.listRequest().send().wait(io.waitScope);
-  for (auto program : answer.getPrograms()) newest = kj::max(newest, program.getRecord().getId());
-  return newest;
-}
-
 size_t Remote::list() {
   auto request = programs.listRequest();
   auto answer = request.send().wait(io.waitScope);

@@ -35,9 +35,8 @@ class Remote {
   void modify(const std::vector<std::pair<uint32_t, uint32_t>>& priorities);  // of links: one change
   uint32_t newestLink();
   std::pair<std::string, std::string> engine();  // and why
-  uint32_t newestProgram();
-  size_t list();      // how many; with map ids and links
-  size_t overview();  // of every program on the machine
+  size_t list();                                 // how many; with map ids and links
+  size_t overview();                             // of every program on the machine
   void get(uint32_t id);
   uint32_t dispatcherOn(kj::StringPtr interface);                  // kernel id of the dispatcher program
   void count(kj::StringPtr interface, schema::Counting counting);  // of the XDP dispatcher there

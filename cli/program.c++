@@ -114,7 +114,7 @@ schema::Program::Client findProgram(Session& session, uint32_t id) {
   try {
     return session.wait(request.send()).getProgram();
   } catch (const kj::Exception& exception) {
-    if (saysAbsent(exception)) fail(kj::str("program ", id, " does not exist"));
+    if (exception.getDescription().endsWith("record not found")) fail(kj::str("program ", id, " does not exist"));
     throw;
   }
 }

@@ -13,6 +13,7 @@
 #include "frontend/overview.h"
 #include "frontend/persistence.h"
 #include "frontend/refuse.h"
+#include "frontend/servers.h"
 
 namespace bpfman {
 
@@ -209,6 +210,7 @@ void fill(Core& core, const ProgramRow& row, const LoadRow& load, const WorkerRe
 void describeProgram(Core& core, uint32_t id, schema::ProgramDetails::Builder out, kj::WaitScope& scope) {
   auto find = [&]() -> const ProgramRow& {
     KJ_IF_MAYBE (row, core.catalog.program(id)) return *row;
+    requireNotReplaced(core, id);
     refuse("record not found");
   };
   const ProgramRow row = find();

@@ -79,10 +79,14 @@ void carryOut(Holding& connection, uint32_t id, UpdateContext& context, const Lo
 
 }  // namespace
 
-void refuseNoProgram(Core& core, uint32_t id) {
+void requireNotReplaced(Core& core, uint32_t id) {
   for (auto& [load, row] : core.catalog.loads())
     if (row.purpose == updatePurpose(id) && row.state == LoadRow::loaded)
-      refuse("program ", id, " does not exist any more: program ", core.catalog.programsOf(load)[0]->id, " took its place");
+      refuse("program ", core.catalog.programsOf(load)[0]->id, " took its place: program ", id, " does not exist");
+}
+
+void refuseNoProgram(Core& core, uint32_t id) {
+  requireNotReplaced(core, id);
   refuse("program ", id, " does not exist");
 }
 

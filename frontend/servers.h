@@ -37,8 +37,9 @@ uint64_t nanosecondsFrom(uint32_t confirmWithin);  // within the limit, or refus
 kj::Promise<void> endChange(Holding& connection, uint32_t id, bool confirm);
 kj::Promise<void> parkDispatcher(Holding& connection, ParkContext context, kj::Maybe<NamespaceTarget> netns);
 void describeWaiting(const ChangeRow& row, schema::WaitingChange::Builder out);
-[[noreturn]] void refuseNoProgram(Core& core, uint32_t id);  // says which one took its place
-std::string updatePurpose(uint32_t replaced);                // of the load of an update: until it is done, a restart undoes it
+void requireNotReplaced(Core& core, uint32_t id);  // of a program that is gone: says which one took its place
+[[noreturn]] void refuseNoProgram(Core& core, uint32_t id);
+std::string updatePurpose(uint32_t replaced);  // of the load of an update: until it is done, a restart undoes it
 kj::Promise<void> updateProgram(Holding& connection, uint32_t id, UpdateContext context);  // server-update.c++
 
 Pairs pairsFrom(capnp::List<schema::KeyValue>::Reader list);        // within the limits, or refused
