@@ -27,7 +27,7 @@ SOAK = os.environ.get("BPFMAN_SOAK") == "1"
 DELAYS = (0, 0.003, 0.03) if SOAK else (0,)
 LOOK = re.compile("before (BPF_OBJ_GET|BPF_MAP_LOOKUP|BPF_MAP_GET_NEXT|BPF_PROG_QUERY|BPF_ITER|list)")
 VM = "BPFMAN_VM" in os.environ
-KILLS = int(os.environ.get("BPFMAN_KILLS", "0" if SOAK else "3" if VM else "30"))
+KILLS = int(os.environ.get("BPFMAN_KILLS", "0" if SOAK else "3" if VM else "20"))
 STATIONS = int(os.environ.get("BPFMAN_STATIONS", "1" if VM else "3"))
 SEED = int(os.environ.get("BPFMAN_SEED", random.randrange(1 << 32)))
 RECORD = 1 << 30                                      # a point that is never reached
