@@ -279,9 +279,8 @@ class Programs final : public schema::Programs::Server {
     auto bytecode = context.getParams().getBytecode();
     auto options = context.getParams().getOptions();
     std::string text = kj::str("load ", bytecode.getSourcePath()).cStr();
-    for (auto wanted : options.getPrograms()) {
+    for (auto wanted : options.getPrograms())
       text += kj::str(" ", nameOf(wanted.getType()), ":", wanted.getName(), ":", wanted.getAttachTo()).cStr();
-    }
     for (auto global : options.getGlobals()) text += kj::str(" global ", global.getName(), "=", global.getValue()).cStr();
     if (options.getMetadata().size()) text += " metadata " + words(options.getMetadata());
     if (options.getApplication().size()) text += kj::str(" application ", options.getApplication()).cStr();
