@@ -112,12 +112,13 @@ class Station:
     def atEachPoint(self, name, operation):
         began = time.monotonic()
         operation.begin()
-        self.prepare(operation)
-        worker, since = self.daemon.arm(RECORD)
-        operation.act(name)
-        steps = self.said[name] = self.daemon.quiet(since)
-        self.daemon.tell(worker, 0)
-        operation.restore()
+        for _ in range(2):  # what a chain's change has to tidy up depends on the one before: it is the operation's own
+            self.prepare(operation)
+            worker, since = self.daemon.arm(RECORD)
+            operation.act(name)
+            steps = self.said[name] = self.daemon.quiet(since)
+            self.daemon.tell(worker, 0)
+            operation.restore()
         kills = [] if REWRITE else killsAt(name, steps, operation.kinds)
         for point, kind, delay in kills:
             why = f"{name}: {kind} killed at {point}: {steps[point - 1]}"
