@@ -20,15 +20,9 @@ struct UpdateArguments {
   ChangeOptions change;
 };
 
-// The verdicts' words are of the link's type, which only the daemon knows: those of both are tried.
-std::vector<int32_t> verdictsFrom(const std::vector<std::string>& words, schema::ProgramType type) {
-  std::vector<int32_t> verdicts;
-  for (auto& word : words) verdicts.push_back(parseVerdict(type, word));
-  return verdicts;
-}
-
 FillStep stepOf(uint32_t link, const UpdateArguments& arguments, schema::ProgramType type) {
-  auto verdicts = verdictsFrom(splitAll(arguments.proceedOn), type);
+  std::vector<int32_t> verdicts;
+  for (auto& word : splitAll(arguments.proceedOn)) verdicts.push_back(parseVerdict(type, word));
   return [link, verdicts, priority = arguments.priority, running = arguments.running](schema::ChangeStep::Builder step) {
     auto modify = step.initModify();
     modify.setLink(link);
@@ -39,6 +33,7 @@ FillStep stepOf(uint32_t link, const UpdateArguments& arguments, schema::Program
   };
 }
 
+// The words of verdicts are those of the link's type, which only the daemon knows.
 schema::ProgramType kindOf(Session& session, uint32_t link) {
   auto request = session.connection().links().getRequest();
   request.setId(link);
@@ -101,7 +96,7 @@ void parseLine(const std::string& line, const std::string& where, Session& sessi
   detach.add_option("LINK", *links)->required();
   detach.callback([links, &steps, &chosen] {
     chosen = [links, &steps](Session&) {
-      for (uint32_t id : *links) steps.push_back([id](schema::ChangeStep::Builder step) { step.setDetach(id); });
+      for (auto& step : detachSteps(*links)) steps.push_back(step);
       return 0;
     };
   });

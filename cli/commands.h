@@ -35,6 +35,7 @@ using FillStep = std::function<void(schema::ChangeStep::Builder)>;
 struct ChangeOptions {
   std::string confirmWithin, output = "text";
 };
+std::vector<FillStep> detachSteps(const std::vector<uint32_t>& ids);  // link.c++
 int carryOut(Session& session, const std::vector<FillStep>& steps, const ChangeOptions& options);
 uint32_t secondsFrom(const std::string& confirmWithin);  // "": 0
 void addConfirmWithin(CLI::App& app, std::string& confirmWithin);

@@ -52,13 +52,13 @@ void detach(Session& session, uint32_t id) {
   }
 }
 
+}  // namespace
+
 std::vector<FillStep> detachSteps(const std::vector<uint32_t>& ids) {
   std::vector<FillStep> steps;
   for (uint32_t id : ids) steps.push_back([id](schema::ChangeStep::Builder step) { step.setDetach(id); });
   return steps;
 }
-
-}  // namespace
 
 void addLinkList(CLI::App& parent, const char* name, Command& chosen) {
   auto arguments = std::make_shared<ListArguments>();

@@ -91,9 +91,13 @@ void unload(Core& core, uint32_t program, Turns& turns, kj::WaitScope& scope) {
   core.loads.removeProgram(program, scope);
 }
 
-// Who used the maps of the old program uses those of the new one, which are the same.
-void handOverMaps(Core& core, const ChangeRow& change) {
+// The old program goes. Who used its maps uses those of the new one, which are the same; and the new one's load is no update under way any
+// more: after a reboot another program may have the old one's number.
+void handOver(Core& core, const ChangeRow& change) {
   std::vector<ProgramRow> users;
+  LoadRow load;
+  KJ_IF_MAYBE (replacement, core.catalog.program(change.replacement)) load = KJ_ASSERT_NONNULL(core.catalog.load(replacement->load));
+  load.purpose = updatedPurpose(change.replaced);
   KJ_IF_MAYBE (replaced, core.catalog.program(change.replaced)) {
     for (auto& [id, row] : core.catalog.programs()) {
       if (row.mapOwner != change.replaced) continue;
@@ -103,6 +107,7 @@ void handOverMaps(Core& core, const ChangeRow& change) {
   }
   core.catalog.transaction([&]() {
     for (auto& row : users) core.catalog.put(row);
+    if (load.load != 0) core.catalog.put(load);
   });
 }
 
@@ -117,7 +122,7 @@ void finish(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope
   for (auto& link : linksOf(core, row))
     if (link.absence == LinkRow::left) leavers.push_back(link);
   forget(core, turns, leavers, scope);
-  if (row.replaced != 0) handOverMaps(core, row);
+  if (row.replaced != 0) handOver(core, row);
   unload(core, row.replaced, turns, scope);
   core.catalog.eraseChange(row.id);
 }
@@ -261,7 +266,7 @@ void Changes::forgetGone(Core& core, const std::set<uint32_t>& present, kj::Wait
         if (!present.count(program->load)) gone.insert(id);
     if (gone.empty()) continue;
     bool kept = row.state == ChangeRow::confirmed;
-    if (kept) handOverMaps(core, row);
+    if (kept && row.replaced != 0) handOver(core, row);
     core.catalog.transaction([&]() {
       for (auto& before : row.links)
         KJ_IF_MAYBE (known, core.catalog.link(before.link)) {

@@ -4,6 +4,7 @@
 
 #include <kj/debug.h>
 
+#include "frontend/dispatcher-attachment.h"
 #include "frontend/hook-chain.h"
 #include "frontend/refuse.h"
 
@@ -15,8 +16,6 @@ static_assert(int(schema::Counting::OFF) == int(Counting::off) && int(schema::Co
               int(schema::Counting::TIME) == int(Counting::time));
 
 constexpr const char* NAMES[] = {"off", "verdicts", "time"};
-
-ChainHook hookOf(const DispatcherRow& row) { return {row.type, row.nsid, row.ifindex, row.interface, row.netnsPath, row.hostNetns}; }
 
 std::string lockOf(const Catalog::DispatcherKey& chain) { return std::apply(chainLock, chain); }
 
@@ -49,7 +48,7 @@ void describe(const MemberCounts& counts, int32_t lowest, schema::Dispatcher::Co
 void requireCounting(const Rights& rights, const Core& core, const Catalog::DispatcherKey& chain) {
   DispatcherRow row = requireChain(core, chain);
   for (auto& [id, link] : core.catalog.links()) {
-    KJ_IF_MAYBE (hook, bpfman::hookOf(link).hook.chainOf(link))
+    KJ_IF_MAYBE (hook, hookOf(link).hook.chainOf(link))
       if (hook->type == row.type && hook->nsid == row.nsid && hook->ifindex == row.ifindex &&
           rights.decide(Request::toChange(link.uid)).allowed)
         return;
@@ -64,7 +63,7 @@ void countChain(Core& core, const Catalog::DispatcherKey& chain, schema::Countin
   line.what = row.interface + " " + NAMES[static_cast<unsigned>(wanted)];
   ChainEngine& engine = core.engines.named(row.engine);
   if (engine.noCounters().size() > 0) refuse(row.type.c_str(), " on ", row.interface.c_str(), ": ", engine.noCounters());
-  engine.count(hookOf(row), static_cast<Counting>(wanted), scope);
+  engine.count(chainHookOf(row), static_cast<Counting>(wanted), scope);
 }
 
 // A chain that is gone meanwhile has none, and one of another version's dispatcher is shown all the same.
@@ -76,7 +75,7 @@ void describeCounts(Core& core, const DispatcherRow& row, schema::Dispatcher::Bu
   auto turn = core.locks.take(lockOf(key), scope);
   if (core.catalog.dispatcher(row.type, row.nsid, row.ifindex) == nullptr) return;
   ChainCounts counts;
-  KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { counts = engine.counts(hookOf(row), scope); })) {
+  KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { counts = engine.counts(chainHookOf(row), scope); })) {
     if (exception->getType() == kj::Exception::Type::DISCONNECTED) kj::throwFatalException(kj::mv(*exception));
     out.setNoCounters(exception->getDescription());
     return;

@@ -113,7 +113,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
 
   void recover(kj::WaitScope&) override {
     for (auto& [key, row] : catalog.dispatchers())
-      if (row.engine == "tailcall") clean({row.type, row.nsid, row.ifindex, row.interface, row.netnsPath, row.hostNetns}, row.load);
+      if (row.engine == "tailcall") clean(chainHookOf(row), row.load);
   }
 
   void settle(const ChainHook& hook, kj::WaitScope& scope) override {
@@ -272,7 +272,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     KJ_ON_SCOPE_FAILURE(clean(hook, row.load));  // switched or not, nobody knows: a bank is filled again only after a grace period
     auto running = bankOf(*place, row.load, active, scope);
     Rest rest{{}, kj::max(running.count, bankOf(*place, row.load, next, scope).count)};
-    for (auto& member : wish.members) rest.stay.push_back(loadedProgram(member.load, member.index));
+    for (auto& member : wish.members) rest.stay.push_back(member.pin());
     fill(hook, row.load, next, wish, running, scope);
     requireOk(update(*place, mapOf(row.load, "active"), 0, next).wait(scope), "switch the dispatcher's chain");
     if (wish.until == 0) clean(hook, row.load, std::move(rest));

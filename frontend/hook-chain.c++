@@ -34,6 +34,15 @@ std::vector<ChainMember> chainOfMembers(Core& core, const std::vector<Member>& m
 
 }  // namespace
 
+LinkRow linkOn(const ChainHook& hook) {
+  LinkRow link;
+  link.kind = static_cast<uint16_t>(hook.isXdp() ? schema::ProgramType::XDP : schema::ProgramType::TC);
+  link.direction = static_cast<uint8_t>(hook.isEgress() ? schema::Direction::EGRESS : schema::Direction::INGRESS);
+  link.nsid = hook.nsid, link.ifindex = hook.ifindex, link.interface = hook.interface;
+  link.netnsPath = hook.netnsPath, link.hostNetns = hook.host;
+  return link;
+}
+
 std::string chainLock(const std::string& type, uint64_t nsid, uint32_t ifindex) {
   return kj::str(type.c_str(), ':', nsid, ':', ifindex).cStr();
 }
@@ -230,8 +239,8 @@ std::vector<Member> ChainMemberHook::chainNow(Core& core, const LinkRow& some, k
   auto turn = core.locks.take(lockOf(link), scope);
   ChainEngine& engine = engineOf(core, link);
   Present present = lookAt(core, engine, link, true, scope);
-  bool parked = false;
   ChainHook hook = hookOf(link);
+  bool parked = false;
   KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) parked = row->parked;
   if (!parked && core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction).empty())  // all of ours went: so does their chain
     apply(core, engine, link, present, othersOf(present), nullptr, scope);

@@ -24,6 +24,7 @@ struct SharedHook {
   wire::Dir members[2];
 };
 
+LinkRow linkOn(const ChainHook& hook);  // one that says which hook, and no more: in no catalogue, of no program
 std::string chainLock(const std::string& type, uint64_t nsid, uint32_t ifindex);  // the dispatcher's key; who changes the chain has it
 
 class ChainMemberHook final : public Hook {

@@ -13,7 +13,7 @@
 #include <spdlog/spdlog.h>
 
 #include "frontend/dispatcher-attachment.h"
-#include "frontend/hook.h"
+#include "frontend/hook-chain.h"
 #include "frontend/persistence.h"
 #include "frontend/refuse.h"
 
@@ -27,15 +27,6 @@ constexpr size_t LARGEST_EVENT = 64 << 10;        // bytes; above it, it is cut,
 
 using Hooks = std::map<std::tuple<uint16_t, uint64_t, uint32_t, uint8_t>, LinkRow>;  // kind, nsid, ifindex, direction
 
-LinkRow hookOfDispatcher(const DispatcherRow& row) {
-  LinkRow link;
-  link.kind = static_cast<uint16_t>(row.type == "xdp" ? schema::ProgramType::XDP : schema::ProgramType::TC);
-  link.direction = static_cast<uint8_t>(chainHookOf(row).isEgress() ? schema::Direction::EGRESS : schema::Direction::INGRESS);
-  link.nsid = row.nsid, link.ifindex = row.ifindex, link.interface = row.interface;
-  link.netnsPath = row.netnsPath, link.hostNetns = row.hostNetns;
-  return link;
-}
-
 // All of interfaces that we have anything on: a chain may be left without members by a death.
 Hooks hooksOf(const Catalog& catalog) {
   Hooks hooks;
@@ -44,7 +35,7 @@ Hooks hooksOf(const Catalog& catalog) {
     hook.id = 0;
     hooks.emplace(std::tuple(link.kind, link.nsid, link.ifindex, link.direction), kj::mv(hook));
   };
-  for (auto& [key, row] : catalog.dispatchers()) add(hookOfDispatcher(row));
+  for (auto& [key, row] : catalog.dispatchers()) add(linkOn(chainHookOf(row)));
   for (auto& [id, link] : catalog.links())
     if (link.ifindex != 0) add(link);
   return hooks;

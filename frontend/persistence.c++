@@ -92,6 +92,7 @@ void letWait(Core& core, uint32_t number) {
   }
   load.state = LoadRow::loaded;
   load.missing = "not yet loaded again";
+  load.purpose.clear();  // whom it replaced has no number any more
   load.maps.clear();
   core.catalog.transaction([&]() {
     core.catalog.renumber(load, before, programs);

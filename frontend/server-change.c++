@@ -147,24 +147,23 @@ kj::Promise<void> changeLinks(Holding& connection, ChangeContext context) {
 
 kj::Promise<void> parkDispatcher(Holding& connection, ParkContext context, kj::Maybe<NamespaceTarget> netns) {
   bool parked = context.getParams().getParked();
-  return connection.change(parked ? "park" : "unpark", [&connection, context, parked, netns = kj::mv(netns)](kj::WaitScope& scope,
-                                                                                                             AuditLine& line) mutable {
-    auto params = context.getParams();
-    kj::StringPtr type = params.getType(), interface = params.getInterface();
-    line.what = kj::str(type, ' ', interface).cStr();
-    if (type != "xdp" && type != "tc-ingress" && type != "tc-egress") refuse("type \"", type, "\": expected xdp, tc-ingress or tc-egress");
-    Core& core = connection->core;
-    auto in = core.workers.in(netns, scope);
-    LinkRow place;
-    place.kind = static_cast<uint16_t>(type == "xdp" ? schema::ProgramType::XDP : schema::ProgramType::TC);
-    place.direction = type == "tc-egress";
-    place.nsid = in->nsid, place.hostNetns = in->host, place.netnsPath = limitedText(params.getNetnsPath(), "the path", limits::PATH_BYTES);
-    KJ_IF_MAYBE (found, Netlink(in->netlink).interfaceNamed(interface))
-      place.interface = found->name, place.ifindex = found->index;
-    else
-      refuse("interface ", interface, " does not exist there; 'ip link' lists those that do");
-    hookOf(place).hook.sharing()->park(core, place, *in, parked, scope);
-  });
+  return connection.change(
+      parked ? "park" : "unpark", [&connection, context, parked, netns = kj::mv(netns)](kj::WaitScope& scope, AuditLine& line) mutable {
+        auto params = context.getParams();
+        kj::StringPtr type = params.getType(), interface = params.getInterface();
+        line.what = kj::str(type, ' ', interface).cStr();
+        if (type != "xdp" && type != "tc-ingress" && type != "tc-egress")
+          refuse("type \"", type, "\": expected xdp, tc-ingress or tc-egress");
+        Core& core = connection->core;
+        auto in = core.workers.in(netns, scope);
+        ChainHook hook{type.cStr(), in->nsid, 0, "", limitedText(params.getNetnsPath(), "the path", limits::PATH_BYTES), in->host};
+        KJ_IF_MAYBE (found, Netlink(in->netlink).interfaceNamed(interface))
+          hook.interface = found->name, hook.ifindex = found->index;
+        else
+          refuse("interface ", interface, " does not exist there; 'ip link' lists those that do");
+        LinkRow place = linkOn(hook);
+        hookOf(place).hook.sharing()->park(core, place, *in, parked, scope);
+      });
 }
 
 kj::Promise<void> endChange(Holding& connection, uint32_t id, bool confirm) {

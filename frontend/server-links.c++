@@ -6,6 +6,8 @@
 
 #include "frontend/counting.h"
 #include "frontend/describe.h"
+#include "frontend/dispatcher-attachment.h"
+#include "frontend/hook-chain.h"
 #include "frontend/hook.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
@@ -131,30 +133,11 @@ class LinksServer final : public schema::Links::Server {
 
   using Chains = std::map<Catalog::DispatcherKey, std::vector<Member>>;
 
-  kj::Maybe<LinkRow> someLinkOn(const DispatcherRow& row) {
-    for (auto& [id, link] : core.catalog.links())
-      KJ_IF_MAYBE (chain, hookOf(link).hook.chainOf(link))
-        if (chain->type == row.type && chain->nsid == row.nsid && chain->ifindex == row.ifindex) return LinkRow(link);
-    return nullptr;
-  }
-
-  static LinkRow placeOf(const DispatcherRow& row) {  // of a chain that has none of ours any more, but is parked
-    LinkRow place;
-    place.kind = static_cast<uint16_t>(schema::ProgramType::XDP);
-    place.nsid = row.nsid, place.ifindex = row.ifindex, place.interface = row.interface, place.hostNetns = row.hostNetns;
-    return place;
-  }
-
   // Chains that other tools may have changed; ours that they took out are forgotten meanwhile.
   Chains lookAtChains(kj::WaitScope& scope) {
     std::vector<LinkRow> hooks;
     for (auto& [key, row] : core.catalog.dispatchers())
-      if ((row.engine == "libxdp" && row.hostNetns) || row.adopted != 0) {
-        KJ_IF_MAYBE (link, someLinkOn(row))
-          hooks.push_back(*link);
-        else if (row.parked)
-          hooks.push_back(placeOf(row));
-      }
+      if ((row.engine == "libxdp" && row.hostNetns) || row.adopted != 0) hooks.push_back(linkOn(chainHookOf(row)));
     Chains chains;
     for (auto& link : hooks) chains[{"xdp", link.nsid, link.ifindex}] = hookOf(link).hook.chainNow(core, link, scope);
     return chains;
@@ -194,8 +177,7 @@ class LinksServer final : public schema::Links::Server {
     if (known != chains.end()) {
       chain = known->second;
     } else {
-      KJ_IF_MAYBE (some, someLinkOn(row))
-        for (auto link : orderedOn(core, *some)) chain.emplace_back().link = link->id;
+      for (auto link : orderedOn(core, linkOn(chainHookOf(row)))) chain.emplace_back().link = link->id;
     }
     auto members = out.initMembers(chain.size());
     for (size_t i = 0; i < chain.size(); ++i) {

@@ -81,7 +81,7 @@ void carryOut(Holding& connection, uint32_t id, UpdateContext& context, const Lo
 
 void requireNotReplaced(Core& core, uint32_t id) {
   for (auto& [load, row] : core.catalog.loads())
-    if (row.purpose == updatePurpose(id) && row.state == LoadRow::loaded)
+    if (row.purpose == updatedPurpose(id) && row.state == LoadRow::loaded)
       refuse("program ", core.catalog.programsOf(load)[0]->id, " took its place: program ", id, " does not exist");
 }
 
@@ -91,6 +91,7 @@ void refuseNoProgram(Core& core, uint32_t id) {
 }
 
 std::string updatePurpose(uint32_t replaced) { return "update:" + std::to_string(replaced); }
+std::string updatedPurpose(uint32_t replaced) { return "updated:" + std::to_string(replaced); }
 
 kj::Promise<void> updateProgram(Holding& connection, uint32_t id, UpdateContext context) {
   auto params = context.getParams();

@@ -39,7 +39,8 @@ kj::Promise<void> parkDispatcher(Holding& connection, ParkContext context, kj::M
 void describeWaiting(const ChangeRow& row, schema::WaitingChange::Builder out);
 void requireNotReplaced(Core& core, uint32_t id);  // of a program that is gone: says which one took its place
 [[noreturn]] void refuseNoProgram(Core& core, uint32_t id);
-std::string updatePurpose(uint32_t replaced);  // of the load of an update: until it is done, a restart undoes it
+std::string updatePurpose(uint32_t replaced);   // of the load of an update: until it is done, a restart undoes it
+std::string updatedPurpose(uint32_t replaced);  // then
 kj::Promise<void> updateProgram(Holding& connection, uint32_t id, UpdateContext context);  // server-update.c++
 
 Pairs pairsFrom(capnp::List<schema::KeyValue>::Reader list);        // within the limits, or refused

@@ -140,6 +140,16 @@ class Adopted(Adoption):
         self.wire.send(5)
         self.assertEqual(self.marked(first), 5)
 
+    def testWhoLeavesFromItsPlaceIsFreedWhileItStays(self):
+        theirs = self.foreign()
+        first, last = self.load(), self.load()
+        self.attach(first, 10)                      # before the adopted one: that one moves to the first place when it leaves
+        self.attach(last, 90)
+        self.assertEqual(self.daemon.cli("program", "unload", first).code, 0)
+        self.assertEqual(self.order(), [theirs, last])
+        self.assertTrue(harness.eventually(lambda: first not in self.daemon.kernelPrograms()))
+        self.assertEqual(self.daemon.settled(), [])
+
     def testKeepsItsPinnedMaps(self):
         harness.run("bpftool", "prog", "loadall", harness.example("xdp_counter"), "/sys/fs/bpf/theirs", "pinmaps", "/sys/fs/bpf/theirs")
         self.addCleanup(harness.run, "rm", "-r", "/sys/fs/bpf/theirs")

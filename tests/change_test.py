@@ -1,10 +1,11 @@
 """Changes of a chain while packets flow: priorities, verdicts, pauses, other bytecode in place, several at once, and changes that are taken
 back because nobody confirmed them. The same tests for each engine and hook; libxdp needs a kernel with freplace (tests/vm)."""
 
+import contextlib
 import os
 import random
-import re
 import signal
+import sqlite3
 import time
 import unittest
 
@@ -118,6 +119,14 @@ class Tailcall(unittest.TestCase):
         self.assertNotIn(old, self.daemon.programs())
         self.assertTrue(harness.eventually(lambda: old not in self.daemon.kernelPrograms()))
         self.assertEqual(self.daemon.settled(), [])
+        self.refused(f"program {new} took its place", "program", "update", old, "--file", harness.example(self.example))
+        # After a reboot another program may have the old one's number: a start must not take what is done for an update under way.
+        self.daemon.stop()
+        with contextlib.closing(sqlite3.connect(os.path.join(self.daemon.state, "bpfman.db"))) as catalogue:
+            purposes = [each for each, in catalogue.execute("SELECT purpose FROM load WHERE own = 0")]
+        self.assertEqual([each for each in purposes if each.startswith("update:")], [])
+        self.daemon.start()
+        self.assertIn(new, self.daemon.programs())
         self.ok("program", "unload", new)
         self.assertEqual(self.daemon.settled(), [])
 
