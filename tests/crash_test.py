@@ -1,7 +1,7 @@
-"""kill -9 of each process at every step of what crash_operations.py has. The worker of this test (stepping-worker.c++) names each bpf(2)
-command and each operation on a pin, and stops at the one that it is told: there one process is killed, what is there is looked at, and the
-command is given again. The steps are in crash_steps.txt (crash_steps_libxdp.txt: those of the libxdp engine, in tests/vm); one that it does
-not have is new, was not killed at, and fails (BPFMAN_REWRITE=1 writes the file, and kills nobody).
+"""kill -9 of each process at every step of the commands in crash_operations.py and crash_changes.py. The worker of this test
+(stepping-worker.c++) names each bpf(2) command and each operation on a pin, and stops at the one that it is told: there one process is killed,
+what is there is looked at, and the command is given again. The steps are in crash_steps.txt (crash_steps_libxdp.txt: those of the libxdp engine,
+in tests/vm); one that it does not have is new, was not killed at, and fails (BPFMAN_REWRITE=1 writes the file, and kills nobody).
 
 A frontend's own steps, what it writes into its catalogue, lie between those of the worker: it is killed before and after each of these.
 All are tried with BPFMAN_SOAK=1 (tests/soak/crash), also with delays. Else, of a step that is repeated in a loop, the first two and the last are
@@ -19,7 +19,7 @@ import unittest
 
 import harness
 import network
-from crash_operations import Chain, operations
+from crash_changes import Chain, operations
 
 REWRITE = os.environ.get("BPFMAN_REWRITE") == "1"
 ONLY = os.environ.get("BPFMAN_CRASH", "").split()     # names of operations; none: all
