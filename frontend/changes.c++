@@ -14,7 +14,6 @@ namespace bpfman {
 
 namespace {
 
-constexpr int TRIES = 10;  // each with another worker
 constexpr auto LATER = 10 * kj::SECONDS;
 
 // That are in the kernel.
@@ -162,17 +161,14 @@ void undo(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) 
 
 // Whoever dies meanwhile: each step can be done again.
 void Changes::end(Core& core, const ChangeRow& row, Turns& turns, kj::WaitScope& scope) {
-  for (int tries = 1;; ++tries) {
-    auto failure = kj::runCatchingExceptions(
-        [&]() { row.state == ChangeRow::confirmed ? finish(core, row, turns, scope) : undo(core, row, turns, scope); });
-    KJ_IF_MAYBE (exception, failure) {
-      if (exception->getType() == kj::Exception::Type::DISCONNECTED && tries < TRIES) continue;
-      spdlog::error("change {} could not be {}: {}; tried again in {} s", row.id,
-                    row.state == ChangeRow::confirmed ? "finished" : "taken back", exception->getDescription().cStr(), LATER / kj::SECONDS);
-      endAfter(core, row.id, LATER);
-      if (row.state != ChangeRow::confirmed) kj::throwFatalException(kj::mv(*exception));
-    }
-    return;
+  bool kept = row.state == ChangeRow::confirmed;
+  auto failure = kj::runCatchingExceptions(
+      [&]() { untilAWorkerLives(core.workers, scope, [&]() { kept ? finish(core, row, turns, scope) : undo(core, row, turns, scope); }); });
+  KJ_IF_MAYBE (exception, failure) {
+    spdlog::error("change {} could not be {}: {}; tried again in {} s", row.id, kept ? "finished" : "taken back",
+                  exception->getDescription().cStr(), LATER / kj::SECONDS);
+    endAfter(core, row.id, LATER);
+    if (!kept) kj::throwFatalException(kj::mv(*exception));
   }
 }
 

@@ -112,13 +112,14 @@ class LibxdpEngine final : public ChainEngine {
     for (auto& member : members) ours |= member.link != 0;
     KJ_IF_MAYBE (row, old) made.revision = row->revision + 1, made.parked = row->parked;
     if (ours) catalog.put(made);  // before the old one goes: whoever starts next knows which runs
-    if (present.program != 0) dismantle(hook.ifindex, present.program, scope);
-    KJ_IF_MAYBE (row, old)
-      if (row->load != 0) loads.undo(row->load, scope);
-    if (!ours) {  // theirs alone: pins and interface hold it, as if they had made it
-      loads.undo(made.load, scope);
-      applied.row = nullptr;
-    }
+    uint32_t load = made.load;
+    untilAWorkerLives(workers, scope, [&]() {  // the change has happened: a death now must not make it a failure
+      if (present.program != 0) dismantle(hook.ifindex, present.program, scope);
+      KJ_IF_MAYBE (row, old)
+        if (row->load != 0) loads.undo(row->load, scope);
+      if (!ours) loads.undo(load, scope);  // theirs alone: pins and interface hold it, as if they had made it
+    });
+    if (!ours) { applied.row = nullptr; }
     return applied;
   }
 

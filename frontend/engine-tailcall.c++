@@ -23,8 +23,6 @@ namespace bpfman {
 
 namespace {
 
-constexpr int CLEANING_TRIES = 20;  // each with another worker
-
 class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandler {
  public:
   TailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker, kj::FiberPool& fibers,
@@ -301,20 +299,16 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     cleaning.erase(key);
     auto work = [this, load, rest = std::move(rest)](kj::WaitScope& scope) {
       grace.pass().wait(scope);
-      for (int tries = 1;; ++tries) {
-        auto failure = kj::runCatchingExceptions([&]() {
+      auto failure = kj::runCatchingExceptions([&]() {
+        untilAWorkerLives(workers, scope, [&]() {
           auto place = workers.host(scope);
           uint32_t active = activeBank(*place, load, scope);
           auto running = bankOf(*place, load, active, scope);
           if (running.timed) return;  // the other may be needed again
           empty(*place, load, active, running.count, rest, scope);
         });
-        KJ_IF_MAYBE (exception, failure) {
-          if (exception->getType() == kj::Exception::Type::DISCONNECTED && tries < CLEANING_TRIES) continue;
-          spdlog::warn("emptying a dispatcher's old bank: {}", exception->getDescription().cStr());
-        }
-        return;
-      }
+      });
+      KJ_IF_MAYBE (exception, failure) spdlog::warn("emptying a dispatcher's old bank: {}", exception->getDescription().cStr());
     };
     cleaning.emplace(key, fibers.startFiber(kj::mv(work)).fork());
     tasks.add(cleaning.at(key).addBranch());

@@ -8,10 +8,10 @@
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
 
-#include "frontend/connection.h"
 #include "frontend/hook.h"
 #include "frontend/kept-bytecode.h"
 #include "frontend/netlink.h"
+#include "frontend/refuse.h"
 
 namespace bpfman {
 
@@ -37,20 +37,12 @@ LinkRow waitingRow(LinkRow link, kj::StringPtr why) {
 
 bool onInterface(const LinkRow& link) { return !link.interface.empty(); }
 
-// Runs `body` and says why it failed; "": it did not. When the worker died meanwhile (its load sessions with it, so that the failure may
-// look like a load's) it is done again; also when it met a session of the last worker, which nobody had missed yet.
+// Runs `body` and says why it failed; "": it did not.
 template <typename Body>
 std::string failureOf(Core& core, kj::WaitScope& scope, Body&& body) {
-  for (int tries = 1;; ++tries) {
-    std::string reason;
-    bool lost = false;
-    auto host = core.workers.host(scope);
-    KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { reason = body(); })) {
-      reason = exception->getDescription().cStr();
-      lost = exception->getType() == kj::Exception::Type::DISCONNECTED;
-    }
-    if (reason.empty() || (!lost && host->worker.alive()) || tries == READ_TRIES) return reason;
-  }
+  KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { untilAWorkerLives(core.workers, scope, body); }))
+    return exception->getDescription().cStr();
+  return "";
 }
 
 }  // namespace
@@ -179,15 +171,14 @@ void loadOne(Core& core, uint32_t number, kj::WaitScope& scope) {
   for (uint32_t id : before) turns.push_back(core.locks.take(programLock(id), scope));
   if (core.catalog.programsOf(number).empty()) return;  // unloaded meanwhile
   LoadRow load = KJ_ASSERT_NONNULL(core.catalog.load(number));
-  std::string reason = failureOf(core, scope, [&]() -> std::string {
+  std::string reason = failureOf(core, scope, [&]() {
     LoadRow row = KJ_ASSERT_NONNULL(core.catalog.load(number));
     if (row.state == LoadRow::loading) core.loads.undo(number, scope);  // an earlier try could not be undone
     LoadWish wish = wishOf(core, row);
     SealedObject object = KeptBytecode::read(number);
     Cancellation never;
     LoadOutcome outcome = core.engines.load(core.loads, wish, object, never, scope);
-    KJ_IF_MAYBE (refused, outcome.refused) return refused->reason;
-    return "";
+    KJ_IF_MAYBE (refused, outcome.refused) refuse(refused->reason.c_str());
   });
   for (auto program : core.catalog.programsOf(number)) after.push_back(program->id);
   if (reason.empty()) {
@@ -250,15 +241,14 @@ void attachOne(Core& core, const LinkRow& link, kj::WaitScope& scope) {
 }
 
 std::string tryToAttach(Core& core, uint32_t id, kj::WaitScope& scope) {
-  return failureOf(core, scope, [&]() -> std::string {
+  return failureOf(core, scope, [&]() {
     LinkRow link = KJ_ASSERT_NONNULL(core.catalog.link(id));
-    if (link.waiting.empty()) return "";
+    if (link.waiting.empty()) return;
     if (!isWaiting(link)) hookOf(link).hook.detach(core, link, scope);  // an earlier try could not be undone
     link = KJ_ASSERT_NONNULL(core.catalog.link(id));
     auto host = core.workers.host(scope);
-    if (onInterface(link) && Netlink(host->netlink).interfaceNamed(link.interface.c_str()) == nullptr) return notThere(link).cStr();
+    if (onInterface(link) && Netlink(host->netlink).interfaceNamed(link.interface.c_str()) == nullptr) refuse(notThere(link));
     attachOne(core, link, scope);
-    return "";
   });
 }
 

@@ -47,4 +47,21 @@ class Workers {
   void makeRoom();
 };
 
+// Runs `body`, and when a worker died meanwhile again, with the next one: all of it must be safe to repeat. A load's refusal counts as
+// well, as sessions die with their worker.
+template <typename Body>
+void untilAWorkerLives(Workers& workers, kj::WaitScope& scope, Body&& body) {
+  constexpr int most = 20;
+  for (int tries = 1;; ++tries) {
+    auto host = workers.host(scope);
+    auto failure = kj::runCatchingExceptions([&]() { body(); });
+    KJ_IF_MAYBE (exception, failure) {
+      bool died = exception->getType() == kj::Exception::Type::DISCONNECTED || !host->worker.alive();
+      if (died && tries < most) continue;
+      kj::throwFatalException(kj::mv(*exception));
+    }
+    return;
+  }
+}
+
 }  // namespace bpfman

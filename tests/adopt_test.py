@@ -230,7 +230,7 @@ class TakenAway(Adoption):
         self.assertEqual(self.daemon.links(), [])
         self.assertEqual(self.running(), [None, None])
         self.nothingIsLeft()
-        self.assertNotIn(self.theirs, [each["id"] for each in harness.bpftool("prog", "show")])
+        self.assertTrue(harness.eventually(lambda: self.theirs not in [each["id"] for each in harness.bpftool("prog", "show")]))
         self.attach(self.ours)
         self.assertEqual(self.order(), [self.ours])
 
