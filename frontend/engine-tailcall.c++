@@ -317,7 +317,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   // Whoever stays takes a leaver's slot: to delete one the kernel waits for a grace period, each time, and the worker with it.
   void empty(Place& place, uint32_t load, uint32_t active, uint32_t count, const Rest& rest, kj::WaitScope& scope) {
     std::vector<kj::Promise<WorkerReply>> replies;
-    for (uint32_t bank = 0; bank < CHAIN_BANKS; ++bank) {
+    for (uint32_t bank : {active, 1 - active}) {
       for (uint32_t i = bank == active ? count : 0; i < rest.span; ++i) {
         bool fill = bank != active && i < rest.stay.size();
         wire::SetSlot slot{mapOf(load, "slots"), fill ? rest.stay[i] : pinAt(wire::Dir::programs), bank * CHAIN_POSITIONS + i, fill};
@@ -334,7 +334,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   void remove(const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
     settle(hook, scope);
     detachDispatcher(workers, broker, hook, row, scope);
-    if (row.filterHandle != 0) {
+    if (row.filterHandle != 0 && catalog.load(row.load) != nullptr) {  // else somebody died when only the row was left
       auto place = workers.host(scope);
       for (uint32_t bank = 0; bank < CHAIN_BANKS; ++bank) {
         auto reply = update(*place, mapOf(row.load, "banks"), bank, chain_bank{}).wait(scope);

@@ -439,6 +439,7 @@ void Loads::undo(uint32_t load, kj::WaitScope& scope) {
   std::vector<uint32_t> ids;
   for (auto program : catalog.programsOf(load)) ids.push_back(program->id);
   for (uint32_t id : ids) removeProgram(id, scope);
+  if (!ids.empty()) return;  // the load went with its last program
   auto place = workers.host(scope);
   requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{load, 0}).wait(scope), "remove a load's pins");
   erase(load);

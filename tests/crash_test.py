@@ -126,6 +126,7 @@ class Station:
                 self.round(operation, why, kind, point, steps, delay)
             except AssertionError as error:
                 self.failures.append(f"{why}: {error}")
+                print("FAILED", self.failures[-1], flush=True)
                 if len(self.failures) > 5:
                     raise
         operation.finish()
