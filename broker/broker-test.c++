@@ -153,10 +153,9 @@ TEST_F(Broker, KeepsTheLastPolicyThatTheFrontendTook) {
   write("policy.toml", "wrong 3");
   ASSERT_TRUE(hangUp() && waitFor("policy wrong 3, kept right 2")) << said;
   ask("exit");
-  ASSERT_TRUE(waitFor("policy wrong 3, kept right 2", 3s, 2)) << said;
+  ASSERT_TRUE(waitFor("policy wrong 3, kept right 2", 3s, 2) && waitFor(HELLO, 3s, ++hangups)) << said;
   write("new.toml", "right 4");
   fs::rename(directory + "/new.toml", directory + "/policy.toml");
-  ++hangups;
   ASSERT_TRUE(hangUp() && waitFor("policy right 4, kept right 2")) << said;
   EXPECT_EQ(ask("report").substr(0, 3), "pid");
 }
