@@ -12,7 +12,7 @@ import unittest
 import harness
 import network
 
-CHANGES = int(os.environ.get("BPFMAN_CHANGES", "220"))
+CHANGES = int(os.environ.get("BPFMAN_CHANGES", "1000"))
 PASS, DROP = "verdict=02000000", "verdict=01000000"
 WAIT = 3 * harness.SLOW     # seconds within which a change is confirmed, or taken back
 

@@ -6,7 +6,7 @@ in tests/vm); one that it does not have is new, was not killed at, and fails (BP
 A frontend's own steps, what it writes into its catalogue, lie between those of the worker: it is killed before and after each of these.
 All are tried with BPFMAN_SOAK=1 (tests/soak/crash), also with delays. Else, of a step that is repeated in a loop, the first two and the last are
 candidates, of several looks at the kernel that follow each other the first and the last, and for the broker, which takes all along, each third
-point; of the candidates BPFMAN_KILLS for each operation, by chance (0: all). BPFMAN_SEED repeats a run's choice."""
+point; of the candidates BPFMAN_KILLS for each operation, by chance (0: all), the same in each run unless BPFMAN_SEED is another number, or `any`."""
 
 import ctypes
 import os
@@ -29,7 +29,8 @@ LOOK = re.compile("before (BPF_OBJ_GET|BPF_MAP_LOOKUP|BPF_MAP_GET_NEXT|BPF_PROG_
 VM = "BPFMAN_VM" in os.environ
 KILLS = int(os.environ.get("BPFMAN_KILLS", "0" if SOAK else "3" if VM else "20"))
 STATIONS = int(os.environ.get("BPFMAN_STATIONS", "1" if VM else "3"))
-SEED = int(os.environ.get("BPFMAN_SEED", random.randrange(1 << 32)))
+SEED = os.environ.get("BPFMAN_SEED", "1")
+SEED = random.randrange(1 << 32) if SEED == "any" else int(SEED)
 RECORD = 1 << 30                                      # a point that is never reached
 
 
