@@ -83,7 +83,11 @@ def run(*words, check=True, **more):
 
 
 def bpftool(*words):
-    return json.loads(run("bpftool", "-j", *words).stdout or "[]")
+    """Again when it fails: its list ends at a link that is being made at that moment."""
+    for left in range(4, -1, -1):
+        result = run("bpftool", "-j", *words, check=left == 0)
+        if result.returncode == 0:
+            return json.loads(result.stdout or "[]")
 
 
 def eventually(condition, seconds=10, every=0.05):
