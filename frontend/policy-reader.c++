@@ -44,7 +44,7 @@ void PolicyReader::gone(const toml::node& node, Parts&&... parts) {
 
 void PolicyReader::read(kj::StringPtr text) {
   toml::table root = parse(text);
-  requireKeys(root, "the policy", {"roles", "grant", "reserve", "order"});
+  requireKeys(root, "the policy", {"roles", "grant", "reserve", "order", "exclusive"});
   if (auto node = root.get("roles")) {
     for (auto& [key, value] : tableOf(*node, "roles")) {
       std::string roleName(key.str());
@@ -59,6 +59,7 @@ void PolicyReader::read(kj::StringPtr text) {
   if (auto node = root.get("order")) {
     for (auto& each : arrayOf(*node, "order (write it as [[order]])")) orderRules.push_back(readOrderRule(tableOf(each, "order")));
   }
+  if (auto node = root.get("exclusive")) exclusive = interfacesOf(*node, "exclusive");
   if (auto node = root.get("grant")) {
     for (auto& grant : arrayOf(*node, "grant (write it as [[grant]])")) grants.push_back(readGrant(tableOf(grant, "grant")));
   }
@@ -119,15 +120,18 @@ std::vector<std::string> PolicyReader::ownHostOr(const toml::node& node, std::st
   return others;
 }
 
-void PolicyReader::readPlaces(Places& places, const toml::table& table) {
-  if (auto node = table.get("interfaces")) {
-    places.interfaces.clear();
-    for (auto& glob : arrayOf(*node, "interfaces")) {
-      std::string text = textOf(glob, "an interface");
-      if (text.empty() || text.size() > limits::NAME_BYTES) fail(glob.source().begin, "an interface's pattern has 1 to 255 characters");
-      places.interfaces.push_back(text);
-    }
+std::vector<std::string> PolicyReader::interfacesOf(const toml::node& node, std::string_view what) {
+  std::vector<std::string> patterns;
+  for (auto& glob : arrayOf(node, what)) {
+    std::string text = textOf(glob, "an interface");
+    if (text.empty() || text.size() > limits::NAME_BYTES) fail(glob.source().begin, "an interface's pattern has 1 to 255 characters");
+    patterns.push_back(text);
   }
+  return patterns;
+}
+
+void PolicyReader::readPlaces(Places& places, const toml::table& table) {
+  if (auto node = table.get("interfaces")) places.interfaces = interfacesOf(*node, "interfaces");
   if (auto node = table.get("namespaces")) {
     places.ownNamespaces = places.hostNamespace = false;
     for (auto& entry : arrayOf(*node, "namespaces")) readNamespace(places, entry);

@@ -21,6 +21,7 @@ class PolicyReader : private TomlReader {
   std::vector<Grant> grants;
   std::vector<Reservation> reservations;
   std::vector<OrderRule> orderRules;
+  std::vector<std::string> exclusive;
   std::vector<std::string> remarks;
 
  private:
@@ -32,6 +33,7 @@ class PolicyReader : private TomlReader {
   Role readRole(const std::string& roleName, const toml::table& table);
   void readOperator(Role& role, const toml::table& table);
   std::vector<std::string> ownHostOr(const toml::node& node, std::string_view what, bool& own, bool& host);
+  std::vector<std::string> interfacesOf(const toml::node& node, std::string_view what);
   void readPlaces(Places& places, const toml::table& table);
   void readNamespace(Places& places, const toml::node& node);
   uint32_t typesOf(const toml::node& node) const;

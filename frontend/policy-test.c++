@@ -54,6 +54,16 @@ TEST(Policy, WithoutAFileLetsRootAdministrateAndNobodyElseDoAnything) {
             "/etc/bpfman/policy.toml");
 }
 
+TEST(Policy, SaysWhichInterfacesAreNobodyElses) {
+  auto policy = Policy::parseText("exclusive = [\"wan*\", \"eth0\"]\n", "policy.toml");
+  EXPECT_TRUE(policy.isExclusive("wan7"));
+  EXPECT_TRUE(policy.isExclusive("eth0"));
+  EXPECT_FALSE(policy.isExclusive("eth01"));
+  EXPECT_FALSE(Policy::defaults().isExclusive("eth0"));
+  for (auto wrong : {"exclusive = \"wan0\"\n", "exclusive = [1]\n", "exclusive = [\"\"]\n"})
+    EXPECT_NE(refusalOf([&] { Policy::parseText(wrong, "policy.toml"); }), "") << wrong;
+}
+
 TEST(Policy, GivesRootOfAForeignUserNamespaceNothingForBeingRoot) {
   constexpr char GRANTS[] = "[[grant]]\nusers = [0, 1000]\ngroups = [0]\nroles = [\"viewer\"]\n";
   for (auto policy : {GRANTS, ""}) {

@@ -1,5 +1,6 @@
 #include "frontend/policy.h"
 
+#include <fnmatch.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,6 +32,7 @@ Policy Policy::parseText(kj::StringPtr text, kj::StringPtr name, const Surroundi
   for (auto& grant : reader.grants) policy.grants.push_back(std::move(grant));
   policy.reservations = std::make_shared<std::vector<Reservation>>(std::move(reader.reservations));
   policy.orderRules = std::move(reader.orderRules);
+  policy.exclusive = std::move(reader.exclusive);
   policy.remarks = std::move(reader.remarks);
   return policy;
 }
@@ -42,6 +44,10 @@ Policy Policy::defaults(kj::StringPtr name, const Surroundings& around) {
   KJ_IF_MAYBE (gid, around.group("bpfman")) { root.groups.push_back(*gid); }
   policy.grants.push_back(std::move(root));
   return policy;
+}
+
+bool Policy::isExclusive(kj::StringPtr interface) const {
+  return std::ranges::any_of(exclusive, [&](auto& glob) { return fnmatch(glob.c_str(), interface.cStr(), 0) == 0; });
 }
 
 Rights Policy::rightsOf(const Caller& caller) const {

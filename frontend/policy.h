@@ -40,6 +40,7 @@ class Policy {
   const std::vector<Grant>& allGrants() const { return grants; }
   const std::vector<Reservation>& allReservations() const { return *reservations; }
   const std::vector<OrderRule>& allOrderRules() const { return orderRules; }
+  bool isExclusive(kj::StringPtr interface) const;  // no other tool may change its XDP chain
   const std::vector<std::string>& notes() const { return remarks; }
   // What is no mistake but worth a line in the log, such as a named namespace that does not exist.
 
@@ -48,6 +49,7 @@ class Policy {
   std::vector<Grant> grants;
   std::shared_ptr<const std::vector<Reservation>> reservations = std::make_shared<std::vector<Reservation>>();
   std::vector<OrderRule> orderRules;
+  std::vector<std::string> exclusive;  // patterns of interfaces
   std::vector<std::string> remarks;
 };
 
