@@ -21,7 +21,7 @@ struct Options {
   // By default: runtimeDir/bpfman.sock; the other binaries are beside bpfmand; the group "bpfman", if there is one.
   kj::String socketPath, childrenDir, socketGroup;
   uint32_t baseUid = 2147420000;  // frontend; +1 worker, +2 loader: where there are no users of these names
-  wire::FrontendOptions frontend{{}, {}, {}, wire::WantedEngine::automatic, 2, 32, 64, 30, 0, 0, {}, {}};
+  wire::FrontendOptions frontend{{}, {}, {}, wire::WantedEngine::automatic, wire::WantedEngine::automatic, 2, 32, 64, 30, 0, 0, {}, {}};
   wire::Ceiling ceiling = defaultCeiling();
 
   static Options parse(int argc, char* argv[]);  // --help and --version end the process here

@@ -78,7 +78,7 @@ TEST_F(CommandLine, Load) {
       {"program load file $D/a.o --programs xdp", "--programs \"xdp\": expected TYPE:NAME[:ATTACH_FUNC]"},
       {"program load file $D/a.o --programs xdp:p -g w=1", "--global \"w=1\": the value needs two"},
       {"program load file $D/a.o --programs xdp:p -m w", "--metadata \"w\": expected KEY=VALUE"},
-      {"program load file $D/a.o --programs xdp:p --engine fast", "--engine: fast not in {auto,libxdp,tailcall}"},
+      {"program load file $D/a.o --programs xdp:p --engine fast", "--engine: fast not in {auto,libxdp,freplace,tailcall}"},
       {"program load file $D/a.o --programs xdp:p --map-owner-id x", "Could not convert: --map-owner-id = x"},
       {"program load image quay.io/x --programs xdp:p", "'load image' is not supported"},
       {"program load", "'bpfman program load' needs a command: file"},

@@ -20,6 +20,8 @@ int version(Session& session) {
     std::cout << "Daemon:      " << answer.getVersion().cStr() << " (protocol " << answer.getProtocol()
               << ")\nXDP engine:  " << answer.getEngine().cStr();
     if (answer.getEngineReason().size()) std::cout << " (" << answer.getEngineReason().cStr() << ")";
+    if (answer.getTcEngine().size())  // an older daemon says nothing
+      std::cout << "\nTC engine:   " << answer.getTcEngine().cStr() << " (" << answer.getTcEngineReason().cStr() << ")";
     std::cout << "\n";
   } catch (const kj::Exception& exception) { std::cout << "Daemon:      " << whatWentWrong(exception).cStr() << "\n"; }
   return 0;

@@ -8,7 +8,8 @@ namespace bpfman {
 // ELF objects; see tailcall.h for what their maps mean.
 std::span<const unsigned char> xdpTailcallDispatcher();
 std::span<const unsigned char> tcTailcallDispatcher();
-// Likewise; xdp-libxdp.h has its configuration.
+// Likewise; xdp-libxdp.h and tc-freplace.h have their configuration.
 std::span<const unsigned char> xdpLibxdpDispatcher();
+std::span<const unsigned char> tcFreplaceDispatcher();
 
 }  // namespace bpfman

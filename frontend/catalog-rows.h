@@ -50,7 +50,7 @@ struct ProgramRow {
   uint32_t tailCalls = 0;        // instructions in it that tail call
   bool gplCompatible = false;    // kernel
   std::string tag;               // kernel: 16 hex digits
-  bool extension = false;        // XDP: loaded to replace a function of a libxdp dispatcher, not to run by itself
+  bool extension = false;        // XDP, TC: loaded to replace a function of a dispatcher, not to run by itself
   bool frags = false;            // XDP: its section says that it takes packets in several buffers
   int32_t runPriority = -1;      // XDP: of the object's .xdp_run_config; -1: none
   uint32_t runProceedOn = 0;     // likewise, bit = 1 << verdict; 0: none

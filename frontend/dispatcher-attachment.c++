@@ -19,23 +19,15 @@ constexpr uint32_t FILTER_PRIORITY = 50;  // as upstream's
 constexpr uint32_t FILTERS = 65536;       // handles that are tried
 constexpr uint32_t INGRESS_SLOT = 0xfffffff1;
 
-wire::CreateLink linkOf(const ChainHook& hook, const DispatcherRow& row) {
-  wire::CreateLink link{};
-  link.program = loadedProgram(row.load, 0);
-  link.to = dispatcherLinkPin(hook);
-  link.kind = hook.isXdp() ? wire::LinkKind::xdp : wire::LinkKind::tcx;
-  link.attachType = hook.isXdp() ? BPF_XDP : hook.isEgress() ? BPF_TCX_EGRESS : BPF_TCX_INGRESS;
-  link.interface = hook.ifindex;
-  return link;
-}
-
 wire::SetFilter filterOf(const ChainHook& hook, const DispatcherRow& row, wire::FilterChange change) {
   return {loadedProgram(row.load, 0), change, hook.isEgress(), hook.ifindex, row.filterPriority, row.filterHandle, 0};
 }
 
-bool isOurs(const TcFilter& filter, const DispatcherRow& row) {
-  return filter.priority == row.filterPriority && filter.handle == row.filterHandle && filter.programId == row.programId &&
-         filter.name == "bpfman";
+// The program of our filter; 0: it is not there.
+uint32_t programOfFilter(Place& place, const ChainHook& hook, const DispatcherRow& row) {
+  for (auto& filter : Netlink(place.netlink).filters(hook.ifindex, hook.isEgress()))
+    if (filter.priority == row.filterPriority && filter.handle == row.filterHandle && filter.name == "bpfman") return filter.programId;
+  return 0;
 }
 
 void requireNoIngressQdisc(const ChainHook& hook, Place& place) {
@@ -86,10 +78,23 @@ wire::Pin dispatcherLinkPin(const ChainHook& hook) {
   return pinAt(dir, static_cast<uint32_t>(hook.nsid), hook.ifindex, 0, "link");
 }
 
-void attachDispatcher(const ChainHook& hook, DispatcherRow& row, Place& place, Catalog& catalog, bool preferTcx, kj::WaitScope& scope) {
-  if (!hook.isXdp() && !preferTcx) return attachFilter(hook, row, place, catalog, scope);
-  auto reply = place.worker.call(wire::Op::createLink, linkOf(hook, row)).wait(scope);
+wire::CreateLink dispatcherLink(const ChainHook& hook, const DispatcherRow& row) {
+  wire::CreateLink link{};
+  link.program = loadedProgram(row.load, 0);
+  link.to = dispatcherLinkPin(hook);
+  link.kind = hook.isXdp() ? wire::LinkKind::xdp : wire::LinkKind::tcx;
+  link.attachType = hook.isXdp() ? BPF_XDP : hook.isEgress() ? BPF_TCX_EGRESS : BPF_TCX_INGRESS;
+  link.interface = hook.ifindex;
+  return link;
+}
+
+void attachDispatcher(const ChainHook& hook, DispatcherRow& row, Place& place, Catalog& catalog, TcBy by, kj::WaitScope& scope) {
+  if (!hook.isXdp() && by == TcBy::filter) return attachFilter(hook, row, place, catalog, scope);
+  auto reply = place.worker.call(wire::Op::createLink, dispatcherLink(hook, row)).wait(scope);
   if (!hook.isXdp() && reply.result == -EINVAL) {
+    if (by == TcBy::linkOnly)
+      refuse("engine ", row.engine.c_str(), " keeps TC chains in other network namespaces than the host's by TCX, which this kernel does ",
+             "not have (Linux 6.6 does): load the program with --engine tailcall");
     spdlog::info("this kernel has no TCX: {} is attached by a clsact filter", hook.interface);
     return attachFilter(hook, row, place, catalog, scope);
   }
@@ -98,6 +103,26 @@ void attachDispatcher(const ChainHook& hook, DispatcherRow& row, Place& place, C
            " already has an XDP program that bpfman did not attach; see 'bpfman overview', detach it (ip link set dev ",
            hook.interface.c_str(), " xdp off, or xdp-loader unload) and try again, or let it become a member of the chain (--adopt)");
   row.kernelLinkId = requireOk(reply, kj::str("attach ", hook.isXdp() ? "XDP" : "TC", " to ", hook.interface.c_str()));
+}
+
+void replaceDispatcher(Workers& workers, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
+  auto host = workers.host(scope);
+  wire::UpdateLink update{dispatcherLinkPin(hook), loadedProgram(row.load, 0)};
+  auto reply = row.filterHandle == 0 ? host->worker.call(wire::Op::updateLink, update)
+                                     : host->worker.call(wire::Op::setFilter, filterOf(hook, row, wire::FilterChange::replace));
+  requireOk(reply.wait(scope), "swap the dispatcher");
+}
+
+RunningDispatcher runningDispatcher(Workers& workers, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
+  auto host = workers.host(scope);
+  bool seen = hook.host && Netlink(host->netlink).interfaceAt(hook.ifindex) != nullptr;
+  if (row.filterHandle != 0) return {seen ? programOfFilter(*host, hook, row) : 0, 0, !seen};
+  auto reply = host->worker.call(wire::Op::inspect, wire::Inspect{dispatcherLinkPin(hook)}).wait(scope);
+  if (reply.result == -ENOENT) return {};
+  requireOk(reply, "look at the dispatcher's link");
+  auto info = infoOf<bpf_link_info>(reply);
+  bool attached = (hook.isXdp() ? info.xdp.ifindex : info.tcx.ifindex) == hook.ifindex;
+  return {attached ? info.prog_id : 0, info.id, !attached && !seen};
 }
 
 wire::Pin adoptedPin(const ChainHook& hook) { return pinAt(wire::Dir::members, static_cast<uint32_t>(hook.nsid), hook.ifindex, 0); }
@@ -146,10 +171,9 @@ void detachDispatcher(Workers& workers, BrokerChannel& broker, const ChainHook& 
     return;
   }
   KJ_IF_MAYBE (place, workers.reachable(hook.nsid, scope)) {
-    for (auto& filter : Netlink((*place)->netlink).filters(hook.ifindex, hook.isEgress()))
-      if (isOurs(filter, row))
-        requireOk((*place)->worker.call(wire::Op::setFilter, filterOf(hook, row, wire::FilterChange::remove)).wait(scope),
-                  "remove the dispatcher's filter");
+    if (programOfFilter(**place, hook, row) == row.programId)
+      requireOk((*place)->worker.call(wire::Op::setFilter, filterOf(hook, row, wire::FilterChange::remove)).wait(scope),
+                "remove the dispatcher's filter");
   } else {
     spdlog::warn("the network namespace {} of {} can't be reached: if it still exists, an empty {} filter stays there", hook.nsid,
                  hook.interface, hook.type);
@@ -159,9 +183,7 @@ void detachDispatcher(Workers& workers, BrokerChannel& broker, const ChainHook& 
 bool dispatcherIsOn(Workers& workers, Place& place, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
   if (row.adopted != 0) return runningXdp(place, hook.ifindex).program == row.programId;
   if (row.filterHandle != 0 && place.nsid != hook.nsid) return isHeld(workers, row.programId, scope);
-  if (row.filterHandle != 0)
-    return std::ranges::any_of(Netlink(place.netlink).filters(hook.ifindex, hook.isEgress()),
-                               [&](auto& filter) { return isOurs(filter, row); });
+  if (row.filterHandle != 0) return programOfFilter(place, hook, row) == row.programId;
   auto host = workers.host(scope);
   auto reply = host->worker.call(wire::Op::inspect, wire::Inspect{dispatcherLinkPin(hook)}).wait(scope);
   if (reply.result < 0) return false;

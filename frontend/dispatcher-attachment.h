@@ -13,9 +13,23 @@ inline ChainHook chainHookOf(const DispatcherRow& row) {
 
 wire::Pin dispatcherLinkPin(const ChainHook& hook);
 
-void attachDispatcher(const ChainHook& hook, DispatcherRow& row, Place& place, Catalog& catalog, bool preferTcx, kj::WaitScope& scope);
+wire::CreateLink dispatcherLink(const ChainHook& hook, const DispatcherRow& row);
+
+enum class TcBy : uint8_t { filter, link, linkOnly };  // link: by a filter where the kernel has no TCX
+
+void attachDispatcher(const ChainHook& hook, DispatcherRow& row, Place& place, Catalog& catalog, TcBy by, kj::WaitScope& scope);
 // Its program is loads/LOAD/p0 of the row. Says in the row how it is attached. A filter has no pin that a restart would find, so the row is
 // stored before there is one.
+
+void replaceDispatcher(Workers& workers, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope);
+// The row's program in the place of the one that is attached as the row says, in one step: a link, from wherever, or a filter of the host's.
+
+struct RunningDispatcher {
+  uint32_t program = 0, link = 0;  // kernel ids; 0: none of ours
+  bool missing = false;            // the interface is gone, as far as can be seen from outside of its network namespace
+};
+RunningDispatcher runningDispatcher(Workers& workers, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope);
+// What is attached as the row says it: the same.
 
 void pinAdopted(Workers& workers, BrokerChannel& broker, const ChainHook& hook, uint32_t program, kj::WaitScope& scope);
 wire::Pin adoptedPin(const ChainHook& hook);

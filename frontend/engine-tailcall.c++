@@ -218,7 +218,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
       if (row.adopted != 0)
         takeOver(workers, broker, hook, row, present, catalog, scope);
       else
-        attachDispatcher(hook, row, place, catalog, preferTcx, scope);
+        attachDispatcher(hook, row, place, catalog, preferTcx ? TcBy::link : TcBy::filter, scope);
     });
     KJ_IF_MAYBE (exception, failure) {
       detachDispatcher(workers, broker, hook, row, scope);

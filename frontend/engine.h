@@ -121,26 +121,39 @@ class ChainEngine {
 kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker,
                                        kj::FiberPool& fibers, bool preferTcx, uint32_t possibleCpus);
 kj::Own<ChainEngine> newLibxdpEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker);
+kj::Own<ChainEngine> newFreplaceEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker, bool preferTcx);
 
 class Engines {  // of the host; which one a program is for is decided when it is loaded
  public:
-  Engines(kj::Own<ChainEngine> tailcall, kj::Own<ChainEngine> libxdp, wire::WantedEngine configured)
-      : tailcall(kj::mv(tailcall)), libxdp(kj::mv(libxdp)), configured(configured) {}
+  struct Configured {
+    wire::WantedEngine xdp, tc;
+  };
+
+  Engines(kj::Own<ChainEngine> tailcall, kj::Own<ChainEngine> libxdp, kj::Own<ChainEngine> freplace, Configured configured)
+      : tailcall(kj::mv(tailcall)), libxdp(kj::mv(libxdp)), freplace(kj::mv(freplace)), configured(configured) {}
 
   void start(kj::WaitScope& scope);
   void recover(kj::WaitScope& scope);
-  ChainEngine& preferred() { return preferLibxdp ? *libxdp : *tailcall; }  // of new XDP programs
-  ChainEngine& wanted(const std::string& name);  // by who loads one: "", "auto", or its name. Refuses what can't be
-  kj::String reason();
+  ChainEngine& preferred(bool xdp);  // of new programs, XDP or TC
+  kj::String reason(bool xdp);
   LoadOutcome load(Loads& loads, LoadWish& wish, const SealedObject& object, Cancellation& cancellation, kj::WaitScope& scope);
-  // For the engine of new programs. What can't become an extension (an object without types, say) is loaded to run by itself.
-  ChainEngine& named(const std::string& name) { return name == "libxdp" ? *libxdp : *tailcall; }
-  ChainEngine& of(const ProgramRow& program) { return program.extension ? *libxdp : *tailcall; }
+  // For the engine that the wish names ("" or "auto": the host's), if that can be. What can't become an extension (an object without types,
+  // say) is loaded to run by itself, unless an engine is named.
+  kj::Maybe<Extension> extensionLike(const ProgramRow& program, kj::WaitScope& scope);  // for what is to take its place
+  ChainEngine& named(const std::string& name) { return name == "libxdp" ? *libxdp : name == "freplace" ? *freplace : *tailcall; }
+  ChainEngine& of(const ProgramRow& program) {
+    bool xdp = program.type == static_cast<uint16_t>(schema::ProgramType::XDP);
+    return !program.extension ? *tailcall : xdp ? *libxdp : *freplace;
+  }
 
  private:
-  kj::Own<ChainEngine> tailcall, libxdp;
-  wire::WantedEngine configured;
+  kj::Own<ChainEngine> tailcall, libxdp, freplace;
+  Configured configured;
   bool preferLibxdp = false;
+  Locks starting;
+
+  ChainEngine& wanted(const LoadWish& wish, kj::WaitScope& scope);
+  bool freplaceStarts(kj::WaitScope& scope);
 };
 
 }  // namespace bpfman

@@ -198,7 +198,7 @@ ChainEngine& ChainMemberHook::engineOf(Core& core, const LinkRow& link) const {
   ChainHook hook = hookOf(link);
   KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) return core.engines.named(row->engine);
   KJ_IF_MAYBE (program, core.catalog.program(link.programId)) return core.engines.of(*program);
-  return core.engines.preferred();
+  return core.engines.preferred(hook.isXdp());
 }
 
 // What is there now. Ours that another tool took out are forgotten, unless a change is under way, which may be what has taken them out; and
@@ -260,7 +260,7 @@ void ChainMemberHook::park(Core& core, const LinkRow& place, Place& in, bool par
   auto turn = core.locks.take(lockOf(place), scope);
   core.changes.requireFree(core, place);
   forgetIfGone(core, place, in, scope);
-  ChainEngine& engine = hook.isXdp() ? engineOf(core, place) : core.engines.named("tailcall");
+  ChainEngine& engine = engineOf(core, place);
   Present present = lookAt(core, engine, place, true, scope);
   kj::Maybe<DispatcherRow> row;
   KJ_IF_MAYBE (known, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) row = DispatcherRow(*known);

@@ -229,9 +229,9 @@ struct Loads::Run {
 
   LoadOutcome carryOut() {
     programs = wish.programs;
-    if (wish.extension != nullptr)
+    KJ_IF_MAYBE (extension, wish.extension)
       for (auto& program : programs)
-        if (program.kernelType == BPF_PROG_TYPE_XDP) program.kernelType = BPF_PROG_TYPE_EXT, program.expectedAttachType = 0;
+        if (program.family == extension->family) program.kernelType = BPF_PROG_TYPE_EXT, program.expectedAttachType = 0;
     chooseMaps();
     pair = loads.pool.take(scope);
     KJ_IF_MAYBE (refused, resolveTargets()) return LoadOutcome::refusal(kj::mv(*refused));

@@ -26,9 +26,10 @@ struct WantedProgram {
   uint32_t flags = 0;                       // BPF_F_* to load it with
 };
 
-struct Extension {    // what extensions are verified against
-  uint32_t load;      // loads/LOAD/p0: a program of ours
-  uint32_t function;  // its function that they replace: an id in its BTF
+struct Extension {     // what extensions are verified against
+  uint32_t load;       // loads/LOAD/p0: a program of ours
+  uint32_t function;   // its function that they replace: an id in its BTF
+  std::string family;  // of the programs that become extensions: "xdp", "tc"
 };
 
 struct LoadWish {
@@ -40,13 +41,14 @@ struct LoadWish {
   uint64_t maxMapBytes = 0;
   bool own = false;  // an object of bpfman itself: nothing of it is public
   bool listFunctions = false;
-  std::string engine;              // of its XDP programs, as the caller named it; "": he did not
-  kj::Maybe<Extension> extension;  // its XDP programs are loaded as extensions of that
+  std::string engine;              // of its XDP or TC programs, as the caller named it; "": he did not
+  kj::Maybe<Extension> extension;  // its programs of that family are loaded as extensions of that
   std::string purpose;
   std::string request;  // as in the catalogue
   bool persistent = false;
   uint32_t again = 0;               // this persistent load, which is gone from the kernel; else a new one
   std::vector<uint32_t> instead{};  // ids that its programs had, as many as programs
+  bool tcExtension = false;         // and they were extensions of a TC dispatcher
 };
 
 struct Refused {  // by the kernel's verifier, or because of what the object is

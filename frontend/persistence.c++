@@ -131,6 +131,7 @@ LoadWish wishOf(Core& core, const LoadRow& load) {
     wish.programs.push_back(
         {program->type, program->name, program->attachTo, typeName(type).cStr(), hook.kernelType, hook.expectedAttachType});
     wish.instead.push_back(program->id);
+    wish.tcExtension |= program->extension && type == ProgramType::TC;
     wish.globals = program->globals;  // all of a load have the same
     wish.metadata = program->metadata;
     wish.application = program->application;

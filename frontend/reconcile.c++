@@ -2,6 +2,7 @@
 
 #include <linux/bpf.h>
 
+#include <map>
 #include <set>
 #include <string>
 
@@ -226,17 +227,20 @@ class Reconciliation {
       }
   }
 
-  // TYPE/dispatcher_NSID_IFINDEX_link, and the members' pins in TYPE/dispatcher_NSID_IFINDEX/
+  // TYPE/dispatcher_NSID_IFINDEX_link and, of engine freplace, _PROGRAM_progN; and the members' pins in TYPE/dispatcher_NSID_IFINDEX/
   void sweepDispatchers(const std::string& type, wire::Dir dispatchers, wire::Dir members, const std::set<std::string>& links) {
-    std::set<std::pair<uint32_t, uint32_t>> known;
+    std::map<std::pair<uint32_t, uint32_t>, std::string> known;  // with their programs
     for (auto& [key, row] : core.catalog.dispatchers())
-      if (row.type == type) known.insert({static_cast<uint32_t>(row.nsid), row.ifindex});
+      if (row.type == type) known[{static_cast<uint32_t>(row.nsid), row.ifindex}] = std::to_string(row.programId);
     for (auto& name : namesIn(pinAt(dispatchers))) {
       uint32_t nsid, ifindex;
       int end = 0;
       if (sscanf(name.c_str(), "dispatcher_%u_%u%n", &nsid, &ifindex, &end) != 2) continue;
-      if (name.substr(end) == "_link") {
-        if (!known.count({nsid, ifindex})) remove(pinAt(dispatchers, nsid, ifindex, 0, "link"));
+      if (name[end] == '_') {  // its own link, or a member's
+        std::string rest = name.substr(end + 1);
+        auto chain = known.find({nsid, ifindex});
+        bool wanted = chain != known.end() && (rest == "link" || rest.rfind(chain->second + "_", 0) == 0);
+        if (!wanted && isPinName(rest.c_str())) remove(pinAt(dispatchers, nsid, ifindex, 0, rest.c_str()));
         continue;
       }
       for (auto& member : namesIn(pinAt(members, nsid, ifindex))) {

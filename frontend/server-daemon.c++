@@ -96,8 +96,11 @@ class DaemonServer final : public schema::Daemon::Server {
     auto results = context.getResults();
     results.setVersion(VERSION);
     results.setProtocol(PROTOCOL);
-    results.setEngine(connection->core.engines.preferred().name());
-    results.setEngineReason(connection->core.engines.reason());
+    auto& engines = connection->core.engines;
+    results.setEngine(engines.preferred(true).name());
+    results.setEngineReason(engines.reason(true));
+    results.setTcEngine(engines.preferred(false).name());
+    results.setTcEngineReason(engines.reason(false));
     return kj::READY_NOW;
   }
 

@@ -48,9 +48,7 @@ class ByteSinkServer final : public schema::ByteSink::Server {
   bool finished = false;
 };
 
-bool hasXdp(const LoadWish& wish) {
-  return std::ranges::any_of(wish.programs, [](auto& program) { return program.kernelType == BPF_PROG_TYPE_XDP; });
-}
+bool isForAnEngine(const WantedProgram& program) { return program.family == "xdp" || program.family == "tc"; }
 
 // The request as what is to be done; refused when it can't be, or when the caller may not.
 LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, schema::LoadOptions::Reader options) {
@@ -91,7 +89,8 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   wish.mapOwner = options.getMapOwner();
   wish.engine = limitedText(options.getEngine(), "the engine's name");
   if (wish.engine == "auto") wish.engine = "";
-  if (!wish.engine.empty() && !hasXdp(wish)) refuse("--engine ", wish.engine.c_str(), ": only xdp programs are loaded for an engine");
+  if (!wish.engine.empty() && !std::ranges::any_of(wish.programs, isForAnEngine))
+    refuse("--engine ", wish.engine.c_str(), ": only xdp and tc programs are loaded for an engine");
   wish.uid = connection.uid();
   wish.request = connection.requestKey(options.getRequestId());
   wish.persistent = options.getPersistent();

@@ -29,7 +29,6 @@ LoadWish wishFrom(Connection& connection, uint32_t id, schema::Bytecode::Reader 
     wish.request = connection.requestKey(options.getRequestId());
     wish.purpose = updatePurpose(id);
     wish.persistent = load.persistent;
-    wish.extension = old->extension ? core.engines.of(*old).extension() : nullptr;
     requireMayLoad(connection, wish, bit(type));
     return wish;
   }
@@ -43,12 +42,16 @@ uint32_t madeBefore(Core& core, const std::string& request) {
   return 0;
 }
 
-void carryOut(Holding& connection, uint32_t id, UpdateContext& context, const LoadWish& wish, SealedObject& object, AuditLine& line,
+void carryOut(Holding& connection, uint32_t id, UpdateContext& context, LoadWish& wish, SealedObject& object, AuditLine& line,
               kj::WaitScope& scope) {
   Core& core = connection->core;
   Cancellation cancellation;
   connection->loads.insert(&cancellation);
   KJ_DEFER(connection->loads.erase(&cancellation));
+  KJ_IF_MAYBE (old, core.catalog.program(id))
+    wish.extension = core.engines.extensionLike(ProgramRow(*old), scope);
+  else
+    refuseNoProgram(core, id);
   LoadOutcome outcome = core.loads.load(wish, object.fd(), object.size(), cancellation, scope);
   auto results = context.getResults();
   KJ_IF_MAYBE (refused, outcome.refused) {

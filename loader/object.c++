@@ -83,7 +83,8 @@ void BpfObject::setType(Chosen& choice, schema::LoadJob::Wanted::Reader wanted) 
   const Section& section = choice.section;
   bool sameAttach = section.expectedAttachType == wanted.getExpectedAttachType() || section.type == BPF_PROG_TYPE_SCHED_CLS ||
                     section.type == BPF_PROG_TYPE_CGROUP_SKB;
-  bool extension = section.type == BPF_PROG_TYPE_XDP && wanted.getType() == BPF_PROG_TYPE_EXT;  // a member of a libxdp dispatcher
+  bool extension = wanted.getType() == BPF_PROG_TYPE_EXT &&  // a member of a dispatcher
+                   (section.type == BPF_PROG_TYPE_XDP || section.type == BPF_PROG_TYPE_SCHED_CLS);
   if (!extension && (section.type != wanted.getType() || !sameAttach))
     throw Refusal{"program type mismatch: caller specified " + std::string(wanted.getFamily().cStr()) + " but ELF section \"" +
                   printable(section.name, false) + "\" implies " + (section.family.empty() ? "no type" : printable(section.family, false)) +

@@ -23,8 +23,9 @@ interface Daemon {
   # What every connection begins with. The caller was identified (uid, all groups, and where the kernel tells it cgroup and
   # namespaces) before its first byte was read. From another user namespace than the daemon's, uid 0 and group `bpfman` give nothing.
 
-  version @0 () -> (version :Text, protocol :UInt32, engine :Text, engineReason :Text);
-  # For anyone. `protocol` grows when something is added. `engine` is how XDP programs share an interface here ("tailcall").
+  version @0 () -> (version :Text, protocol :UInt32, engine :Text, engineReason :Text, tcEngine :Text, tcEngineReason :Text);
+  # For anyone. `protocol` grows when something is added. `engine` is how XDP programs share an interface here ("libxdp", "tailcall"), and
+  # `tcEngine` how TC programs do ("tailcall", "freplace"), unless a load names another.
 
   whoAmI @1 () -> (uid :UInt32, gids :List(UInt32), roles :List(Text),
                    cgroup :UInt64, userNamespace :UInt64, networkNamespace :UInt64, unknown :Text);
@@ -94,7 +95,7 @@ struct LoadOptions {
   mapOwner @4 :UInt32;         # 0, or the id of a program of ours whose maps (by ELF name) are used instead of new ones
   requestId @5 :Data;          # see RequestId
   persistent @6 :Bool;         # the programs and their links outlive a reboot, and links come back with their interface (docs/persistence.md)
-  engine @7 :Text;             # of XDP programs: "libxdp", "tailcall"; "", "auto": the host's, or tailcall where the object can't be an extension
+  engine @7 :Text;             # "libxdp" (XDP), "freplace" (TC), "tailcall"; "", "auto": the host's, or tailcall where the object can't be an extension
 
   struct Wanted {
     type @0 :ProgramType;

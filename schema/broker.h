@@ -65,13 +65,13 @@ struct ClientSocket {
   uint32_t uid;                               // whoever connects there is this user, and in no group
 };
 
-enum class WantedEngine : uint32_t { automatic, libxdp, tailcall };
+enum class WantedEngine : uint32_t { automatic, extensions, tailcall };  // extensions: libxdp for XDP, freplace for TC
 
 struct FrontendOptions {
   char runtimeDir[1024];                      // absolute; for the paths that clients are told
   char stateDir[1024];                        // absolute
   char policyPath[1024];                      // for messages only
-  WantedEngine engine;                        // by which XDP programs share an interface
+  WantedEngine xdpEngine, tcEngine;           // by which programs share an interface
   uint32_t poolSize;                          // loader and session pairs kept waiting, 1 .. 8
   uint32_t maxConnections, maxCalls;          // per uid; calls in flight, per uid
   uint32_t verifierSeconds;                   // a load that takes longer is cancelled

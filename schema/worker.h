@@ -171,11 +171,11 @@ struct SetXdp {
   uint32_t interface, modes;                  // modes: XDP_FLAGS_MODES
 };
 
-enum class FilterChange : uint32_t { create, remove, count };
+enum class FilterChange : uint32_t { create, remove, replace, count };
 
 struct SetFilter {                            // one cls_bpf filter, direct action, all protocols, on a clsact qdisc that `create` makes too
-  Pin program;                                // of create
-  FilterChange change;                        // create: EEXIST when the handle is taken
+  Pin program;                                // of create and replace
+  FilterChange change;                        // create: EEXIST when the handle is taken; replace: ENOENT when nothing has it
   uint32_t egress, interface, priority, handle, reserved;   // priority 1 .. 65535; handle: never 0, which is all of a priority
 };
 

@@ -369,7 +369,7 @@ class Engine(Adoption):
     def testItIsForXdpProgramsOnly(self):
         result = self.daemon.cli("program", "load", "file", harness.example("tc_counter"), "--programs", "tc:tc_counter", "--engine", "tailcall")
         self.assertEqual(result.code, 1)
-        self.assertIn("only xdp programs", result.err)
+        self.assertIn("only xdp and tc programs", result.err)
 
 
 if __name__ == "__main__":

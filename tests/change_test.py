@@ -1,5 +1,5 @@
 """Changes of a chain while packets flow: priorities, verdicts, pauses, other bytecode in place, several at once, and changes that are taken
-back because nobody confirmed them. The same tests for each engine and hook; libxdp needs a kernel with freplace (tests/vm)."""
+back because nobody confirmed them. The same tests for each engine and hook; libxdp and freplace need a kernel with freplace (tests/vm)."""
 
 import contextlib
 import os
@@ -24,9 +24,9 @@ class Tailcall(unittest.TestCase):
     def setUp(self):
         self.wire = network.Wire("lan0")
         self.addCleanup(self.wire.remove)
+        if self.engine != "tailcall":
+            harness.requireFreplace(self)
         self.daemon = self.enterContext(harness.Daemon(config=self.config))
-        if self.engine == "libxdp":
-            harness.requireLibxdp(self, self.daemon)
 
     def load(self, verdict=None, example=None):
         return self.daemon.load(example or self.example, self.kind, None, "-g", verdict or self.goesOn)
@@ -373,6 +373,14 @@ class Clsact(Tailcall):
 
 class Tcx(Clsact):
     config = '[tc]\nattach = "tcx"\n'
+
+
+class Freplace(Clsact):
+    engine, config = "freplace", '[tc]\nengine = "freplace"\n'
+
+
+class FreplaceTcx(Freplace):
+    config = '[tc]\nengine = "freplace"\nattach = "tcx"\n'
 
 
 class Libxdp(Tailcall):

@@ -31,6 +31,9 @@ class Chain:
             raise AssertionError(f"{self.interface} runs {ids}, not dispatcher {dispatcher}")
         if not dispatcher:
             return []
+        if self.engine == "freplace":
+            links = [each for each in harness.bpftool("link", "show") if each.get("target_obj_id") == dispatcher]
+            return [each["prog_id"] for each in sorted(links, key=lambda each: each["target_btf_id"])]
         if self.engine == "libxdp":
             shown = harness.run("xdp-loader", "status", self.interface).stdout
             return [int(each[3]) for each in (line.split() for line in shown.splitlines()) if each[:1] == ["=>"]]

@@ -1,7 +1,7 @@
 """kill -9 of each process at every step of the commands in crash_operations.py and crash_changes.py. The worker of this test
 (stepping-worker.c++) names each bpf(2) command and each operation on a pin, and stops at the one that it is told: there one process is killed,
-what is there is looked at, and the command is given again. The steps are in crash_steps.txt (crash_steps_libxdp.txt: those of the libxdp engine,
-in tests/vm); one that it does not have is new, was not killed at, and fails (BPFMAN_REWRITE=1 writes the file, and kills nobody).
+what is there is looked at, and the command is given again. The steps are in crash_steps.txt (crash_steps_libxdp.txt, crash_steps_freplace.txt:
+those of these engines, in tests/vm); one that it does not have is new, was not killed at, and fails (BPFMAN_REWRITE=1 writes the file, and kills nobody).
 
 A frontend's own steps, what it writes into its catalogue, lie between those of the worker: it is killed before and after each of these.
 All are tried with BPFMAN_SOAK=1 (tests/soak/crash), also with delays. Else, of a step that is repeated in a loop, the first two and the last are
@@ -38,7 +38,8 @@ class SteppingDaemon(harness.Daemon):
     """Its worker stops where it is told to."""
 
     def __init__(self, engine):
-        super().__init__(config=f'[limits]\npool_size = 1\n[xdp]\nengine = "{engine}"\n')
+        hook = "tc" if engine == "freplace" else "xdp"
+        super().__init__(config=f'[limits]\npool_size = 1\n[{hook}]\nengine = "{engine}"\n')
         binaries = os.path.join(self.directory, "bin")
         os.mkdir(binaries)
         for name, target in (("bpfman-frontend",) * 2, ("bpfman-loader",) * 2, ("bpfman-worker", "stepping-worker")):
@@ -235,8 +236,12 @@ class Libxdp(Crash):
     steps = os.path.join(harness.ROOT, "tests", "crash_steps_libxdp.txt")
 
     def setUp(self):
-        with harness.Daemon() as daemon:
-            harness.requireLibxdp(self, daemon)
+        harness.requireFreplace(self)
+
+
+class Freplace(Libxdp):
+    engine, kinds = "freplace", ("tc",)
+    steps = os.path.join(harness.ROOT, "tests", "crash_steps_freplace.txt")
 
 
 def folded(steps):

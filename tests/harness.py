@@ -8,6 +8,7 @@ namespace is then the test's. Programs of one daemon are told from all others on
 """
 
 import ctypes
+import functools
 import itertools
 import json
 import os
@@ -72,6 +73,22 @@ def requireLibxdp(test, daemon):
         return
     if "BPFMAN_VM" in os.environ:
         test.fail(daemon.cli("version").out)
+    test.skipTest("this kernel refuses freplace; tests/vm runs it")
+
+
+@functools.cache
+def _xdpEngine():
+    with Daemon() as daemon:
+        return daemon.engine(), daemon.cli("version").out
+
+
+def requireFreplace(test):
+    """Likewise before there is a daemon, for the TC engine: one that must have it does not start without it."""
+    engine, version = _xdpEngine()
+    if engine == "libxdp":
+        return
+    if "BPFMAN_VM" in os.environ:
+        test.fail(version)
     test.skipTest("this kernel refuses freplace; tests/vm runs it")
 
 
@@ -384,10 +401,12 @@ class Daemon:
         kernel, kernelLinks = self.kernelPrograms(), self.kernelLinks()
         iterators = {id for id, each in kernel.items() if each["name"] in ("dump_programs", "dump_maps", "dump_links", "dump_dispatchers")}
         running = {each["runtime"]["program_id"] for each in chains}
-        # What members of the libxdp engine are verified against; the kernel keeps an older one as long as one of them was attached nowhere.
+        # What members of the libxdp and freplace engines are verified against; the kernel keeps an older one as long as one of them was
+        # attached nowhere. A dispatcher of the tailcall engine has more maps.
         targets = {id for id, each in kernel.items() if each["name"] == "xdp_dispatcher" and not each.get("pinned")} - running
         if self.engine() == "libxdp":
             running |= targets
+        running |= {id for id, each in kernel.items() if each["name"] == "tc_dispatcher" and len(each.get("map_ids", [])) < 3}
         passing = {id for id, each in kernel.items() if each["name"] in ("dump_caller", "dump_elements")}   # without a link at rest
         expected = programs | iterators | passing | (running & set(kernel))  # another tool's dispatcher is not ours
         if len(iterators) != 4:
@@ -411,6 +430,8 @@ class Daemon:
                  {os.path.relpath(each["pin_path"], fs) for each in links} - \
                  {f"xdp/dispatcher_{each['key']['nsid'] % 2**32}_{each['key']['ifindex']}/link_0" for each in chains
                   if each["engine"] == "tailcall" and any(member.get("foreign") for member in each["members"])}
+        members = {pin: re.match(r"tc-(?:in|e)gress/dispatcher_\d+_\d+_(\d+)_prog\d$", pin) for pin in pins}   # of engine freplace
+        stray |= {pin for pin, match in members.items() if match and int(match[1]) not in {each["runtime"]["program_id"] for each in chains}}
         stray |= {pin for pin in pins if pin.startswith("maps/") and int(pin.split("/")[1]) not in programs}
         if stray:
             found.append(f"stray pins {stray}")

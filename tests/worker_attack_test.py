@@ -66,7 +66,8 @@ class Attack(unittest.TestCase):
             "all filters of a priority": message("setFilter", setFilter(change=1, handle=0)),
             "all filters of a hook": message("setFilter", setFilter(change=1, priority=0)),
             "a filter elsewhere": message("setFilter", setFilter(egress=2)),
-            "an unknown change of a filter": message("setFilter", setFilter(change=2)),
+            "an unknown change of a filter": message("setFilter", setFilter(change=3)),
+            "all filters of a priority replaced": message("setFilter", setFilter(change=2, handle=0)),
             "an unknown directory": message("inspect", struct.pack("<IIII64s", 99, 1, 0, 0, b"p")),
         }
         for name, packet in attacks.items():
@@ -215,8 +216,12 @@ class Attack(unittest.TestCase):
             return sorted((each["handle"], each["prog"]["id"]) for each in found if "prog" in each)
         one = json.loads(harness.run("bpftool", "-j", "prog", "show", "pinned", f"{self.root}/loads/6/p0").stdout)["id"]
         self.assertEqual(worker.control.call("setFilter", setFilter(change=1)), -EINVAL)  # nothing to remove, not even a qdisc
+        self.assertLess(worker.control.call("setFilter", setFilter(load=6, change=2)), 0)  # nothing to replace
+        self.assertEqual(harness.run("nsenter", f"--net=/proc/{worker.pid}/ns/net", "tc", "qdisc", "show", "dev", "lo").stdout.count("clsact"), 0)
         self.assertEqual(worker.control.call("setFilter", setFilter(load=6)), 0)
         self.assertEqual(worker.control.call("setFilter", setFilter(load=6, handle=2)), 0)
+        self.assertEqual(worker.control.call("setFilter", setFilter(load=6, change=2)), 0)
+        self.assertEqual(worker.control.call("setFilter", setFilter(load=6, change=2, handle=3)), -ENOENT)
         self.assertEqual(worker.control.call("setFilter", setFilter(load=6)), -EEXIST)
         self.assertEqual(shown(), [("0x1", one), ("0x2", one)])
         self.assertEqual(worker.control.call("setFilter", setFilter(change=1)), 0)

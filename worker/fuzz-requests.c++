@@ -144,6 +144,9 @@ class ControlOracle final : public Bpf {
     } else {
       own(words[14]);
       FUZZ_REQUIRE(words[6] != 0 && words[8] >> 16 != 0, "a filter without handle or priority");
+      bool fresh = (words[1] >> 16 & 0x700) == 0x600;  // only where there is none; else only one that is there is changed
+      FUZZ_REQUIRE(fresh || (words[1] >> 16 & 0x700) == 0, "a filter by flags %#x", words[1] >> 16);
+      FUZZ_REQUIRE((words[1] & 0xffff) == 44 ? words[14] != ~0u : (words[1] & 0xffff) == 45 && !fresh, "message %#x", words[1] & 0xffff);
     }
     return kernel.route(message, size);
   }

@@ -81,6 +81,19 @@ TEST_F(WorkerNetlink, AFilterIsMadeAndRemovedByItsHandle) {
   EXPECT_EQ(int(word(14)), -1);
 }
 
+TEST_F(WorkerNetlink, AFilterIsReplacedOnlyWhereItIsByItsHandle) {
+  EXPECT_EQ(control(Op::setFilter, filter(FilterChange::replace)), 0);
+  ASSERT_EQ(bpf.routed.size(), 1u);         // no qdisc is made
+  EXPECT_EQ(word(1), 44u | (1 | 4) << 16);  // RTM_NEWTFILTER without NLM_F_CREATE
+  EXPECT_EQ(word(6), 3u);
+  EXPECT_EQ(word(7), 0xfffffff3u);
+  EXPECT_EQ(word(8), 50u << 16 | 0x0300);
+  EXPECT_GE(int(word(14)), 0);
+  bpf.routeAnswer = -ENOENT;
+  EXPECT_EQ(control(Op::setFilter, filter(FilterChange::replace)), -ENOENT);
+  EXPECT_EQ(bpf.routed.size(), 2u);
+}
+
 TEST_F(WorkerNetlink, AQdiscOfOthersStaysAndAKernelErrorIsAnAnswer) {
   bpf.routeAnswer = -EOPNOTSUPP;
   EXPECT_EQ(control(Op::setFilter, filter(FilterChange::create)), -EOPNOTSUPP);

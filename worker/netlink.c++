@@ -71,7 +71,7 @@ Answer answerSetFilter(Context& context, Request& request) {
   if (!remove && !program) return program.error();
 
   TcMessage message{.traffic = {0, 0, 0, static_cast<int>(wish.interface), TC_H_MAKE(TC_H_CLSACT, 0), TC_H_CLSACT, 0}};
-  if (!remove) {
+  if (wish.change == FilterChange::create) {  // a replacement's message has no flag, so it only changes what is there
     message.head.nlmsg_flags |= NLM_F_CREATE | NLM_F_EXCL;
     TcMessage qdisc = message;
     qdisc.head.nlmsg_len = offsetof(TcMessage, options), qdisc.head.nlmsg_type = RTM_NEWQDISC;
