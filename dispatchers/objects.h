@@ -8,7 +8,7 @@ namespace bpfman {
 // ELF objects; see tailcall.h for what their maps mean.
 std::span<const unsigned char> xdpTailcallDispatcher();
 std::span<const unsigned char> tcTailcallDispatcher();
-// Likewise; xdp-libxdp.h has its configuration.
-std::span<const unsigned char> xdpLibxdpDispatcher();
+// Likewise, of a version of the libxdp protocol: 1, 2 or 3; xdp-libxdp.h has its configuration.
+std::span<const unsigned char> xdpLibxdpDispatcher(unsigned version);
 
 }  // namespace bpfman

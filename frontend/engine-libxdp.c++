@@ -46,9 +46,9 @@ class LibxdpEngine final : public ChainEngine {
     auto failure = kj::runCatchingExceptions([&]() {
       removeLoads(TARGET, scope);
       std::vector<LibxdpMember> all(capacity());  // the kernel drops positions that are not in use
-      auto base = loadDispatcher(all, TARGET, nullptr, scope);
+      auto base = loadDispatcher(all, XDP_MULTI_VERSION, TARGET, nullptr, scope);
       target = Extension{base.load, functionId(base, "prog0")};
-      auto tried = loadDispatcher({}, "xdp-try", target, scope);
+      auto tried = loadDispatcher({}, XDP_MULTI_VERSION, "xdp-try", target, scope);
       loads.undo(tried.load, scope);
       broker.shareXdp().wait(scope);
     });
@@ -100,7 +100,7 @@ class LibxdpEngine final : public ChainEngine {
              " xdp off), attach it by a tool that keeps to the libxdp protocol, or let it become a member of the chain (link attach xdp … "
              "--adopt, of a program loaded with --engine tailcall)");
     if (hook.host && unchanged(present, members)) return {kj::mv(old), {}};
-    Applied applied = build(hook, members, scope);
+    Applied applied = build(hook, members, versionFor(present), scope);
     DispatcherRow& made = KJ_ASSERT_NONNULL(applied.row);
     auto failure = kj::runCatchingExceptions([&]() { swap(hook, present, old, made, place, scope); });
     KJ_IF_MAYBE (exception, failure) {
@@ -153,18 +153,21 @@ class LibxdpEngine final : public ChainEngine {
     return found->second;
   }
 
-  LoadOutcome loadDispatcher(std::span<const LibxdpMember> members, const std::string& purpose, kj::Maybe<Extension> extension,
-                             kj::WaitScope& scope) {
+  // A tool that made a dispatcher of another version can still change its successor.
+  static uint32_t versionFor(const Present& present) { return present.others.empty() ? XDP_MULTI_VERSION : present.protocol; }
+
+  LoadOutcome loadDispatcher(std::span<const LibxdpMember> members, uint32_t version, const std::string& purpose,
+                             kj::Maybe<Extension> extension, kj::WaitScope& scope) {
     auto config = libxdpConfigFor(members);
     LoadWish wish;
     wish.purpose = purpose;
     wish.maxMapBytes = 1 << 20;
     wish.listFunctions = true;
     wish.extension = extension;
-    wish.globals.emplace_back("conf", std::string(reinterpret_cast<const char*>(&config), sizeof config));
+    wish.globals.emplace_back("conf", libxdpBytes(config, version));
     wish.programs.push_back({0, "xdp_dispatcher", "", "xdp", BPF_PROG_TYPE_XDP, BPF_XDP});
-    if (!members.empty() && config.frags) wish.programs[0].flags = BPF_F_XDP_HAS_FRAGS;
-    auto object = xdpLibxdpDispatcher();
+    if (!members.empty() && config.frags && version > 1) wish.programs[0].flags = BPF_F_XDP_HAS_FRAGS;
+    auto object = xdpLibxdpDispatcher(version);
     LoadOutcome outcome = loads.loadOwn(wish, kj::arrayPtr(object.data(), object.size()), scope);
     KJ_IF_MAYBE (refused, outcome.refused)
       refuse("this kernel refuses the XDP dispatcher: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
@@ -211,18 +214,19 @@ class LibxdpEngine final : public ChainEngine {
     Place& place = *held;
     auto config = libxdpConfigOf(present.program, place, scope);
     KJ_IF_MAYBE (c, config) {
-      if (c->version != XDP_MULTI_VERSION)
-        present.locked = c->version == 1
-                             ? "has a dispatcher of the libxdp protocol's version 1, which can't take members of version 2; the "
-                               "tool that made it has to take its programs away first"
-                             : "has a dispatcher of a newer version of the libxdp protocol";
+      present.protocol = c->version;
+      if (c->version == 0) present.locked = "has a dispatcher of a newer version of the libxdp protocol";
+      if (c->deviceBound) present.locked = "has a dispatcher that is bound to the device, to which only programs that are too can be added";
       std::vector<kj::Promise<WorkerReply>> seen;
       for (uint32_t i = 0; i < c->members.size(); ++i)
         seen.push_back(
             place.worker.call(wire::Op::inspect, wire::Inspect{pinAt(wire::Dir::xdpPrograms, hook.ifindex, present.program, i)}));
       for (uint32_t i = 0; i < c->members.size(); ++i) {
         auto reply = seen[i].wait(scope);
-        if (reply.result < 0) continue;  // taken out, or of an unusual tool
+        if (reply.result < 0) {
+          present.locked = "has a dispatcher with a program that is not pinned where the libxdp protocol says, and would be lost";
+          continue;
+        }
         auto info = infoOf<bpf_prog_info>(reply);
         present.programs.push_back(info.id);
         present.running.push_back(c->members[i]);
@@ -254,9 +258,9 @@ class LibxdpEngine final : public ChainEngine {
   }
 
   // Members are linked and pinned before anybody sees the dispatcher: none can come loose when we die.
-  Applied build(const ChainHook& hook, const std::vector<ChainMember>& members, kj::WaitScope& scope) {
+  Applied build(const ChainHook& hook, const std::vector<ChainMember>& members, uint32_t version, kj::WaitScope& scope) {
     auto wanted = libxdpMembers(members);
-    LoadOutcome outcome = loadDispatcher(wanted, purposeOf(hook), nullptr, scope);
+    LoadOutcome outcome = loadDispatcher(wanted, version, purposeOf(hook), nullptr, scope);
     DispatcherRow row;
     row.type = hook.type, row.nsid = hook.nsid, row.ifindex = hook.ifindex, row.revision = 1;
     row.load = outcome.load, row.programId = outcome.programs[0], row.engine = "libxdp";
