@@ -1,9 +1,9 @@
 // The engine for TC chains whose members replace functions of a dispatcher. Nobody shares these dispatchers: members are ours alone, and
 // what is pinned is in our own bpffs.
 //
-// On the host's interfaces the dispatcher is attached by one clsact filter, which is replaced in place by its handle, or by a TCX link where
-// the configuration says so. A filter can be replaced only in its own network namespace, and we hold no other than the host's open: there
-// it is a TCX link, which we can swap from outside.
+// On the host's interfaces the dispatcher is attached by one clsact filter, which is replaced in place by its handle, or by a TCX link
+// where the configuration says so. A filter can be replaced only in its own network namespace, and we hold no other than the host's open:
+// there it is a TCX link, which we can swap from outside.
 #include <linux/bpf.h>
 
 #include <kj/debug.h>
@@ -19,8 +19,7 @@ namespace {
 class FreplaceEngine final : public ReplacingEngine {
  public:
   FreplaceEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker, bool preferTcx)
-      : ReplacingEngine(catalog, workers, loads, broker, {"tc", "tc_dispatcher", BPF_PROG_TYPE_SCHED_CLS, 0, tcFreplaceDispatcher()},
-                        KINDS),
+      : ReplacingEngine(catalog, workers, loads, broker, {"tc", "tc_dispatcher", BPF_PROG_TYPE_SCHED_CLS, 0}, KINDS),
         preferTcx(preferTcx) {}
 
   kj::StringPtr name() const override { return "freplace"; }
@@ -47,11 +46,11 @@ class FreplaceEngine final : public ReplacingEngine {
   static constexpr Kind KINDS[] = {{"tc-ingress", "freplace-tc-ingress"}, {"tc-egress", "freplace-tc-egress"}};
   bool preferTcx;
 
-  std::string configuration(std::span<const ChainMember> members) const override {
+  Image imageFor(std::span<const ChainMember> members, const Present&) const override {
     tc_freplace_config config{};
     KJ_REQUIRE(members.size() <= TC_FREPLACE_POSITIONS);
     for (auto& member : members) config.proceed[config.count++] = member.proceedOn;
-    return {reinterpret_cast<const char*>(&config), sizeof config};
+    return {tcFreplaceDispatcher(), {reinterpret_cast<const char*>(&config), sizeof config}};
   }
 
   wire::Pin linkPin(const ChainHook& hook, uint32_t program, uint32_t position) const override {
@@ -90,7 +89,10 @@ class FreplaceEngine final : public ReplacingEngine {
     auto host = workers.host(scope);
     kj::Maybe<Place&> there = hook.host ? kj::Maybe<Place&>(*host) : place;
     attachDispatcher(hook, made, KJ_REQUIRE_NONNULL(there, "a new dispatcher needs its namespace"), catalog,
-                     !hook.host ? TcBy::linkOnly : preferTcx ? TcBy::link : TcBy::filter, scope);
+                     !hook.host  ? TcBy::linkOnly
+                     : preferTcx ? TcBy::link
+                                 : TcBy::filter,
+                     scope);
   }
 
   void detach(const ChainHook& hook, Present&, const DispatcherRow& row, kj::WaitScope& scope) override {

@@ -23,8 +23,7 @@ namespace {
 class LibxdpEngine final : public ReplacingEngine {
  public:
   LibxdpEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker)
-      : ReplacingEngine(catalog, workers, loads, broker, {"xdp", "xdp_dispatcher", BPF_PROG_TYPE_XDP, BPF_XDP, xdpLibxdpDispatcher()},
-                        KINDS) {}
+      : ReplacingEngine(catalog, workers, loads, broker, {"xdp", "xdp_dispatcher", BPF_PROG_TYPE_XDP, BPF_XDP}, KINDS) {}
 
   kj::StringPtr name() const override { return "libxdp"; }
   uint32_t capacity() const override { return XDP_MULTI_POSITIONS; }
@@ -57,13 +56,12 @@ class LibxdpEngine final : public ReplacingEngine {
 
   void requireMore(kj::WaitScope& scope) override { broker.shareXdp().wait(scope); }
 
-  std::string configuration(std::span<const ChainMember> members) const override {
+  // A tool that made a dispatcher of another version can still change its successor.
+  Image imageFor(std::span<const ChainMember> members, const Present& present) const override {
+    uint32_t version = present.others.empty() ? XDP_MULTI_VERSION : present.protocol;
     auto config = libxdpConfigFor(libxdpMembers(members));
-    return {reinterpret_cast<const char*>(&config), sizeof config};
-  }
-
-  uint32_t flags(std::span<const ChainMember> members) const override {
-    return !members.empty() && std::ranges::all_of(members, &ChainMember::frags) ? BPF_F_XDP_HAS_FRAGS : 0;
+    bool frags = !members.empty() && config.frags && version > 1;
+    return {xdpLibxdpDispatcher(version), libxdpBytes(config, version), frags ? BPF_F_XDP_HAS_FRAGS : 0};
   }
 
   kj::String functionFor(std::span<const ChainMember> members, size_t position) const override {
@@ -119,18 +117,19 @@ class LibxdpEngine final : public ReplacingEngine {
     Place& place = *held;
     auto config = libxdpConfigOf(present.program, place, scope);
     KJ_IF_MAYBE (c, config) {
-      if (c->version != XDP_MULTI_VERSION)
-        present.locked = c->version == 1
-                             ? "has a dispatcher of the libxdp protocol's version 1, which can't take members of version 2; the "
-                               "tool that made it has to take its programs away first"
-                             : "has a dispatcher of a newer version of the libxdp protocol";
+      present.protocol = c->version;
+      if (c->version == 0) present.locked = "has a dispatcher of a newer version of the libxdp protocol";
+      if (c->deviceBound) present.locked = "has a dispatcher that is bound to the device, to which only programs that are too can be added";
       std::vector<kj::Promise<WorkerReply>> seen;
       for (uint32_t i = 0; i < c->members.size(); ++i)
         seen.push_back(
             place.worker.call(wire::Op::inspect, wire::Inspect{pinAt(wire::Dir::xdpPrograms, hook.ifindex, present.program, i)}));
       for (uint32_t i = 0; i < c->members.size(); ++i) {
         auto reply = seen[i].wait(scope);
-        if (reply.result < 0) continue;  // taken out, or of an unusual tool
+        if (reply.result < 0) {
+          present.locked = "has a dispatcher with a program that is not pinned where the libxdp protocol says, and would be lost";
+          continue;
+        }
         auto info = infoOf<bpf_prog_info>(reply);
         present.programs.push_back(info.id);
         present.running.push_back(c->members[i]);
@@ -209,7 +208,6 @@ class LibxdpEngine final : public ReplacingEngine {
       if (row->programId == present.program && row->load != 0) swap.expected = loadedProgram(row->load, 0);
     requireAttached(hook, swapXdp(host, broker, hook.ifindex, present, swap, scope));
   }
-
 };
 
 }  // namespace

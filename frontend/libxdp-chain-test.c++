@@ -56,24 +56,51 @@ TEST(LibxdpConfig, IsReadBackAsItWasWritten) {
   }
 }
 
-TEST(LibxdpConfig, OfVersionOneIsUnderstood) {
-  xdp_multi_config_v1 old{};
-  old.count = 1;
-  old.proceed[0] = PASS | RETURN;
-  old.priorities[0] = 7;
+TEST(LibxdpConfig, OfVersionOneIsUnderstoodAndWritten) {
+  std::vector<LibxdpMember> members = {{"a", 7, PASS | DROP, true}, {"b", 9, PASS, false}};
+  auto bytes = libxdpBytes(libxdpConfigFor(members), 1);
+  ASSERT_EQ(bytes.size(), sizeof(xdp_multi_config_v1));
+  xdp_multi_config_v1 old;
+  std::memcpy(&old, bytes.data(), sizeof old);
+  EXPECT_EQ(old.count, 2);
+  EXPECT_EQ(old.proceed[0], PASS | DROP | RETURN);
+  EXPECT_EQ(old.priorities[1], 9u);
   auto read = KJ_ASSERT_NONNULL(libxdpConfigOf(recordWith(old)));
   EXPECT_EQ(read.version, 1u);
+  ASSERT_EQ(read.members.size(), 2u);
+  EXPECT_EQ(read.members[0].priority, 7);
+  EXPECT_EQ(read.members[0].proceedOn, PASS | DROP | RETURN);
+  EXPECT_FALSE(read.members[0].frags) << "unknown to it";
+}
+
+TEST(LibxdpConfig, OfVersionThreeIsUnderstoodAndWritten) {
+  std::vector<LibxdpMember> members = {{"a", 7, PASS, true}};
+  auto bytes = libxdpBytes(libxdpConfigFor(members), 3);
+  ASSERT_EQ(bytes.size(), sizeof(xdp_multi_config_v3));
+  EXPECT_EQ(bytes[1], 3);
+  xdp_multi_config_v3 newer;
+  std::memcpy(&newer, bytes.data(), sizeof newer);
+  auto read = KJ_ASSERT_NONNULL(libxdpConfigOf(recordWith(newer)));
+  EXPECT_EQ(read.version, 3u);
   ASSERT_EQ(read.members.size(), 1u);
   EXPECT_EQ(read.members[0].priority, 7);
+  EXPECT_TRUE(read.members[0].frags);
+  EXPECT_FALSE(read.deviceBound);
+  newer.device_bound = 1;
+  EXPECT_TRUE(KJ_ASSERT_NONNULL(libxdpConfigOf(recordWith(newer))).deviceBound);
 }
 
 TEST(LibxdpConfig, OfANewerVersionOrOfNoDispatcherIsNotGuessedAt) {
   auto config = libxdpConfigFor({});
-  config.version = 3;
+  config.version = 4;
   EXPECT_EQ(KJ_ASSERT_NONNULL(libxdpConfigOf(recordWith(config))).version, 0u);
   EXPECT_EQ(KJ_ASSERT_NONNULL(libxdpConfigOf(recordWith(libxdpConfigFor({}), 100))).version, 0u) << "cut";
+  config.version = 3;
+  EXPECT_EQ(KJ_ASSERT_NONNULL(libxdpConfigOf(recordWith(config))).version, 0u) << "as short as one of version 2";
   uint8_t other[124] = {5};
   EXPECT_TRUE(libxdpConfigOf(recordWith(other)) == nullptr);
+  uint8_t similar[sizeof(xdp_multi_config_v1)] = {XDP_MULTI_POSITIONS + 1};
+  EXPECT_TRUE(libxdpConfigOf(recordWith(similar)) == nullptr);
   xdp_multi_config wild = libxdpConfigFor({});
   wild.count = 255;
   EXPECT_EQ(KJ_ASSERT_NONNULL(libxdpConfigOf(recordWith(wild))).members.size(), size_t(XDP_MULTI_POSITIONS));

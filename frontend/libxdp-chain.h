@@ -21,8 +21,9 @@ struct LibxdpMember {
 };
 
 struct LibxdpConfig {
-  uint32_t version = 0;               // 1 or 2; 0: another one, of which nothing more is known
+  uint32_t version = 0;               // 1, 2 or 3; 0: a newer one, of which nothing more is known
   std::vector<LibxdpMember> members;  // in the order in which they run; without names
+  bool deviceBound = false;
 };
 
 // Nothing: not a dispatcher of the protocol.
@@ -30,6 +31,9 @@ kj::Maybe<LibxdpConfig> libxdpConfigOf(const bpf::DispatcherRecord& record);
 
 // For members in this order. Priorities are raised where libxdp, sorting by them and then by name, would come to another order.
 xdp_multi_config libxdpConfigFor(std::span<const LibxdpMember> members);
+
+// As it lies in a dispatcher of that version. One of version 1 knows nothing of frags.
+std::string libxdpBytes(const xdp_multi_config& config, uint32_t version);
 
 // A single member that goes on after no other verdict than pass may stand for the dispatcher itself: what it returns is what the chain
 // would.

@@ -28,13 +28,13 @@ kj::Maybe<DispatcherRow> ReplacingEngine::rowOf(const ChainHook& hook) const {
 
 // Tries what members need: loads the dispatcher, and itself once more as the replacement of one of its own functions.
 bool ReplacingEngine::start(kj::WaitScope& scope) {
-  std::string purpose = kj::str(object.family, "-target").cStr();  // what members are verified against, at load
+  std::string purpose = kj::str(dispatcher.family, "-target").cStr();  // what members are verified against, at load
   auto failure = kj::runCatchingExceptions([&]() {
     removeLoads(purpose, scope);
     std::vector<ChainMember> all(capacity());  // the kernel drops positions that are not in use
-    auto base = loadDispatcher(all, purpose, nullptr, scope);
-    target = Extension{base.load, functionId(base, "prog0"), object.family};
-    auto tried = loadDispatcher({}, kj::str(object.family, "-try").cStr(), target, scope);
+    auto base = loadDispatcher(imageFor(all, {}), purpose, nullptr, scope);
+    target = Extension{base.load, functionId(base, "prog0"), dispatcher.family};
+    auto tried = loadDispatcher(imageFor({}, {}), kj::str(dispatcher.family, "-try").cStr(), target, scope);
     loads.undo(tried.load, scope);
     requireMore(scope);
   });
@@ -60,7 +60,7 @@ Applied ReplacingEngine::apply(const ChainHook& hook, Present& present, const Ch
   }
   requireTakes(hook, present);
   if (isUnchanged(hook, present, members)) return {kj::mv(old), {}};
-  Applied applied = build(hook, members, scope);
+  Applied applied = build(hook, present, members, scope);
   DispatcherRow& made = KJ_ASSERT_NONNULL(applied.row);
   auto failure = kj::runCatchingExceptions([&]() { swap(hook, present, old, made, place, scope); });
   KJ_IF_MAYBE (exception, failure) {
@@ -104,18 +104,18 @@ void ReplacingEngine::recover(kj::WaitScope& scope) {
   }
 }
 
-LoadOutcome ReplacingEngine::loadDispatcher(std::span<const ChainMember> members, const std::string& purpose,
-                                            kj::Maybe<Extension> extension, kj::WaitScope& scope) {
+LoadOutcome ReplacingEngine::loadDispatcher(const Image& image, const std::string& purpose, kj::Maybe<Extension> extension,
+                                            kj::WaitScope& scope) {
   LoadWish wish;
   wish.purpose = purpose;
   wish.maxMapBytes = 1 << 20;
   wish.listFunctions = true;
   wish.extension = extension;
-  wish.globals.emplace_back("conf", configuration(members));
-  wish.programs.push_back({0, object.function, "", object.family, object.type, object.attachType, flags(members)});
-  LoadOutcome outcome = loads.loadOwn(wish, kj::arrayPtr(object.bytes.data(), object.bytes.size()), scope);
+  wish.globals.emplace_back("conf", image.configuration);
+  wish.programs.push_back({0, dispatcher.function, "", dispatcher.family, dispatcher.type, dispatcher.attachType, image.flags});
+  LoadOutcome outcome = loads.loadOwn(wish, kj::arrayPtr(image.object.data(), image.object.size()), scope);
   KJ_IF_MAYBE (refused, outcome.refused)
-    refuse("this kernel refuses the ", object.family, " dispatcher: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
+    refuse("this kernel refuses the ", dispatcher.family, " dispatcher: ", refused->reason.c_str(), "\n", refused->verifierLog.c_str());
   return outcome;
 }
 
@@ -127,10 +127,10 @@ void ReplacingEngine::removeLoads(const std::string& purpose, kj::WaitScope& sco
 }
 
 // Members are linked and pinned before anybody sees the dispatcher: none can come loose when we die.
-Applied ReplacingEngine::build(const ChainHook& hook, std::span<const ChainMember> members, kj::WaitScope& scope) {
+Applied ReplacingEngine::build(const ChainHook& hook, const Present& present, std::span<const ChainMember> members, kj::WaitScope& scope) {
   auto& kind = *std::ranges::find_if(kinds, [&](auto& each) { return hook.type == each.type; });
   std::string purpose = kj::str(DISPATCHER, kind.word, ':', hook.nsid, ':', hook.ifindex).cStr();
-  LoadOutcome outcome = loadDispatcher(members, purpose, nullptr, scope);
+  LoadOutcome outcome = loadDispatcher(imageFor(members, present), purpose, nullptr, scope);
   DispatcherRow row;
   row.type = hook.type, row.nsid = hook.nsid, row.ifindex = hook.ifindex, row.revision = 1;
   row.load = outcome.load, row.programId = outcome.programs[0], row.engine = name().cStr();

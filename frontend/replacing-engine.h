@@ -28,11 +28,15 @@ class ReplacingEngine : public ChainEngine {
   struct Kind {               // of hooks
     const char *type, *word;  // as in ChainHook; as in the purpose of a dispatcher's load
   };
-  struct Object {
+  struct Dispatcher {
     const char* family;    // "xdp", "tc": of its members
     const char* function;  // its program's
     uint32_t type, attachType;
-    std::span<const unsigned char> bytes;
+  };
+  struct Image {
+    std::span<const unsigned char> object;
+    std::string configuration;  // its variable `conf`
+    uint32_t flags = 0;         // BPF_F_* to load it with
   };
 
   Catalog& catalog;
@@ -40,8 +44,9 @@ class ReplacingEngine : public ChainEngine {
   Loads& loads;
   BrokerChannel& broker;
 
-  ReplacingEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker, Object object, std::span<const Kind> kinds)
-      : catalog(catalog), workers(workers), loads(loads), broker(broker), object(object), kinds(kinds) {}
+  ReplacingEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker, Dispatcher dispatcher,
+                  std::span<const Kind> kinds)
+      : catalog(catalog), workers(workers), loads(loads), broker(broker), dispatcher(dispatcher), kinds(kinds) {}
 
   kj::Maybe<DispatcherRow> rowOf(const ChainHook& hook) const;
   void dismantle(const ChainHook& hook, uint32_t program, kj::WaitScope& scope);
@@ -50,8 +55,7 @@ class ReplacingEngine : public ChainEngine {
   // ---- what differs ----
 
   virtual void requireMore(kj::WaitScope&) {}  // what it needs besides a kernel with freplace
-  virtual std::string configuration(std::span<const ChainMember> members) const = 0;  // the dispatcher's variable `conf`
-  virtual uint32_t flags(std::span<const ChainMember>) const { return 0; }            // BPF_F_* to load it with
+  virtual Image imageFor(std::span<const ChainMember> members, const Present& present) const = 0;  // of the dispatcher that comes next
   virtual kj::String functionFor(std::span<const ChainMember>, size_t position) const { return kj::str("prog", position); }
   virtual wire::Pin linkPin(const ChainHook& hook, uint32_t program, uint32_t position) const = 0;  // of the dispatcher with this program
   virtual kj::Maybe<wire::Pin> programPin(const ChainHook&, uint32_t, uint32_t) const { return nullptr; }  // a member's, beside its link's
@@ -66,15 +70,14 @@ class ReplacingEngine : public ChainEngine {
   virtual void detach(const ChainHook& hook, Present& present, const DispatcherRow& row, kj::WaitScope& scope) = 0;
 
  private:
-  Object object;
+  Dispatcher dispatcher;
   std::span<const Kind> kinds;
   kj::Maybe<Extension> target;
   kj::String why;
 
-  LoadOutcome loadDispatcher(std::span<const ChainMember> members, const std::string& purpose, kj::Maybe<Extension> extension,
-                             kj::WaitScope& scope);
+  LoadOutcome loadDispatcher(const Image& image, const std::string& purpose, kj::Maybe<Extension> extension, kj::WaitScope& scope);
   void removeLoads(const std::string& purpose, kj::WaitScope& scope);
-  Applied build(const ChainHook& hook, std::span<const ChainMember> members, kj::WaitScope& scope);
+  Applied build(const ChainHook& hook, const Present& present, std::span<const ChainMember> members, kj::WaitScope& scope);
   void takeAway(const ChainHook& hook, Present& present, kj::Maybe<DispatcherRow>& old, kj::WaitScope& scope);
   void recoverOne(const ChainHook& hook, const LoadRow& load, uint32_t program, kj::WaitScope& scope);
 };

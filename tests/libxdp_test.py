@@ -1,6 +1,7 @@
 """The libxdp engine beside libxdp's own tool, xdp-loader: each shows, keeps and orders the other's programs. Needs a kernel that lets programs
 replace functions of others (freplace); tests/vm has such kernels."""
 
+import json
 import os
 import re
 import unittest
@@ -11,7 +12,9 @@ import network
 PASS, DROP = "verdict=02000000", "verdict=01000000"
 
 
-class Libxdp(unittest.TestCase):
+class Beside(unittest.TestCase):
+    """A daemon, and xdp-loader, on one interface."""
+
     def setUp(self):
         self.wire = network.Wire("lan0")
         self.addCleanup(self.wire.remove)
@@ -59,6 +62,8 @@ class Libxdp(unittest.TestCase):
         one = next(each["id"] for each in values if each["name"] == "marks")
         return sum(each["packets"] for each in harness.sums(one).values())
 
+
+class Libxdp(Beside):
     def testXdpLoaderShowsOurProgramsWithNamePriorityAndActions(self):
         first, second = self.load(), self.daemon.load("xdp_mark", "xdp", "xdp_second")
         self.attach(second, 20, "--proceed-on", "pass,drop")
@@ -156,6 +161,119 @@ class Libxdp(unittest.TestCase):
         shown, = self.status()
         self.assertEqual(shown["priority"], 7)
         self.assertIn("XDP_DROP", shown["actions"])
+
+
+class Versions(Beside):
+    """Dispatchers of other versions of the protocol than ours, made by tests/other-dispatcher.c++."""
+
+    OLD, NEWER = "tests/dispatcher-v1.bpf.o", "dispatchers/xdp-libxdp-v3.bpf.o"
+
+    def made(self, version, *members, object=None):
+        """Puts a dispatcher with (example, priority, mask of verdicts) onto lan0; the members' ids."""
+        object = object or (self.OLD if version == 1 else self.NEWER)
+        self.addCleanup(harness.run, "rm", "-rf", "/sys/fs/bpf/xdp")
+        words = [word for name, priority, mask in members for word in (harness.example(name), priority, mask)]
+        made = harness.run(os.path.join(harness.BIN, "other-dispatcher"), version, os.path.join(harness.BUILD, object), "lan0", *words)
+        return [int(each) for each in made.stdout.split()]
+
+    def configuration(self):
+        """The bytes of the dispatcher that runs, as the kernel has them."""
+        shown, = harness.run("ip", "-j", "-d", "link", "show", "lan0").stdout.splitlines()
+        program = json.loads(shown)[0]["xdp"]["prog"]["id"]
+        read, = harness.bpftool("map", "dump", "id", harness.bpftool("prog", "show", "id", program)["map_ids"][0])
+        return bytes(int(each, 16) for each in read["value"])
+
+    def members(self):
+        chain, = self.daemon.dispatchers()
+        return [(each["program_id"], each["program_name"], each["priority"], each.get("foreign", False)) for each in chain["members"]]
+
+    def keepsAndComesBeside(self, version):
+        """Ours come before, between and behind two that are there, and leave again, while packets flow."""
+        first, second = self.made(version, ("xdp_mark", 20, 1 << 2), ("xdp_counter", 60, 1 << 2 | 1 << 1))
+        size = len(self.configuration())
+        theirs = harness.bpftool("prog", "show", "id", second)["map_ids"]
+        counter = next(each for each in theirs if harness.bpftool("map", "show", "id", each)["name"] == "packets")
+        self.wire.send(10)
+        self.assertEqual([self.marks(first), harness.sums(counter)[0]], [10, 10])
+        mine = [self.load(), self.load(), self.load()]
+        plan = self.daemon.cli("dispatcher", "plan", "xdp", mine[0], "lan0", "-p", 10)
+        self.assertEqual(plan.code, 0, plan)
+        self.assertRegex(plan.out, rf"{first} +<foreign> +priority 20\n +1 +{second} +<foreign> +priority 60")
+        with network.Flow(self.wire, 300) as flow:
+            links = [self.attach(program, priority) for program, priority in zip(mine, (10, 40, 90))]
+            self.assertEqual(self.members(), [(mine[0], "xdp_counter", 10, False), (first, "xdp_second", 20, True), (mine[1], "xdp_counter", 40, False),
+                                              (second, "xdp_counter", 60, True), (mine[2], "xdp_counter", 90, False)])
+            between = self.configuration()
+            self.assertEqual(len(between), size)
+            self.assertEqual(between[0], 5) if version == 1 else self.assertEqual(between[:3], bytes([236, version, 5]))
+            shown = self.status() if version == 1 else None
+            before = self.marks(first)
+            self.wire.send(10, port=5001)
+            self.assertGreaterEqual(self.marks(first), before + 10)
+            for link in links:
+                self.detach(link)
+            flow.stop()
+        self.assertEqual(flow.lost, [])
+        self.assertEqual(self.marks(first), 20 + flow.sent)
+        self.assertEqual(harness.sums(counter)[0], 20 + flow.sent)
+        self.assertEqual(len(self.configuration()), size)
+        self.wire.send(10)
+        self.assertEqual([self.marks(first), harness.sums(counter)[0]], [30 + flow.sent] * 2)
+        self.assertEqual(self.daemon.settled(), [])
+        return first, second, mine, shown
+
+    def testProgramsOfVersionOneAreKeptAndTheirToolSeesOursBesideThem(self):
+        first, second, mine, shown = self.keepsAndComesBeside(1)
+        self.assertEqual([(each["id"], each["priority"], each["name"]) for each in shown],
+                         [(mine[0], 10, "xdp_counter"), (first, 20, "xdp_second"), (mine[1], 40, "xdp_counter"), (second, 60, "xdp_counter"),
+                          (mine[2], 90, "xdp_counter")])
+        self.assertIn("XDP_DROP", shown[3]["actions"])
+        self.assertEqual([(each["id"], each["priority"]) for each in self.status()], [(first, 20), (second, 60)])
+
+    def testProgramsOfVersionThreeAreKeptInADispatcherOfVersionThree(self):
+        self.keepsAndComesBeside(3)
+
+    def testXdpLoaderSeesOneOfVersionOneBeforeUsAndTakesAllAwayWithOurs(self):
+        theirs, = self.made(1, ("xdp_mark", 20, 1 << 2))
+        self.assertEqual([(each["id"], each["priority"], each["name"]) for each in self.status()], [(theirs, 20, "xdp_second")])
+        self.attach(self.load(), 10)
+        self.assertEqual(len(self.status()), 2)
+        self.loader("unload", "lan0", "--all")
+        self.assertEqual(self.daemon.links(), [])
+        self.assertNotIn("xdp", harness.run("ip", "link", "show", "lan0").stdout)
+        self.assertEqual(self.daemon.settled(), [])
+
+    def testWhenTheirsHaveLeftTheNextDispatcherIsOfVersionTwo(self):
+        self.made(1)
+        ours = self.load()
+        self.attach(ours, 10)
+        self.assertEqual(self.configuration()[:3], bytes([236, 2, 1]))
+        self.wire.send(10)
+        self.assertEqual(self.count(ours), 10)
+
+    def refused(self, reason):
+        """Nobody is added, for this reason, and nothing is changed."""
+        before = self.configuration(), sorted(os.listdir("/sys/fs/bpf/xdp"))
+        answer = self.daemon.cli("link", "attach", "xdp", self.load(), "lan0", "-p", 1)
+        self.assertEqual(answer.code, 1)
+        self.assertIn(reason, answer.err)
+        self.assertEqual((self.configuration(), sorted(os.listdir("/sys/fs/bpf/xdp"))), before)
+        self.assertEqual(self.daemon.settled(), [])
+
+    def testANewerVersionIsLeftAloneAndShown(self):
+        theirs, = self.made(4, ("xdp_mark", 20, 1 << 2))
+        self.refused("newer version of the libxdp protocol")
+        self.wire.send(10)
+        self.assertEqual(self.marks(theirs), 10)
+        self.assertIn(theirs, [each["program_id"] for each in self.daemon.json("overview")["attachments"]])
+
+    def testAProgramThatIsPinnedNowhereIsNotLost(self):
+        theirs, _ = self.made(1, ("xdp_mark", 20, 1 << 2), ("xdp_counter", 30, 1 << 2))
+        directory, = os.listdir("/sys/fs/bpf/xdp")
+        os.unlink(f"/sys/fs/bpf/xdp/{directory}/prog1-prog")
+        self.refused("not pinned where the libxdp protocol says")
+        self.wire.send(10)
+        self.assertEqual(self.marks(theirs), 10)
 
 
 if __name__ == "__main__":

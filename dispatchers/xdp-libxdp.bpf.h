@@ -1,12 +1,13 @@
-// The dispatcher of the libxdp engine. Each position is a global function that the kernel replaces by a member (freplace). The
-// configuration is constant when the program is verified, so positions that are not in use cost nothing.
+// The dispatcher of the libxdp engine, for the version of the protocol and its configuration that the including file names (VERSION,
+// CONFIG). Each position is a global function that the kernel replaces by a member (freplace). The configuration is constant when the
+// program is verified, so positions that are not in use cost nothing.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
 #include "dispatchers/xdp-libxdp.h"
 
 // Other tools look for the map's size and this name's section, not for the variable's own name.
-const volatile struct xdp_multi_config conf = {};
+const volatile struct CONFIG conf = {};
 
 // The call that changes nothing tells the verifier that a position may move the packet's data: a member may. volatile: the verdict is not
 // known when this is compiled.
@@ -60,4 +61,4 @@ int xdp_dispatcher(struct xdp_md* ctx) {
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";
-__uint(dispatcher_version, XDP_MULTI_VERSION) SEC("xdp_metadata");
+__uint(dispatcher_version, VERSION) SEC("xdp_metadata");
