@@ -2,8 +2,8 @@
 // that other tools put there are members too: they are carried over, never changed.
 //
 // On the host's interfaces the dispatcher is attached by netlink, as the protocol wants it, so that other tools can swap it as well. In
-// other network namespaces it is attached by a link, which we can swap without entering them again: there libxdp's tools see it, but can't
-// change it.
+// other network namespaces it is attached by a link, which we can swap without entering them again, and so it is on interfaces that the
+// policy calls exclusive: there libxdp's tools see it, but can't change it.
 #include <linux/bpf.h>
 
 #include <algorithm>
@@ -22,8 +22,8 @@ namespace {
 
 class LibxdpEngine final : public ReplacingEngine {
  public:
-  LibxdpEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker)
-      : ReplacingEngine(catalog, workers, loads, broker, {"xdp", "xdp_dispatcher", BPF_PROG_TYPE_XDP, BPF_XDP}, KINDS) {}
+  LibxdpEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker, const Policy& policy)
+      : ReplacingEngine(catalog, workers, loads, broker, {"xdp", "xdp_dispatcher", BPF_PROG_TYPE_XDP, BPF_XDP}, KINDS), policy(policy) {}
 
   kj::StringPtr name() const override { return "libxdp"; }
   uint32_t capacity() const override { return XDP_MULTI_POSITIONS; }
@@ -31,7 +31,8 @@ class LibxdpEngine final : public ReplacingEngine {
 
   Present look(const ChainHook& hook, const std::vector<OursInChain>& ours, kj::WaitScope& scope) override {
     Present present = running(hook, scope);
-    if (!hook.host || present.missing) return present;  // a link of ours holds it, so nobody else gets in; or there is nothing to get into
+    if (!isShared(hook) || present.missing)
+      return present;  // a link of ours holds it, so nobody else gets in; or there is nothing to get into
     if (present.program != 0) readMembers(hook, ours, present, scope);
     bool any = false;
     for (auto& mine : ours) {
@@ -53,6 +54,14 @@ class LibxdpEngine final : public ReplacingEngine {
 
  private:
   static constexpr Kind KINDS[] = {{"xdp", "libxdp"}};
+  const Policy& policy;
+
+  // With other tools, by netlink. A dispatcher that is attached stays as it is, whatever the policy says meanwhile.
+  bool isShared(const ChainHook& hook) const {
+    if (!hook.host) return false;
+    KJ_IF_MAYBE (row, catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) return row->kernelLinkId == 0;
+    return !policy.isExclusive(hook.interface);
+  }
 
   void requireMore(kj::WaitScope& scope) override { broker.shareXdp().wait(scope); }
 
@@ -87,7 +96,7 @@ class LibxdpEngine final : public ReplacingEngine {
 
   Present running(const ChainHook& hook, kj::WaitScope& scope) override {
     Present present;
-    if (!hook.host) {
+    if (!isShared(hook)) {
       present.program = runningDispatcher(workers, hook, {}, scope).program;
       return present;
     }
@@ -147,7 +156,8 @@ class LibxdpEngine final : public ReplacingEngine {
 
   // One that was to leave is gone already: what is there may stay, whoever made it.
   bool isUnchanged(const ChainHook& hook, const Present& present, std::span<const ChainMember> members) override {
-    if (!hook.host || present.program == 0 || !std::ranges::equal(present.programs, members, {}, {}, &ChainMember::program)) return false;
+    if (!isShared(hook) || present.program == 0 || !std::ranges::equal(present.programs, members, {}, {}, &ChainMember::program))
+      return false;
     auto config = libxdpConfigFor(libxdpMembers(members));
     for (size_t i = 0; i < members.size(); ++i)
       if (config.proceed[i] != present.running[i].proceedOn || config.priorities[i] != present.running[i].priority) return false;
@@ -162,7 +172,7 @@ class LibxdpEngine final : public ReplacingEngine {
 
   void swap(const ChainHook& hook, Present& present, kj::Maybe<DispatcherRow>& old, DispatcherRow& made, kj::Maybe<Place&> place,
             kj::WaitScope& scope) override {
-    if (hook.host) {
+    if (isShared(hook)) {
       setXdp(hook, present, old, made, *workers.host(scope), scope);
     } else if (old != nullptr) {
       made.kernelLinkId = KJ_ASSERT_NONNULL(old).kernelLinkId;
@@ -174,7 +184,7 @@ class LibxdpEngine final : public ReplacingEngine {
   }
 
   uint32_t runs(const ChainHook& hook, DispatcherRow& made, kj::WaitScope& scope) override {
-    if (hook.host) return runningXdp(*workers.host(scope), hook.ifindex).program;
+    if (isShared(hook)) return runningXdp(*workers.host(scope), hook.ifindex).program;
     auto now = runningDispatcher(workers, hook, made, scope);
     made.kernelLinkId = now.link;
     return now.program;
@@ -182,7 +192,8 @@ class LibxdpEngine final : public ReplacingEngine {
 
   void detach(const ChainHook& hook, Present& present, const DispatcherRow& row, kj::WaitScope& scope) override {
     kj::Maybe<DispatcherRow> old = row;
-    if (!hook.host)
+    bool written = catalog.dispatcher(hook.type, hook.nsid, hook.ifindex) != nullptr;  // else somebody died before
+    if (written ? !isShared(hook) : runningDispatcher(workers, hook, row, scope).link != 0)
       detachDispatcher(workers, broker, hook, row, scope);
     else if (present.program == row.programId)
       setXdp(hook, present, old, nullptr, *workers.host(scope), scope);
@@ -212,8 +223,8 @@ class LibxdpEngine final : public ReplacingEngine {
 
 }  // namespace
 
-kj::Own<ChainEngine> newLibxdpEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker) {
-  return kj::heap<LibxdpEngine>(catalog, workers, loads, broker);
+kj::Own<ChainEngine> newLibxdpEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker, const Policy& policy) {
+  return kj::heap<LibxdpEngine>(catalog, workers, loads, broker, policy);
 }
 
 }  // namespace bpfman

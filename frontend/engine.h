@@ -11,6 +11,7 @@
 #include "frontend/intake.h"
 #include "frontend/libxdp-chain.h"
 #include "frontend/load.h"
+#include "frontend/policy.h"
 #include "frontend/workers.h"
 #include "frontend/xdp-netlink.h"
 
@@ -121,7 +122,7 @@ class ChainEngine {
 
 kj::Own<ChainEngine> newTailcallEngine(kj::UnixEventPort& port, Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker,
                                        kj::FiberPool& fibers, bool preferTcx, uint32_t possibleCpus);
-kj::Own<ChainEngine> newLibxdpEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker);
+kj::Own<ChainEngine> newLibxdpEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker, const Policy& policy);
 kj::Own<ChainEngine> newFreplaceEngine(Catalog& catalog, Workers& workers, Loads& loads, BrokerChannel& broker, bool preferTcx);
 
 class Engines {  // of the host; which one a program is for is decided when it is loaded

@@ -151,7 +151,7 @@ void ChainMemberHook::forgetIfGone(Core& core, const LinkRow& link, Place& place
   ChainHook hook = hookOf(link);
   bool there = isThere(core, link, scope);
   KJ_IF_MAYBE (row, core.catalog.dispatcher(hook.type, hook.nsid, hook.ifindex)) {
-    bool byNetlink = row->engine == "libxdp" && hook.host;  // what is there is looked at anyway
+    bool byNetlink = row->engine == "libxdp" && hook.host && row->kernelLinkId == 0;  // what is there is looked at anyway
     if (there && (byNetlink || dispatcherIsOn(core.workers, place, hook, DispatcherRow(*row), scope))) return;
   } else {
     return;

@@ -129,7 +129,7 @@ int run() {
   closeIn();  // from here on only what the policy lists; before the first thread, as Landlock covers those that begin later
 
   Engines engines(newTailcallEngine(io.unixEventPort, catalog, workers, loads, broker, fibers, options.preferTcx != 0, possibleCpus),
-                  newLibxdpEngine(catalog, workers, loads, broker),
+                  newLibxdpEngine(catalog, workers, loads, broker, policy),
                   newFreplaceEngine(catalog, workers, loads, broker, options.preferTcx != 0), {options.xdpEngine, options.tcEngine});
   Accounts accounts;
   Tickets tickets;

@@ -15,10 +15,12 @@ PASS, DROP = "verdict=02000000", "verdict=01000000"
 class Beside(unittest.TestCase):
     """A daemon, and xdp-loader, on one interface."""
 
+    policy = None
+
     def setUp(self):
         self.wire = network.Wire("lan0")
         self.addCleanup(self.wire.remove)
-        self.daemon = self.enterContext(harness.Daemon())
+        self.daemon = self.enterContext(harness.Daemon(self.policy))
         harness.requireLibxdp(self, self.daemon)
         self.addCleanup(self.loader, "unload", "lan0", "--all", check=False)
 
@@ -274,6 +276,38 @@ class Versions(Beside):
         self.refused("not pinned where the libxdp protocol says")
         self.wire.send(10)
         self.assertEqual(self.marks(theirs), 10)
+
+
+class Exclusive(Beside):
+    policy = 'exclusive = ["lan*"]\n'
+
+    def testNoOtherToolCanChangeItsChain(self):
+        ours, second = self.load(), self.load()
+        link = self.attach(ours, 50)
+        with network.Flow(self.wire, 500) as flow:
+            other = self.attach(second, 60)
+            for words in (("xdp-loader", "load", "lan0", harness.example("xdp_mark")), ("xdp-loader", "unload", "lan0", "--all"),
+                          ("ip", "link", "set", "lan0", "xdp", "off")):
+                self.assertNotEqual(harness.run(*words, check=False).returncode, 0, words)
+            self.detach(other)
+            self.assertEqual(self.daemon.cli("link", "update", link, "-p", 10).code, 0)
+        self.assertEqual(flow.lost, [])
+        self.assertEqual(self.count(ours), flow.sent)
+        made, = [each for each in harness.bpftool("link", "show") if each.get("devname") == "lan0"]
+        chain, = self.daemon.dispatchers()
+        self.assertEqual(made["prog_id"], chain["runtime"]["program_id"])
+        self.assertEqual(made["id"], self.daemon.json("dispatcher", "get", "xdp", "lan0")["runtime"]["kernel_link_id"])
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual([each["id"] for each in self.daemon.links()], [link])
+        self.detach(link)
+        self.assertEqual(self.daemon.settled(), [])
+        theirs = self.theirs(50)
+        result = self.daemon.cli("link", "attach", "xdp", ours, "lan0", "-p", 50)
+        self.assertNotEqual(result.code, 0)
+        self.assertIn("another XDP program", result.err)
+        self.assertEqual(self.order(), [theirs])
+        self.assertEqual(self.daemon.settled(), [])
 
 
 if __name__ == "__main__":
