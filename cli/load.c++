@@ -134,7 +134,8 @@ void addProgramLoad(CLI::App& parent, Words words, Command& chosen) {
   app.add_option("-a,--application", arguments->application, "The application that the programs belong to");
   app.add_option("--map-owner-id", arguments->mapOwner, "Use the maps of this program instead of new ones");
   app.add_flag("--persistent", arguments->persistent, "Load and attach them again after a reboot, and when their interface comes back");
-  app.add_option("--engine", arguments->engine, "How its xdp or tc programs share interfaces: auto, libxdp (xdp), freplace (tc) or tailcall (default: auto)")
+  app.add_option("--engine", arguments->engine,
+                 "How its xdp or tc programs share interfaces: auto, libxdp (xdp), freplace (tc) or tailcall (default: auto)")
       ->check(CLI::IsMember({"auto", "libxdp", "freplace", "tailcall"}));
   addOutput(app, arguments->output);
   app.callback([arguments, &chosen] { chosen = [arguments](Session& session) { return load(session, *arguments); }; });

@@ -12,12 +12,12 @@ const volatile struct tc_freplace_config conf = {};
 
 // The call, which is never made where a member is, tells the verifier that a position may move the packet's data: a member may. volatile:
 // the verdict is not known when this is compiled.
-#define POSITION(number)                                                \
+#define POSITION(number)                                                 \
   __attribute__((noinline)) int prog##number(struct __sk_buff* packet) { \
-    volatile int verdict = TC_DISPATCHER_RETURN;                        \
-    if (!packet) return TC_ACT_UNSPEC;                                  \
-    bpf_skb_pull_data(packet, 0);                                       \
-    return verdict;                                                     \
+    volatile int verdict = TC_DISPATCHER_RETURN;                         \
+    if (!packet) return TC_ACT_UNSPEC;                                   \
+    bpf_skb_pull_data(packet, 0);                                        \
+    return verdict;                                                      \
   }
 
 POSITION(0)
@@ -34,9 +34,9 @@ POSITION(9)
 // A verdict that has no bit can't be in the mask: it ends the chain.
 #define ENDS(verdict, mask) ((__u32)(verdict - TC_ACT_UNSPEC) > 31 || !((mask) >> (verdict - TC_ACT_UNSPEC) & 1))
 
-#define RUN(number)                       \
-  if (count <= number) return TC_ACT_OK;  \
-  verdict = prog##number(packet);         \
+#define RUN(number)                      \
+  if (count <= number) return TC_ACT_OK; \
+  verdict = prog##number(packet);        \
   if (ENDS(verdict, conf.proceed[number])) return verdict;
 
 SEC("tc")

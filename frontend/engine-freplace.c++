@@ -1,9 +1,9 @@
 // The engine for TC chains whose members replace functions of a dispatcher. Nobody shares these dispatchers: members are ours alone, and
 // what is pinned is in our own bpffs.
 //
-// On the host's interfaces the dispatcher is attached by one clsact filter, which is replaced in place by its handle, or by a TCX link where
-// the configuration says so. A filter can be replaced only in its own network namespace, and we hold no other than the host's open: there
-// it is a TCX link, which we can swap from outside.
+// On the host's interfaces the dispatcher is attached by one clsact filter, which is replaced in place by its handle, or by a TCX link
+// where the configuration says so. A filter can be replaced only in its own network namespace, and we hold no other than the host's open:
+// there it is a TCX link, which we can swap from outside.
 #include <linux/bpf.h>
 
 #include <kj/debug.h>
@@ -89,8 +89,9 @@ class FreplaceEngine final : public ReplacingEngine {
     });
     auto host = workers.host(scope);
     kj::Maybe<Place&> there = hook.host ? kj::Maybe<Place&>(*host) : place;
-    attachDispatcher(hook, made, KJ_REQUIRE_NONNULL(there, "a new dispatcher needs its namespace"), catalog,
-                     !hook.host ? TcBy::linkOnly : preferTcx ? TcBy::link : TcBy::filter, scope);
+    TcBy by = preferTcx ? TcBy::link : TcBy::filter;
+    if (!hook.host) by = TcBy::linkOnly;
+    attachDispatcher(hook, made, KJ_REQUIRE_NONNULL(there, "a new dispatcher needs its namespace"), catalog, by, scope);
   }
 
   void detach(const ChainHook& hook, Present&, const DispatcherRow& row, kj::WaitScope& scope) override {

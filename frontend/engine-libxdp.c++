@@ -209,7 +209,6 @@ class LibxdpEngine final : public ReplacingEngine {
       if (row->programId == present.program && row->load != 0) swap.expected = loadedProgram(row->load, 0);
     requireAttached(hook, swapXdp(host, broker, hook.ifindex, present, swap, scope));
   }
-
 };
 
 }  // namespace

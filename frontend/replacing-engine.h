@@ -49,7 +49,7 @@ class ReplacingEngine : public ChainEngine {
 
   // ---- what differs ----
 
-  virtual void requireMore(kj::WaitScope&) {}  // what it needs besides a kernel with freplace
+  virtual void requireMore(kj::WaitScope&) {}                                         // what it needs besides a kernel with freplace
   virtual std::string configuration(std::span<const ChainMember> members) const = 0;  // the dispatcher's variable `conf`
   virtual uint32_t flags(std::span<const ChainMember>) const { return 0; }            // BPF_F_* to load it with
   virtual kj::String functionFor(std::span<const ChainMember>, size_t position) const { return kj::str("prog", position); }
