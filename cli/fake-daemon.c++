@@ -431,6 +431,7 @@ class Daemon final : public schema::Daemon::Server {
     results.setProtocol(1);
     results.setEngine("tailcall");
     results.setEngineReason("the kernel refuses freplace");
+    results.setTcEngine("freplace"), results.setTcEngineReason("the configuration says so");
     return kj::READY_NOW;
   }
   kj::Promise<void> enter(EnterContext context) override {

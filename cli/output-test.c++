@@ -183,7 +183,9 @@ TEST_F(Output, Sheets) {
   EXPECT_NE(program.find("    Links:\n      8 eth0 pos-0\n    Maps:\n      70 packet_counters_by_cpu percpuarray\n"), std::string::npos);
   EXPECT_NE(program.find("    Run Count:        unknown: statistics are off\n"), std::string::npos) << program;
   EXPECT_NE(daemon.bpfman("dispatcher get xdp 4026531840 3").out.find("  Members (1):\n    POS  PRIORITY"), std::string::npos);
-  EXPECT_NE(daemon.bpfman("version").out.find("Daemon:      9.9 (protocol 1)\nXDP engine:  tailcall (the kernel"), std::string::npos);
+  auto version = daemon.bpfman("version").out;
+  EXPECT_NE(version.find("Daemon:      9.9 (protocol 1)\nXDP engine:  tailcall (the kernel"), std::string::npos) << version;
+  EXPECT_NE(version.find("\nTC engine:   freplace (the configuration says so)\n"), std::string::npos) << version;
 }
 
 TEST_F(Output, VerifierRefusalShowsTheWholeLog) {

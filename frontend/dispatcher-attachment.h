@@ -22,8 +22,7 @@ void attachDispatcher(const ChainHook& hook, DispatcherRow& row, Place& place, C
 // stored before there is one.
 
 void replaceDispatcher(Workers& workers, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope);
-// The row's program in the place of the one that is attached as the row says, in one step: a link, from wherever, or a filter of the
-// host's.
+// The row's program in place of the one that is attached as the row says, in one step: by a link, from wherever, or a filter of the host's.
 
 struct RunningDispatcher {
   uint32_t program = 0, link = 0;  // kernel ids; 0: none of ours

@@ -88,11 +88,9 @@ class FreplaceEngine final : public ReplacingEngine {
     });
     auto host = workers.host(scope);
     kj::Maybe<Place&> there = hook.host ? kj::Maybe<Place&>(*host) : place;
-    attachDispatcher(hook, made, KJ_REQUIRE_NONNULL(there, "a new dispatcher needs its namespace"), catalog,
-                     !hook.host  ? TcBy::linkOnly
-                     : preferTcx ? TcBy::link
-                                 : TcBy::filter,
-                     scope);
+    TcBy by = preferTcx ? TcBy::link : TcBy::filter;
+    if (!hook.host) by = TcBy::linkOnly;
+    attachDispatcher(hook, made, KJ_REQUIRE_NONNULL(there, "a new dispatcher needs its namespace"), catalog, by, scope);
   }
 
   void detach(const ChainHook& hook, Present&, const DispatcherRow& row, kj::WaitScope& scope) override {

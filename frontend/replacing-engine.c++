@@ -150,7 +150,7 @@ Applied ReplacingEngine::build(const ChainHook& hook, const Present& present, st
       link.relative = functionId(outcome, functionFor(members, i).cStr());
       linked.push_back(place->worker.call(wire::Op::createLink, link));
     }
-    for (auto& pin : pinned) requireOk(pin.wait(scope), "pin a member where libxdp looks for it");
+    for (auto& pin : pinned) requireOk(pin.wait(scope), "pin a member of the dispatcher");
     for (auto& link : linked) links.push_back(requireOk(link.wait(scope), "put a member into the dispatcher"));
   });
   KJ_IF_MAYBE (exception, failure) {

@@ -51,7 +51,7 @@ enum class Dir : uint32_t {
   maps,          // maps/A/NAME: public, A is the kernel's program id
   links,         // links/A: A is our link id
   dispatchers,   // xdp/dispatcher_A_B_NAME: A namespace inode, B interface index; NAME is "link"
-  tcIngress,     // tc-ingress/dispatcher_A_B_NAME, where the dispatcher has a link
+  tcIngress,     // tc-ingress/dispatcher_A_B_NAME: "link", where the dispatcher has one; PROGRAM_progN, a member's that replaces its function
   tcEgress,      // tc-egress/dispatcher_A_B_NAME
   members,       // xdp/dispatcher_A_B/link_C: C is our link id
   tcIngressMembers,  // tc-ingress/dispatcher_A_B/link_C

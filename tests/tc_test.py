@@ -283,8 +283,8 @@ class ByFreplace:
     engine, capacity = "freplace", 10
 
     def setUp(self):
+        harness.requireFreplace(self)
         super().setUp()
-        harness.requireLibxdp(self, self.daemon)
 
     def load(self, verdict=PIPE, number=0, *more):
         return super().load(verdict, number, "--engine", "freplace", *more)

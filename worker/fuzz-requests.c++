@@ -175,7 +175,7 @@ class ControlOracle final : public Bpf {
 FuzzMessage nextMessage(FuzzInput& input) {
   FuzzMessage message;
   uint8_t op = input.byte();
-  message.header.op = Op(op % (unsigned(Op::query) + 1));
+  message.header.op = Op(op % (unsigned(Op::setFilter) + 1));
   const Shape& shape = SHAPES[size_t(message.header.op)];
   message.body.resize(shape.size);
   // A pin is mostly one of those that exist; whatever else is in the struct comes as it is.
@@ -209,7 +209,7 @@ FuzzMessage nextMessage(FuzzInput& input) {
 }
 
 bool wellFormed(const FuzzMessage& message) {
-  if (!message.wellFramed() || message.header.op > Op::query) return false;
+  if (!message.wellFramed() || message.header.op > Op::setFilter) return false;
   const Shape& shape = SHAPES[size_t(message.header.op)];
   size_t count = message.descriptors.size();
   return (shape.tail ? message.body.size() >= shape.size : message.body.size() == shape.size) && count >= shape.least &&
