@@ -3,6 +3,7 @@
 // member nor change several at once: there it takes out and puts in again.
 #include "bench/chains.h"
 
+#include <fcntl.h>
 #include <net/if.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -31,7 +32,7 @@ namespace {
 
 constexpr size_t MOST = 10;  // as many as libxdp's dispatcher takes
 constexpr size_t SIZES[] = {1, 5, 10};
-constexpr uint32_t RUNS = 1000000, SLOW_RUNS = 20000, PACKET_ROUNDS = 9;
+constexpr uint32_t RUNS = 1000000, SLOW_RUNS = 100000, PACKET_ROUNDS = 15;
 constexpr uint32_t STEP = 10, FRONT = 1;  // priorities: STEP, 2 * STEP, …
 constexpr double AIM = 0.25;              // of xdp-loader's time, to attach and to detach
 
@@ -43,7 +44,8 @@ void command(const Words& words, bool succeeds = true) {
   arguments.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", 1, 0);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  if (!succeeds) posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
   pid_t pid;
   int problem = posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), environ), status = 0;
   posix_spawn_file_actions_destroy(&actions);
@@ -64,14 +66,10 @@ class Way {
   virtual void round(Times& times) = 0;
   // The last member leaves before it, and is there again in the end.
 
-  double packet() const {
+  double packet(uint32_t runs) const {
     uint32_t id = 0;
     KJ_REQUIRE(bpf_xdp_query_id(if_nametoindex(interface.c_str()), 0, &id) == 0 && id != 0, "no dispatcher", interface.c_str());
-    double one = nanosecondsPerRunOf(id, SLOW_RUNS);
-    uint32_t runs = one > 1000 ? SLOW_RUNS : RUNS;  // emulated
-    Samples samples;
-    for (uint32_t i = 0; i < PACKET_ROUNDS; ++i) samples.add(nanosecondsPerRunOf(id, runs));
-    return samples.median();
+    return nanosecondsPerRunOf(id, runs);
   }
 
  protected:
@@ -133,7 +131,7 @@ class ByCommand final : public Ours {
       return microsecondsOf([&] { command(words); });
     };
     auto last = [&] { return std::to_string(links.back()); };
-    times.start.add(run({"--help"}));
+    times.start.add(run({"link", "--help"}));
     times.detach.add(run({"link", "detach", last()}));
     times.attach.add(run({"link", "attach", "xdp", std::to_string(programs.back().id), interface, "-p", std::to_string(size * STEP)}));
     links.back() = remote.newestLink();
@@ -218,6 +216,19 @@ std::unique_ptr<Way> tried(const char* what, kj::Function<std::unique_ptr<Way>()
   return way;
 }
 
+using Ways = std::vector<std::pair<std::string, std::unique_ptr<Way>>>;
+
+// Of a packet in each. In turns, so that a machine that is busy for a while is so for all.
+std::vector<double> costs(const Ways& ways) {
+  std::vector<Samples> samples(ways.size());
+  uint32_t runs = ways.empty() || ways[0].second->packet(SLOW_RUNS) > 50 ? SLOW_RUNS : RUNS;  // emulated
+  for (uint32_t round = 0; round < PACKET_ROUNDS; ++round)
+    for (size_t i = 0; i < ways.size(); ++i) samples[i].add(ways[i].second->packet(runs));
+  std::vector<double> medians;
+  for (auto& each : samples) medians.push_back(each.median());
+  return medians;
+}
+
 using Which = Samples Times::*;
 
 void print(const char* what, Which which, const std::vector<std::pair<std::string, Times>>& all, double aim) {
@@ -229,7 +240,7 @@ void print(const char* what, Which which, const std::vector<std::pair<std::strin
     if (samples.empty()) continue;
     printf("  %-10s %-22s %12.0f  p95 %10.0f", what, name.c_str(), samples.median(), samples.p95());
     if (loader > 0 && name != "xdp-loader") {
-      if (aim > 0 && name.find("command") != std::string::npos)
+      if (aim > 0)
         printf("   %.1f times faster; %s", loader / samples.median(), verdict(samples.median() / loader, aim, "x").c_str());
       else
         printf("   %.1f times faster", loader / samples.median());
@@ -245,7 +256,7 @@ void measureChains(const std::string& binaries, const std::string& objects, cons
   printHeading("Who can keep a chain of XDP programs here");
   auto io = kj::setupAsyncIo();
   auto object = readObject(objects, "xdp_counter", schema::ProgramType::XDP);
-  std::vector<std::pair<std::string, std::unique_ptr<Way>>> ways;
+  Ways ways;
   size_t interfaces = 0;
   auto add = [&](std::string name, kj::Function<std::unique_ptr<Way>(std::string)> make) {
     auto way = tried(name.c_str(), [&]() { return make("bench" + std::to_string(interfaces++)); });
@@ -266,11 +277,8 @@ void measureChains(const std::string& binaries, const std::string& objects, cons
   std::map<size_t, std::vector<std::pair<std::string, Times>>> times;
   std::vector<std::vector<double>> packets;
   for (size_t size = 1; size <= MOST; ++size) {
-    auto& row = packets.emplace_back();
-    for (auto& [name, way] : ways) {
-      way->grow(size);
-      row.push_back(way->packet());
-    }
+    for (auto& [name, way] : ways) way->grow(size);
+    packets.push_back(costs(ways));
     if (std::find(std::begin(SIZES), std::end(SIZES), size) == std::end(SIZES)) continue;
     for (auto& [name, way] : ways) times[size].emplace_back(name, Times());
     for (size_t round = 0; round < rounds; ++round)

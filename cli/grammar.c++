@@ -25,8 +25,22 @@ bool isGlobal(const std::string& option) {
 
 CLI::App& group(CLI::App& parent, const char* name, const char* description) { return *parent.add_subcommand(name, description); }
 
-void addProgram(CLI::App& app, Command& chosen) {
-  auto& program = group(app, "program", "Load, list, show, unload programs");
+// What the arguments may be about. All the rest of the grammar is only named: to spell it out would be most of a command's own work.
+class Wanted {
+ public:
+  explicit Wanted(const std::vector<std::string>& arguments) : words(arguments.begin(), arguments.end()) {
+    size_t first = firstWord(arguments);
+    if (first < arguments.size() && !arguments[first].starts_with("-")) noun = arguments[first];
+  }
+  bool group(const std::string& name) const { return noun == name || noun.empty(); }
+  bool word(const std::string& name) const { return words.count(name) > 0; }
+
+ private:
+  std::set<std::string> words;
+  std::string noun;
+};
+
+void addProgram(CLI::App& program, Command& chosen) {
   addProgramLoad(group(program, "load", "Load programs"), Words::byPlace, chosen);
   addProgramList(program, "list", chosen);
   addProgramGet(program, "get", chosen);
@@ -35,9 +49,9 @@ void addProgram(CLI::App& app, Command& chosen) {
   addProgramDelete(program, chosen);
 }
 
-void addLink(CLI::App& app, Command& chosen) {
-  auto& link = group(app, "link", "Attach programs; list, show, detach links");
-  addAttachKinds(group(link, "attach", "Attach a program"), Words::byPlace, chosen);
+void addLink(CLI::App& link, const Wanted& wanted, Command& chosen) {
+  auto& attach = group(link, "attach", "Attach a program");
+  if (wanted.word("attach")) addAttachKinds(attach, Words::byPlace, chosen);
   addLinkList(link, "list", chosen);
   addLinkGet(link, "get", chosen);
   addLinkDetach(link, "detach", chosen);
@@ -46,17 +60,17 @@ void addLink(CLI::App& app, Command& chosen) {
 }
 
 // The grammar of bpfman 0.6: verbs first. Not shown in the help; hidden last, because what is added to a hidden group is hidden too.
-void addOlder(CLI::App& app, Command& chosen) {
-  addProgramLoad(group(app, "load", "Load programs"), Words::byOption, chosen);
-  addAttachKinds(group(app, "attach", "Attach a program"), Words::byOption, chosen);
+void addOlder(CLI::App& app, const Wanted& wanted, Command& chosen) {
+  auto& load = group(app, "load", "Load programs");
+  if (wanted.group("load")) addProgramLoad(load, Words::byOption, chosen);
+  auto& attach = group(app, "attach", "Attach a program");
+  if (wanted.group("attach")) addAttachKinds(attach, Words::byOption, chosen);
   addProgramUnload(app, chosen);
   addLinkDetach(app, "detach", chosen);
   auto& list = group(app, "list", "List programs or links");
-  addProgramList(list, "programs", chosen);
-  addLinkList(list, "links", chosen);
+  if (wanted.group("list")) addProgramList(list, "programs", chosen), addLinkList(list, "links", chosen);
   auto& get = group(app, "get", "Show a program or a link");
-  addProgramGet(get, "program", chosen);
-  addLinkGet(get, "link", chosen);
+  if (wanted.group("get")) addProgramGet(get, "program", chosen), addLinkGet(get, "link", chosen);
   for (auto name : {"load", "attach", "unload", "detach", "list", "get"}) app.get_subcommand(name)->group("");
 }
 
@@ -115,12 +129,19 @@ std::string incomplete(const CLI::App& app) {
   return "'" + path + "' needs a command: " + words;
 }
 
-void addGrammar(CLI::App& app, Globals& globals, Command& chosen) {
+void addGrammar(CLI::App& app, Globals& globals, Command& chosen, const std::vector<std::string>& arguments) {
+  Wanted wanted(arguments);
+  auto named = [&](const char* name, const char* description, auto&& fill) {
+    auto& one = group(app, name, description);
+    if (wanted.group(name)) fill(one);
+  };
   addGlobals(app, globals);
-  addProgram(app, chosen);
-  addLink(app, chosen);
-  addDispatcher(group(app, "dispatcher", "List, show and plan the chains by which programs share an interface"), chosen);
-  addChange(group(app, "change", "Change several links at once; list changes that wait to be confirmed"), chosen);
+  named("program", "Load, list, show, unload programs", [&](CLI::App& program) { addProgram(program, chosen); });
+  named("link", "Attach programs; list, show, detach links", [&](CLI::App& link) { addLink(link, wanted, chosen); });
+  named("dispatcher", "List, show and plan the chains by which programs share an interface",
+        [&](CLI::App& dispatcher) { addDispatcher(dispatcher, chosen); });
+  named("change", "Change several links at once; list changes that wait to be confirmed",
+        [&](CLI::App& change) { addChange(change, chosen); });
   addConfirm(app, chosen);
   addOverview(app, chosen);
   addAudit(app, chosen);
@@ -128,7 +149,7 @@ void addGrammar(CLI::App& app, Globals& globals, Command& chosen) {
   addVersion(app, chosen);
   app.add_subcommand("serve", "Run the daemon: bpfmand, from beside this binary, with the remaining arguments");
   addUnsupported(app, "image", "programs are loaded from object files", chosen);
-  addOlder(app, chosen);
+  addOlder(app, wanted, chosen);
   setFallthrough(app);
 }
 

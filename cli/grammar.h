@@ -18,6 +18,7 @@ size_t firstWord(const std::vector<std::string>& arguments, size_t from = 0);
 // What to say when the arguments end before a command is chosen.
 std::string incomplete(const CLI::App& app);
 
-void addGrammar(CLI::App& app, Globals& globals, Command& chosen);
+// For these arguments, spelled out: of commands that they can't mean no more than the names.
+void addGrammar(CLI::App& app, Globals& globals, Command& chosen, const std::vector<std::string>& arguments);
 
 }  // namespace bpfman

@@ -33,8 +33,8 @@ int run(std::vector<std::string> arguments) {
   CLI::App app("bpfman: loads, attaches and shows eBPF programs through bpfmand", "bpfman");
   Globals globals;
   Command chosen;
-  addGrammar(app, globals, chosen);
   arguments = spellOut(kj::mv(arguments));
+  addGrammar(app, globals, chosen, arguments);
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
   try {
     app.parse(arguments);
