@@ -1,4 +1,5 @@
 #include "cli/fake-daemon.h"
+#include "cli/fake-words.h"
 #include "cli/names.h"
 #include "client/client.h"
 
@@ -27,30 +28,6 @@ constexpr int64_t MINUTE_PAST_2026 = 1767225660'000000000;  // 2026-01-01T00:01:
 template <typename... Parts>
 void note(Calls& calls, Parts&&... parts) {
   calls.lockExclusive()->push_back(kj::str(kj::fwd<Parts>(parts)...).cStr());
-}
-
-template <typename List>
-std::string words(const List& list) {
-  std::string text;
-  for (auto item : list) text += (text.empty() ? "" : ",") + std::string(kj::str(item).cStr());
-  return text;
-}
-
-std::string words(const char* title, capnp::List<schema::Neighbour>::Reader list) {
-  std::string result;
-  for (auto each : list) {
-    result += result.empty() ? std::string(" ") + title + " " : ",";
-    result += each.isLink()      ? "link " + std::to_string(each.getLink())
-              : each.isProgram() ? std::to_string(each.getProgram())
-                                 : each.getName().cStr();
-  }
-  return result;
-}
-
-std::string words(capnp::List<schema::KeyValue>::Reader list) {
-  std::string text;
-  for (auto pair : list) text += (text.empty() ? "" : ",") + std::string(kj::str(pair.getKey(), "=", pair.getValue()).cStr());
-  return text;
 }
 
 // ---- the programs: 40 xdp (attached: links 8), 41 tracepoint, uses 40's maps (link 9), 42 tcx (link 10), 7 foreign ----
