@@ -366,8 +366,9 @@ class Engine(Adoption):
         self.assertEqual(result.code, 1)
         self.assertIn("no program can be loaded for engine libxdp here: no freplace here", result.err)
 
-    def testItIsForXdpProgramsOnly(self):
-        result = self.daemon.cli("program", "load", "file", harness.example("tc_counter"), "--programs", "tc:tc_counter", "--engine", "tailcall")
+    def testItIsForXdpAndTcProgramsOnly(self):
+        result = self.daemon.cli("program", "load", "file", harness.example("tracepoint_counter"), "--programs", "tracepoint:tracepoint_counter",
+                                 "--engine", "tailcall")
         self.assertEqual(result.code, 1)
         self.assertIn("only xdp and tc programs", result.err)
 
