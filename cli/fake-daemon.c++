@@ -406,8 +406,7 @@ class Daemon final : public schema::Daemon::Server {
     auto results = context.getResults();
     results.setVersion("9.9");
     results.setProtocol(1);
-    results.setEngine("tailcall");
-    results.setEngineReason("the kernel refuses freplace");
+    results.setEngine("tailcall"), results.setEngineReason("the kernel refuses freplace");
     results.setTcEngine("freplace"), results.setTcEngineReason("the configuration says so");
     return kj::READY_NOW;
   }
