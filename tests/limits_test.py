@@ -50,6 +50,7 @@ TESTED = {
     "steps of one change": "test_changes",
     "time that a change": "test_changes",
     "XDP programs": "chain_test.py testAsManyAsTheEngineTakesAllRunAndOneMoreIsRefused",
+    "TC programs": "tc_test.py testAsManyAsTheEngineTakesAllRunAndOneMoreIsRefused",
     "tail calls": "frontend/chain-test.c++ Has33TailCallsInOneRunAndNo34th",
     "priority": "test_what_a_client_hands_over_has_its_limits",
     "network namespaces": "test_the_network_namespaces_in_use",
