@@ -20,14 +20,15 @@
 namespace bpfman {
 namespace {
 
-using Calls = kj::MutexGuarded<std::vector<std::string>>;
+using Calls = FakeDaemon::Calls;
 using schema::ProgramType;
 
 constexpr int64_t MINUTE_PAST_2026 = 1767225660'000000000;  // 2026-01-01T00:01:00Z
 
 template <typename... Parts>
 void note(Calls& calls, Parts&&... parts) {
-  calls.lockExclusive()->push_back(kj::str(kj::fwd<Parts>(parts)...).cStr());
+  std::lock_guard guard(calls.mutex);
+  calls.said.push_back(kj::str(kj::fwd<Parts>(parts)...).cStr());
 }
 
 // ---- the programs: 40 xdp (attached: links 8), 41 tracepoint, uses 40's maps (link 9), 42 tcx (link 10), 7 foreign ----
@@ -463,7 +464,8 @@ FakeDaemon::~FakeDaemon() noexcept {
 
 std::vector<std::string> FakeDaemon::takeCalls() {
   std::vector<std::string> result;
-  std::swap(result, *calls.lockExclusive());
+  std::lock_guard guard(calls.mutex);
+  std::swap(result, calls.said);
   return result;
 }
 

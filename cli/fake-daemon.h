@@ -2,12 +2,12 @@
 // asks for something is kept as one line of text.
 #pragma once
 
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <kj/io.h>
-#include <kj/mutex.h>
 
 namespace bpfman {
 
@@ -15,6 +15,11 @@ class FakeDaemon {
  public:
   FakeDaemon();
   ~FakeDaemon() noexcept;  // of gtest's fixtures
+
+  struct Calls {
+    std::mutex mutex;  // not kj's, which the thread sanitizer doesn't see
+    std::vector<std::string> said;
+  };
 
   const std::string& runtimeDir() const { return directory; }
   std::vector<std::string> takeCalls();  // since the last time
@@ -27,7 +32,7 @@ class FakeDaemon {
 
  private:
   std::string directory;
-  kj::MutexGuarded<std::vector<std::string>> calls;
+  Calls calls;
   kj::AutoCloseFd stop;  // closing it ends the thread
   std::thread thread;
 };

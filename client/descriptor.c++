@@ -1,5 +1,6 @@
 #include "client/descriptor.h"
 #include "client/error.h"
+#include "schema/sealed.h"
 
 #include <kj/debug.h>
 
@@ -41,7 +42,7 @@ kj::AutoCloseFd sealedMemfd(kj::ArrayPtr<const kj::byte> bytes) {
   KJ_SYSCALL(fd = memfd_create("bpfman-bytecode", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   kj::AutoCloseFd memfd(fd);
   kj::FdOutputStream(fd).write(bytes.begin(), bytes.size());
-  KJ_SYSCALL(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL));
+  wire::seal(fd);
   return memfd;
 }
 

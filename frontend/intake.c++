@@ -17,11 +17,10 @@
 
 #include "frontend/limits.h"
 #include "frontend/refuse.h"
+#include "schema/sealed.h"
 
 namespace bpfman {
 namespace {
-
-constexpr int SEALED = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
 
 void requireSize(uint64_t size) {
   if (size == 0) refuse("the bytecode is empty");
@@ -63,7 +62,7 @@ void Upload::write(kj::ArrayPtr<const kj::byte> bytes) {
 SealedObject Upload::finish() {
   if (memfd.get() < 0) refuse("the upload was finished already");
   if (received != announced) refuse("only ", received, " of the ", announced, " announced bytes were uploaded");
-  KJ_SYSCALL(fcntl(memfd, F_ADD_SEALS, SEALED));
+  wire::seal(memfd);
   return SealedObject(kj::mv(memfd), announced);
 }
 
@@ -86,7 +85,7 @@ SealedObject Intake::object(kj::AutoCloseFd descriptor) {
     refuse(
         "the bytecode's descriptor is not a memfd: copy the object into one (memfd_create with MFD_ALLOW_SEALING), seal it and pass that");
   }
-  if ((seals & SEALED) != SEALED) {
+  if ((seals & wire::SEALED) != wire::SEALED) {
     refuse("the bytecode's memfd is not sealed: add F_SEAL_WRITE, F_SEAL_GROW, F_SEAL_SHRINK and F_SEAL_SEAL before passing it");
   }
   struct stat status;

@@ -1,5 +1,7 @@
 #include "frontend/replacing-engine.h"
 
+#include <linux/bpf.h>
+
 #include <algorithm>
 
 #include <kj/debug.h>
@@ -59,7 +61,7 @@ Applied ReplacingEngine::apply(const ChainHook& hook, Present& present, const Ch
     return {};
   }
   requireTakes(hook, present);
-  if (isUnchanged(hook, present, members)) return {kj::mv(old), {}};
+  if (isUnchanged(hook, present, members)) return {kj::mv(old), linksOf(hook, present.program, members.size(), scope)};
   Applied applied = build(hook, present, members, scope);
   DispatcherRow& made = KJ_ASSERT_NONNULL(applied.row);
   auto failure = kj::runCatchingExceptions([&]() { swap(hook, present, old, made, place, scope); });
@@ -159,6 +161,17 @@ Applied ReplacingEngine::build(const ChainHook& hook, const Present& present, st
     kj::throwFatalException(kj::mv(*exception));
   }
   return {kj::mv(row), std::move(links)};
+}
+
+// Of a chain that is as it is wanted: whoever made it may have died before he wrote them down.
+std::vector<uint32_t> ReplacingEngine::linksOf(const ChainHook& hook, uint32_t program, size_t count, kj::WaitScope& scope) {
+  auto host = workers.host(scope);
+  std::vector<uint32_t> links;
+  for (uint32_t i = 0; i < count; ++i) {
+    auto reply = host->worker.call(wire::Op::inspect, wire::Inspect{linkPin(hook, program, i)}).wait(scope);
+    links.push_back(reply.result < 0 ? 0 : infoOf<bpf_link_info>(reply).id);
+  }
+  return links;
 }
 
 // The last member left. An interface that is gone took its program along.

@@ -78,6 +78,7 @@ class ReplacingEngine : public ChainEngine {
   LoadOutcome loadDispatcher(const Image& image, const std::string& purpose, kj::Maybe<Extension> extension, kj::WaitScope& scope);
   void removeLoads(const std::string& purpose, kj::WaitScope& scope);
   Applied build(const ChainHook& hook, const Present& present, std::span<const ChainMember> members, kj::WaitScope& scope);
+  std::vector<uint32_t> linksOf(const ChainHook& hook, uint32_t program, size_t count, kj::WaitScope& scope);
   void takeAway(const ChainHook& hook, Present& present, kj::Maybe<DispatcherRow>& old, kj::WaitScope& scope);
   void recoverOne(const ChainHook& hook, const LoadRow& load, uint32_t program, kj::WaitScope& scope);
 };

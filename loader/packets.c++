@@ -1,4 +1,5 @@
 #include "loader/packets.h"
+#include "schema/sealed.h"
 
 #include <cstring>
 #include <fcntl.h>
@@ -23,7 +24,7 @@ kj::AutoCloseFd newMemfd(const char* name) {
 kj::AutoCloseFd sealedMemfd(const char* name, std::initializer_list<std::span<const unsigned char>> parts) {
   kj::AutoCloseFd memfd = newMemfd(name);
   for (auto part : parts) kj::FdOutputStream(memfd.get()).write(part.data(), part.size());
-  KJ_SYSCALL(fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL));
+  wire::seal(memfd);
   return memfd;
 }
 
