@@ -71,8 +71,8 @@ class LinksServer final : public schema::Links::Server {
   kj::Promise<void> get(GetContext context) override {
     connection->rights.requireView();
     return connection.read([this, context](kj::WaitScope& scope) mutable {
-      lookAtChains(scope);
       uint32_t id = context.getParams().getId();
+      KJ_IF_MAYBE (link, core.catalog.link(id)) lookAtChains(scope, LinkRow(*link));
       describeLink(core, id, context.getResults().initDetails(), scope);
       context.getResults().setLink(newLink(*connection, id));
     });
@@ -134,10 +134,14 @@ class LinksServer final : public schema::Links::Server {
   using Chains = std::map<Catalog::DispatcherKey, std::vector<Member>>;
 
   // Chains that other tools may have changed; ours that they took out are forgotten meanwhile.
-  Chains lookAtChains(kj::WaitScope& scope) {
+  Chains lookAtChains(kj::WaitScope& scope, kj::Maybe<LinkRow> only = nullptr) {
     std::vector<LinkRow> hooks;
-    for (auto& [key, row] : core.catalog.dispatchers())
-      if ((row.engine == "libxdp" && row.hostNetns) || row.adopted != 0) hooks.push_back(linkOn(chainHookOf(row)));
+    for (auto& [key, row] : core.catalog.dispatchers()) {
+      LinkRow hook = linkOn(chainHookOf(row));
+      bool wanted = (row.engine == "libxdp" && row.hostNetns) || row.adopted != 0;
+      KJ_IF_MAYBE (link, only) wanted &= hook.kind == link->kind && hook.nsid == link->nsid && hook.ifindex == link->ifindex;
+      if (wanted) hooks.push_back(kj::mv(hook));
+    }
     Chains chains;
     for (auto& link : hooks) chains[{"xdp", link.nsid, link.ifindex}] = hookOf(link).hook.chainNow(core, link, scope);
     return chains;
