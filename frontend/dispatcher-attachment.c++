@@ -105,6 +105,11 @@ void attachDispatcher(const ChainHook& hook, DispatcherRow& row, Place& place, C
   row.kernelLinkId = requireOk(reply, kj::str("attach ", hook.isXdp() ? "XDP" : "TC", " to ", hook.interface.c_str()));
 }
 
+void removeDispatcherLink(Workers& workers, const ChainHook& hook, kj::WaitScope& scope) {
+  auto host = workers.host(scope);
+  requireOk(host->worker.call(wire::Op::remove, wire::Remove{dispatcherLinkPin(hook)}).wait(scope), "detach the dispatcher");
+}
+
 void replaceDispatcher(Workers& workers, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
   auto host = workers.host(scope);
   wire::UpdateLink update{dispatcherLinkPin(hook), loadedProgram(row.load, 0)};
@@ -165,11 +170,7 @@ static void giveBack(Workers& workers, BrokerChannel& broker, const ChainHook& h
 
 void detachDispatcher(Workers& workers, BrokerChannel& broker, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
   if (row.adopted != 0) return giveBack(workers, broker, hook, row, scope);
-  if (row.filterHandle == 0) {
-    auto host = workers.host(scope);
-    requireOk(host->worker.call(wire::Op::remove, wire::Remove{dispatcherLinkPin(hook)}).wait(scope), "detach the dispatcher");
-    return;
-  }
+  if (row.filterHandle == 0) return removeDispatcherLink(workers, hook, scope);
   KJ_IF_MAYBE (place, workers.reachable(hook.nsid, scope)) {
     if (programOfFilter(**place, hook, row) == row.programId)
       requireOk((*place)->worker.call(wire::Op::setFilter, filterOf(hook, row, wire::FilterChange::remove)).wait(scope),

@@ -21,6 +21,9 @@ void attachDispatcher(const ChainHook& hook, DispatcherRow& row, Place& place, C
 // Its program is loads/LOAD/p0 of the row. Says in the row how it is attached. A filter has no pin that a restart would find, so the row is
 // stored before there is one.
 
+void removeDispatcherLink(Workers& workers, const ChainHook& hook, kj::WaitScope& scope);
+// One that somebody detached by force, too; then nothing but our pin is left of it.
+
 void replaceDispatcher(Workers& workers, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope);
 // The row's program in place of the one that is attached as the row says, in one step: by a link, from wherever, or a filter of the host's.
 

@@ -28,16 +28,8 @@ class FreplaceEngine final : public ReplacingEngine {
     return "engine freplace has no counters: its dispatcher is another one after each change. Load the programs with --engine tailcall";
   }
 
-  // Whoever took our filter or link off wanted just that: then its members are gone.
   Present look(const ChainHook& hook, const std::vector<OursInChain>& ours, kj::WaitScope& scope) override {
-    Present present = running(hook, scope);
-    KJ_IF_MAYBE (row, rowOf(hook)) {
-      if (present.program != row->programId) present.program = 0;
-      if (present.missing || present.program != 0) return present;
-      for (auto& mine : ours)
-        if (mine.attached) present.gone.push_back(mine.link);
-    }
-    return present;
+    return alone(hook, ours, running(hook, scope));
   }
 
   void adopt(const ChainHook&, Present&, int32_t, kj::WaitScope&) override { KJ_FAIL_REQUIRE("TC has nothing to adopt"); }
@@ -86,6 +78,8 @@ class FreplaceEngine final : public ReplacingEngine {
       else
         catalog.eraseDispatcher(hook.type, hook.nsid, hook.ifindex);
     });
+    KJ_IF_MAYBE (row, old)
+      if (row->filterHandle == 0) removeDispatcherLink(workers, hook, scope);
     auto host = workers.host(scope);
     kj::Maybe<Place&> there = hook.host ? kj::Maybe<Place&>(*host) : place;
     TcBy by = preferTcx ? TcBy::link : TcBy::filter;

@@ -31,8 +31,8 @@ class LibxdpEngine final : public ReplacingEngine {
 
   Present look(const ChainHook& hook, const std::vector<OursInChain>& ours, kj::WaitScope& scope) override {
     Present present = running(hook, scope);
-    if (!isShared(hook) || present.missing)
-      return present;  // a link of ours holds it, so nobody else gets in; or there is nothing to get into
+    if (present.missing) return present;
+    if (!isShared(hook)) return alone(hook, ours, kj::mv(present));  // a link of ours holds it, so nobody else gets in
     if (present.program != 0) readMembers(hook, ours, present, scope);
     bool any = false;
     for (auto& mine : ours) {
@@ -96,13 +96,13 @@ class LibxdpEngine final : public ReplacingEngine {
 
   Present running(const ChainHook& hook, kj::WaitScope& scope) override {
     Present present;
-    if (!isShared(hook)) {
-      present.program = runningDispatcher(workers, hook, {}, scope).program;
-      return present;
+    if (hook.host) present.lock = broker.shareXdp().wait(scope);  // also where pins only are shared
+    if (isShared(hook)) {
+      static_cast<RunningXdp&>(present) = runningXdp(*workers.host(scope), hook.ifindex);
+    } else {
+      auto now = runningDispatcher(workers, hook, {}, scope);
+      present.program = now.program, present.missing = now.missing;
     }
-    auto place = workers.host(scope);
-    present.lock = broker.shareXdp().wait(scope);
-    static_cast<RunningXdp&>(present) = runningXdp(*place, hook.ifindex);
     return present;
   }
 
@@ -135,10 +135,7 @@ class LibxdpEngine final : public ReplacingEngine {
             place.worker.call(wire::Op::inspect, wire::Inspect{pinAt(wire::Dir::xdpPrograms, hook.ifindex, present.program, i)}));
       for (uint32_t i = 0; i < c->members.size(); ++i) {
         auto reply = seen[i].wait(scope);
-        if (reply.result < 0) {
-          present.locked = "has a dispatcher with a program that is not pinned where the libxdp protocol says, and would be lost";
-          continue;
-        }
+        if (reply.result < 0) continue;  // taken out, or below
         auto info = infoOf<bpf_prog_info>(reply);
         present.programs.push_back(info.id);
         present.running.push_back(c->members[i]);
@@ -149,6 +146,10 @@ class LibxdpEngine final : public ReplacingEngine {
                                     c->members[i].proceedOn, c->members[i].frags,
                                     pinAt(wire::Dir::xdpPrograms, hook.ifindex, present.program, i)});
       }
+      present.incomplete =
+          present.programs.size() < c->members.size() && linksInto(present.program, place, scope) > present.programs.size();
+      if (present.incomplete)
+        present.locked = "has a dispatcher with a program that is not pinned where the libxdp protocol says, and would be lost";
     } else {
       present.foreign = true;
     }
@@ -174,13 +175,20 @@ class LibxdpEngine final : public ReplacingEngine {
             kj::WaitScope& scope) override {
     if (isShared(hook)) {
       setXdp(hook, present, old, made, *workers.host(scope), scope);
-    } else if (old != nullptr) {
+    } else if (old != nullptr && present.program != 0) {
       made.kernelLinkId = KJ_ASSERT_NONNULL(old).kernelLinkId;
       replaceDispatcher(workers, hook, made, scope);
     } else {
+      auto host = workers.host(scope);
+      if (hook.host) place = *host;
       auto& there = KJ_REQUIRE_NONNULL(place, "a new dispatcher needs its namespace");
+      if (old != nullptr) removeDispatcherLink(workers, hook, scope);
       made.kernelLinkId = requireAttached(hook, there.worker.call(wire::Op::createLink, dispatcherLink(hook, made)).wait(scope));
     }
+  }
+
+  bool mayHaveOthers(const ChainHook& hook, kj::WaitScope& scope) override {
+    return hook.host && runningDispatcher(workers, hook, {}, scope).link == 0;
   }
 
   uint32_t runs(const ChainHook& hook, DispatcherRow& made, kj::WaitScope& scope) override {

@@ -64,6 +64,7 @@ struct Present : RunningXdp {         // what the hook has in the kernel at this
   bool foreign = false;               // it is no dispatcher
   kj::Maybe<int32_t> adoptAs;         // what runs there alone becomes a member, with this priority
   const char* locked = nullptr;       // why nobody may be added to it
+  bool incomplete = false;            // somebody is in it who would be lost in another
   uint32_t protocol = 0;              // of a dispatcher of the libxdp protocol: which version
   std::vector<uint32_t> programs;     // kernel ids, as they run: ours and others'
   std::vector<LibxdpMember> running;  // and what the dispatcher says about each

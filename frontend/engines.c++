@@ -49,7 +49,7 @@ ChainEngine& Engines::preferred(bool xdp) {
 ChainEngine& Engines::wanted(const LoadWish& wish, kj::WaitScope& scope) {
   auto& name = wish.engine;
   if (name.empty() || name == "auto") {
-    if (has(wish, "xdp") && preferLibxdp) return *libxdp;
+    if (has(wish, "xdp") && preferLibxdp && !wish.tcExtension) return *libxdp;
     if (!has(wish, "tc") || configured.tc == wire::WantedEngine::tailcall) return *tailcall;
     bool asked = wish.tcExtension || configured.tc == wire::WantedEngine::extensions;
     return asked && freplaceStarts(scope) ? *freplace : *tailcall;

@@ -125,6 +125,7 @@ namespace {
 
 LoadWish wishOf(Core& core, const LoadRow& load) {
   LoadWish wish;
+  bool tcOnly = true;
   for (auto program : core.catalog.programsOf(load.load)) {
     auto type = static_cast<ProgramType>(program->type);
     auto& hook = KJ_REQUIRE_NONNULL(hookOf(type), "a program of an unknown type", program->type);
@@ -132,11 +133,13 @@ LoadWish wishOf(Core& core, const LoadRow& load) {
         {program->type, program->name, program->attachTo, typeName(type).cStr(), hook.kernelType, hook.expectedAttachType});
     wish.instead.push_back(program->id);
     wish.tcExtension |= program->extension && type == ProgramType::TC;
+    tcOnly &= type == ProgramType::TC;
     wish.globals = program->globals;  // all of a load have the same
     wish.metadata = program->metadata;
     wish.application = program->application;
     wish.mapOwner = program->mapOwner;
   }
+  if (tcOnly && !wish.tcExtension) wish.engine = "tailcall";  // by which its chain is kept
   wish.sourcePath = load.sourcePath;
   wish.uid = load.uid;
   wish.request = load.request;

@@ -2,6 +2,7 @@
 
 #include <linux/bpf.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -105,12 +106,19 @@ class Reconciliation {
     }
     std::vector<DispatcherRow> dispatchers;
     for (auto& [key, row] : core.catalog.dispatchers())
-      if (!present.count(row.load)) dispatchers.push_back(row);
+      if (row.load != 0 ? !present.count(row.load) : !hasLinks(row)) dispatchers.push_back(row);
     for (auto& row : dispatchers) {  // a link went with its pin; a filter did not, nor what netlink attached
       if (row.engine == "libxdp") leaveLibxdp(row, programs);
       if (row.filterHandle != 0 || row.adopted != 0) detachDispatcher(core.workers, core.broker, chainHookOf(row), row, scope);
       core.catalog.eraseDispatcher(row.type, row.nsid, row.ifindex);
     }
+  }
+
+  // A dispatcher that another tool made, with ours in it or soon: that they are still there tells that it may be, too.
+  bool hasLinks(const DispatcherRow& row) {
+    LinkRow some = linkOn(chainHookOf(row));
+    return std::ranges::any_of(core.catalog.linksOn(some.kind, some.nsid, some.ifindex, some.direction),
+                               [](auto link) { return !isWaiting(*link); });
   }
 
   // The pins of its members are where libxdp has them, and may have outlived ours: what was ours leaves that chain.
@@ -129,7 +137,10 @@ class Reconciliation {
     for (auto& [id, row] : core.catalog.links())
       if (row.state != LinkRow::attached && core.changes.waitingOn(core, row) == nullptr) links.push_back(row);
     for (auto& link : links) {
-      if (core.catalog.link(link.id) != nullptr) hookOf(link).hook.detach(core, link, scope);  // else it went with another
+      if (core.catalog.link(link.id) == nullptr) continue;  // it went with another
+      auto failure = kj::runCatchingExceptions([&]() { hookOf(link).hook.detach(core, link, scope); });
+      KJ_IF_MAYBE (exception, failure)  // must not keep the daemon from starting
+        spdlog::error("link {} can't be taken back, 'bpfman link detach' tries again: {}", link.id, exception->getDescription().cStr());
       ++undone;
     }
   }

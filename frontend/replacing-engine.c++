@@ -28,18 +28,42 @@ kj::Maybe<DispatcherRow> ReplacingEngine::rowOf(const ChainHook& hook) const {
   return nullptr;
 }
 
+std::string ReplacingEngine::purposeOf(const ChainHook& hook) const {
+  auto& kind = *std::ranges::find_if(kinds, [&](auto& each) { return hook.type == each.type; });
+  return kj::str(DISPATCHER, kind.word, ':', hook.nsid, ':', hook.ifindex).cStr();
+}
+
+// What was swapped in and could not be written down, as the disk was full, is ours. Whoever took ours off wanted just that: then its
+// members are gone.
+Present ReplacingEngine::alone(const ChainHook& hook, const std::vector<OursInChain>& ours, Present present) {
+  KJ_IF_MAYBE (row, rowOf(hook)) {
+    KJ_IF_MAYBE (program, catalog.program(present.program))
+      if (program->id != row->programId && KJ_ASSERT_NONNULL(catalog.load(program->load)).purpose == purposeOf(hook)) {
+        row->load = program->load, row->programId = program->id;
+        catalog.put(*row);
+      }
+    if (present.program != row->programId) present.program = 0;
+    if (present.missing || present.program != 0) return present;
+    for (auto& mine : ours)
+      if (mine.attached) present.gone.push_back(mine.link);
+  }
+  return present;
+}
+
 // Tries what members need: loads the dispatcher, and itself once more as the replacement of one of its own functions.
 bool ReplacingEngine::start(kj::WaitScope& scope) {
   std::string purpose = kj::str(dispatcher.family, "-target").cStr();  // what members are verified against, at load
-  auto failure = kj::runCatchingExceptions([&]() {
-    removeLoads(purpose, scope);
+  std::string trial = kj::str(dispatcher.family, "-try").cStr();
+  auto attempt = [&]() {
+    for (auto& old : {purpose, trial}) removeLoads(old, scope);
     std::vector<ChainMember> all(capacity());  // the kernel drops positions that are not in use
     auto base = loadDispatcher(imageFor(all, {}), purpose, nullptr, scope);
     target = Extension{base.load, functionId(base, "prog0"), dispatcher.family};
-    auto tried = loadDispatcher(imageFor({}, {}), kj::str(dispatcher.family, "-try").cStr(), target, scope);
+    auto tried = loadDispatcher(imageFor({}, {}), trial, target, scope);
     loads.undo(tried.load, scope);
     requireMore(scope);
-  });
+  };
+  auto failure = kj::runCatchingExceptions([&]() { untilAWorkerLives(workers, scope, attempt); });
   KJ_IF_MAYBE (exception, failure) {
     target = nullptr;
     removeLoads(purpose, scope);
@@ -56,24 +80,39 @@ Applied ReplacingEngine::apply(const ChainHook& hook, Present& present, const Ch
                                kj::WaitScope& scope) {
   auto& members = wish.members;
   auto old = rowOf(hook);
+  bool ours = wish.stays || std::ranges::any_of(members, [](auto& member) { return member.link != 0; });
+  KJ_IF_MAYBE (row, old)
+    if (present.incomplete && row->programId == present.program) refuse("interface ", hook.interface.c_str(), ' ', present.locked);
   if ((members.empty() && !wish.stays) || present.missing) {
     takeAway(hook, present, old, scope);
     return {};
   }
   requireTakes(hook, present);
-  if (isUnchanged(hook, present, members)) return {kj::mv(old), linksOf(hook, present.program, members.size(), scope)};
+  if (isUnchanged(hook, present, members)) {
+    if (ours) return {kj::mv(old), linksOf(hook, present.program, members.size(), scope)};
+    KJ_IF_MAYBE (row, old)
+      if (row->load != 0) loads.undo(row->load, scope);
+    return {};
+  }
   Applied applied = build(hook, present, members, scope);
   DispatcherRow& made = KJ_ASSERT_NONNULL(applied.row);
+  bool taken = old == nullptr && present.program != 0;  // another tool's: whoever starts next knows what was there
+  if (taken) {
+    DispatcherRow theirs = newRow(hook);
+    theirs.programId = present.program;
+    catalog.put(theirs);
+  }
   auto failure = kj::runCatchingExceptions([&]() { swap(hook, present, old, made, place, scope); });
   KJ_IF_MAYBE (exception, failure) {
-    if (runs(hook, made, scope) != made.programId) {  // a worker that died may have done it
+    uint32_t now = 0;
+    untilAWorkerLives(workers, scope, [&]() { now = runs(hook, made, scope); });
+    if (now != made.programId) {  // a worker that died may have done it
+      if (taken) catalog.eraseDispatcher(hook.type, hook.nsid, hook.ifindex);
       dismantle(hook, made.programId, scope);
       loads.undo(made.load, scope);
       kj::throwFatalException(kj::mv(*exception));
     }
   }
-  bool ours = wish.stays;
-  for (auto& member : members) ours |= member.link != 0;
   KJ_IF_MAYBE (row, old) made.revision = row->revision + 1, made.parked = row->parked;
   if (ours) catalog.put(made);  // before the old one goes: whoever starts next knows which runs
   uint32_t load = made.load;
@@ -101,6 +140,8 @@ void ReplacingEngine::recover(kj::WaitScope& scope) {
       ChainHook hook{kind.type, 0, 0, "", "", false};
       if (programs.empty() || sscanf(load.purpose.c_str() + begin.size(), "%lu:%u", &hook.nsid, &hook.ifindex) != 2) continue;
       hook.host = workers.isHost(hook.nsid);
+      if (hook.host)
+        KJ_IF_MAYBE (interface, Netlink(workers.host(scope)->netlink).interfaceAt(hook.ifindex)) hook.interface = interface->name;
       recoverOne(hook, load, programs[0]->id, scope);
     }
   }
@@ -128,15 +169,18 @@ void ReplacingEngine::removeLoads(const std::string& purpose, kj::WaitScope& sco
   for (uint32_t load : old) loads.undo(load, scope);
 }
 
+DispatcherRow ReplacingEngine::newRow(const ChainHook& hook) const {
+  DispatcherRow row;
+  row.type = hook.type, row.nsid = hook.nsid, row.ifindex = hook.ifindex, row.revision = 1, row.engine = name().cStr();
+  row.netnsPath = hook.netnsPath, row.interface = hook.interface, row.hostNetns = hook.host;
+  return row;
+}
+
 // Members are linked and pinned before anybody sees the dispatcher: none can come loose when we die.
 Applied ReplacingEngine::build(const ChainHook& hook, const Present& present, std::span<const ChainMember> members, kj::WaitScope& scope) {
-  auto& kind = *std::ranges::find_if(kinds, [&](auto& each) { return hook.type == each.type; });
-  std::string purpose = kj::str(DISPATCHER, kind.word, ':', hook.nsid, ':', hook.ifindex).cStr();
-  LoadOutcome outcome = loadDispatcher(imageFor(members, present), purpose, nullptr, scope);
-  DispatcherRow row;
-  row.type = hook.type, row.nsid = hook.nsid, row.ifindex = hook.ifindex, row.revision = 1;
-  row.load = outcome.load, row.programId = outcome.programs[0], row.engine = name().cStr();
-  row.netnsPath = hook.netnsPath, row.interface = hook.interface, row.hostNetns = hook.host;
+  LoadOutcome outcome = loadDispatcher(imageFor(members, present), purposeOf(hook), nullptr, scope);
+  DispatcherRow row = newRow(hook);
+  row.load = outcome.load, row.programId = outcome.programs[0];
   std::vector<uint32_t> links;
   auto failure = kj::runCatchingExceptions([&]() {
     auto place = workers.host(scope);
@@ -209,8 +253,9 @@ void ReplacingEngine::recoverOne(const ChainHook& hook, const LoadRow& load, uin
       dismantle(hook, previous, scope);
       return;
     }
-    DispatcherRow mine;  // a first one, of which nothing was written down
+    DispatcherRow mine = newRow(hook);  // a first one, of which nothing was written down
     mine.load = load.load, mine.programId = program;
+    if (mayHaveOthers(hook, scope)) return catalog.put(mine);  // they are carried over when ours is taken back
     detach(hook, present, mine, scope);
   }
   dismantle(hook, program, scope);  // its load goes with the others that nobody uses

@@ -49,6 +49,8 @@ class ReplacingEngine : public ChainEngine {
       : catalog(catalog), workers(workers), loads(loads), broker(broker), dispatcher(dispatcher), kinds(kinds) {}
 
   kj::Maybe<DispatcherRow> rowOf(const ChainHook& hook) const;
+  Present alone(const ChainHook& hook, const std::vector<OursInChain>& ours, Present present);
+  // What runs on a hook where nobody else's programs can be beside ours.
   void dismantle(const ChainHook& hook, uint32_t program, kj::WaitScope& scope);
   // Takes the pins of a dispatcher that does not run, or no longer.
 
@@ -60,6 +62,7 @@ class ReplacingEngine : public ChainEngine {
   virtual wire::Pin linkPin(const ChainHook& hook, uint32_t program, uint32_t position) const = 0;  // of the dispatcher with this program
   virtual kj::Maybe<wire::Pin> programPin(const ChainHook&, uint32_t, uint32_t) const { return nullptr; }  // a member's, beside its link's
   virtual void requireTakes(const ChainHook&, const Present&) {}                                           // else it says why not
+  virtual bool mayHaveOthers(const ChainHook&, kj::WaitScope&) { return false; }                           // by another tool, beside ours
   virtual bool isUnchanged(const ChainHook&, const Present&, std::span<const ChainMember>) { return false; }
 
   virtual Present running(const ChainHook& hook, kj::WaitScope& scope) = 0;  // its program, and what a swap needs to know
@@ -77,6 +80,8 @@ class ReplacingEngine : public ChainEngine {
 
   LoadOutcome loadDispatcher(const Image& image, const std::string& purpose, kj::Maybe<Extension> extension, kj::WaitScope& scope);
   void removeLoads(const std::string& purpose, kj::WaitScope& scope);
+  std::string purposeOf(const ChainHook& hook) const;
+  DispatcherRow newRow(const ChainHook& hook) const;
   Applied build(const ChainHook& hook, const Present& present, std::span<const ChainMember> members, kj::WaitScope& scope);
   std::vector<uint32_t> linksOf(const ChainHook& hook, uint32_t program, size_t count, kj::WaitScope& scope);
   void takeAway(const ChainHook& hook, Present& present, kj::Maybe<DispatcherRow>& old, kj::WaitScope& scope);

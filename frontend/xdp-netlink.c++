@@ -3,6 +3,8 @@
 #include <linux/bpf.h>
 #include <linux/if_link.h>
 
+#include <algorithm>
+
 #include <kj/debug.h>
 
 #include "frontend/netlink.h"
@@ -42,6 +44,10 @@ std::string nameOfProgram(uint32_t program, Place& host, kj::WaitScope& scope) {
   for (auto& record : decodePrograms(readIterator("programs", host, scope)))
     if (record.id == program) return std::string(textOf(record.name));
   return "";
+}
+
+size_t linksInto(uint32_t program, Place& host, kj::WaitScope& scope) {
+  return std::ranges::count(decodeLinks(readIterator("links", host, scope)), program, &KernelLink::targetProgramId);
 }
 
 kj::Maybe<uint32_t> xdpLinkOf(uint32_t program, uint32_t ifindex, Place& host, kj::WaitScope& scope) {

@@ -20,6 +20,7 @@ kj::Maybe<LibxdpConfig> libxdpConfigOf(uint32_t program, Place& host, kj::WaitSc
 
 std::string nameOfProgram(uint32_t program, Place& host, kj::WaitScope& scope);  // at most 15 characters, as the kernel has it
 
+size_t linksInto(uint32_t program, Place& host, kj::WaitScope& scope);  // whose programs replace functions of this one
 kj::Maybe<uint32_t> xdpLinkOf(uint32_t program, uint32_t ifindex, Place& host, kj::WaitScope& scope);
 // The bpf_link that attaches it there: then nobody but that link's owner can swap it.
 

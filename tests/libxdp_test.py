@@ -4,8 +4,10 @@ replace functions of others (freplace); tests/vm has such kernels."""
 import json
 import os
 import re
+import signal
 import unittest
 
+import crash_test
 import harness
 import network
 
@@ -20,9 +22,12 @@ class Beside(unittest.TestCase):
     def setUp(self):
         self.wire = network.Wire("lan0")
         self.addCleanup(self.wire.remove)
-        self.daemon = self.enterContext(harness.Daemon(self.policy))
+        self.daemon = self.enterContext(self.newDaemon())
         harness.requireLibxdp(self, self.daemon)
         self.addCleanup(self.loader, "unload", "lan0", "--all", check=False)
+
+    def newDaemon(self):
+        return harness.Daemon(self.policy)
 
     def load(self, verdict=PASS):
         return self.daemon.load("xdp_counter", "xdp", None, "-g", verdict)
@@ -278,6 +283,56 @@ class Versions(Beside):
         self.assertEqual(self.marks(theirs), 10)
 
 
+class Dying(Beside):
+    """The frontend dies when the kernel has swapped the dispatchers and the catalogue does not know it yet."""
+
+    def newDaemon(self):
+        return crash_test.SteppingDaemon("libxdp")
+
+    def dieAttaching(self, program, priority):
+        words = ("link", "attach", "xdp", program, "lan0", "-p", priority)
+        worker, since = self.daemon.arm(crash_test.RECORD)
+        link = self.daemon.json(*words)["record"]["id"]
+        point = self.daemon.quiet(since).index("after rtnetlink") + 1
+        self.detach(link)
+        worker, since = self.daemon.arm(point)
+        command = self.daemon.popen(*words)
+        self.assertTrue(harness.eventually(lambda: len(self.daemon.points(since)) >= point))
+        os.kill(self.daemon.pid("frontend"), signal.SIGKILL)
+        self.daemon.tell(worker, 0)
+        command.communicate(timeout=harness.TIMEOUT)
+        self.assertTrue(harness.eventually(lambda: self.daemon.cli("link", "list").code == 0))
+
+    def testProgramsOfOthersThatWereThereFirstStay(self):
+        theirs = self.theirs(50)
+        ours = self.load()
+        self.dieAttaching(ours, 60)
+        self.assertEqual(self.order(), [theirs])
+        self.assertEqual(len(os.listdir("/sys/fs/bpf/xdp")), 1)
+        self.assertEqual(self.daemon.links(), [])
+        self.wire.send(10)
+        self.assertEqual(self.marks(theirs), 10)
+        self.attach(ours, 60)
+        self.assertEqual(self.order(), [theirs, ours])
+        self.assertEqual(self.daemon.settled(), [])
+
+    def testAChainThatAnotherToolChangedStays(self):
+        ours, second = self.load(), self.load()
+        link = self.attach(ours, 50)
+        theirs = self.theirs(40)
+        self.assertEqual([each["id"] for each in self.daemon.links()], [link])
+        self.daemon.stop()
+        self.daemon.start()
+        self.dieAttaching(second, 60)
+        self.assertEqual(self.order(), [theirs, ours])
+        self.assertEqual([each["id"] for each in self.daemon.links()], [link])
+        self.wire.send(10)
+        self.assertEqual([self.marks(theirs), self.count(ours)], [10, 10])
+        self.detach(link)
+        self.assertEqual(self.order(), [theirs])
+        self.assertEqual(self.daemon.settled(), [])
+
+
 class Exclusive(Beside):
     policy = 'exclusive = ["lan*"]\n'
 
@@ -307,6 +362,20 @@ class Exclusive(Beside):
         self.assertNotEqual(result.code, 0)
         self.assertIn("another XDP program", result.err)
         self.assertEqual(self.order(), [theirs])
+        self.assertEqual(self.daemon.settled(), [])
+
+    def testALinkThatIsDetachedByForceIsNoDeadEnd(self):
+        first, second = self.load(), self.load()
+        link = self.attach(first, 50)
+        self.attach(second, 60)
+        made, = [each["id"] for each in harness.bpftool("link", "show") if each.get("devname") == "lan0"]
+        harness.run("bpftool", "link", "detach", "id", made)
+        self.assertEqual(self.daemon.cli("link", "detach", link, "--ignore-missing").code, 0)
+        self.assertEqual(self.daemon.links(), [])
+        self.assertEqual(os.listdir("/sys/fs/bpf/xdp"), [])
+        self.attach(first, 50)
+        self.wire.send(10)
+        self.assertEqual(self.count(first), 10)
         self.assertEqual(self.daemon.settled(), [])
 
 

@@ -419,6 +419,21 @@ class FreplaceTcx(Freplace):
             self.skipTest("this kernel has no TCX")
         super().setUp()
 
+    def testALinkThatIsDetachedByForceIsNoDeadEnd(self):
+        first, second = self.load(), self.load()
+        self.attach(first, 10)
+        link = self.attach(second, 20)
+        self.assertEqual(self.daemon.cli("link", "pause", link).code, 0)
+        dispatcher, = [each["runtime"]["program_id"] for each in self.daemon.dispatchers()]
+        made, = [each["id"] for each in harness.bpftool("link", "show") if each["prog_id"] == dispatcher and each["type"] == "tcx"]
+        harness.run("bpftool", "link", "detach", "id", made)
+        self.assertEqual(self.daemon.cli("link", "resume", link).code, 0)
+        self.assertEqual([each["id"] for each in self.daemon.links()], [link])
+        self.wire.send(10)
+        self.assertEqual([self.count(first), self.count(second)], [0, 10])
+        self.detach(link)
+        self.assertEqual(self.daemon.settled(), [])
+
 
 class FreplaceForeign(ByFreplace, Foreign):
     pass
