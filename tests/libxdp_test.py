@@ -287,6 +287,7 @@ class Dying(Beside):
     """The frontend dies when the kernel has swapped the dispatchers and the catalogue does not know it yet."""
 
     def newDaemon(self):
+        harness.requireFreplace(self)
         return crash_test.SteppingDaemon("libxdp")
 
     def dieAttaching(self, program, priority):
