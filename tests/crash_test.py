@@ -31,6 +31,7 @@ KILLS = int(os.environ.get("BPFMAN_KILLS", "0" if SOAK else "3" if VM else "20")
 STATIONS = int(os.environ.get("BPFMAN_STATIONS", "1" if VM else "3"))
 SEED = os.environ.get("BPFMAN_SEED", "1")
 SEED = random.randrange(1 << 32) if SEED == "any" else int(SEED)
+RECORDED = "trixie"                                   # in which virtual machine
 RECORD = 1 << 30                                      # a point that is never reached
 
 
@@ -228,7 +229,8 @@ class Crash(unittest.TestCase):
         for name, steps in said.items():
             new = [each for each in steps if each not in reviewed.get(name, [])]
             self.assertEqual(new, [], f"{name}: new step without a kill; see the top of {self.steps}")
-            self.assertEqual(sorted(steps), sorted(reviewed[name]), f"{name}: other steps than {self.steps} has")   # in some order
+            if os.environ.get("BPFMAN_VM", RECORDED) == RECORDED:       # older kernels need fewer
+                self.assertEqual(sorted(steps), sorted(reviewed[name]), f"{name}: other steps than {self.steps} has")   # in some order
 
 
 class Libxdp(Crash):
