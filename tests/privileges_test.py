@@ -37,6 +37,12 @@ class Privileges(unittest.TestCase):
         cls.daemon.load("xdp_counter", "xdp")          # so that what is compared has also worked
         harness.eventually(lambda: all(cls.daemon.processes().values()))
         cls.rows = table()
+        harness.eventually(cls.confined)               # those that wait for work begin when the last load is answered
+
+    @classmethod
+    def confined(cls):
+        pids = {pid: name for name, all in cls.daemon.processes().items() for pid in all}
+        return all(harness.status(pid).get("Seccomp_filters") in (None, cls.rows[name]["seccomp"].split()[0]) for pid, name in pids.items())
 
     @classmethod
     def tearDownClass(cls):
