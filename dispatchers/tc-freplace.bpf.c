@@ -6,6 +6,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "dispatchers/tailcall.h"
+#include "dispatchers/positions.h"
 #include "dispatchers/tc-freplace.h"
 
 const volatile struct tc_freplace_config conf = {};
@@ -20,16 +21,7 @@ const volatile struct tc_freplace_config conf = {};
     return verdict;                                                      \
   }
 
-POSITION(0)
-POSITION(1)
-POSITION(2)
-POSITION(3)
-POSITION(4)
-POSITION(5)
-POSITION(6)
-POSITION(7)
-POSITION(8)
-POSITION(9)
+EACH_POSITION(POSITION)
 
 // A verdict that has no bit can't be in the mask: it ends the chain.
 #define ENDS(verdict, mask) ((__u32)(verdict - TC_ACT_UNSPEC) > 31 || !((mask) >> (verdict - TC_ACT_UNSPEC) & 1))
@@ -44,16 +36,7 @@ int tc_dispatcher(struct __sk_buff* packet) {
   __u32 count = conf.count;
   int verdict;
   if (count == 0) return TC_ACT_UNSPEC;
-  RUN(0)
-  RUN(1)
-  RUN(2)
-  RUN(3)
-  RUN(4)
-  RUN(5)
-  RUN(6)
-  RUN(7)
-  RUN(8)
-  RUN(9)
+  EACH_POSITION(RUN)
   return TC_ACT_OK;
 }
 

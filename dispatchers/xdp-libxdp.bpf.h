@@ -4,6 +4,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "dispatchers/positions.h"
 #include "dispatchers/xdp-libxdp.h"
 
 // Other tools look for the map's size and this name's section, not for the variable's own name.
@@ -19,16 +20,7 @@ const volatile struct CONFIG conf = {};
     return verdict;                                                \
   }
 
-POSITION(0)
-POSITION(1)
-POSITION(2)
-POSITION(3)
-POSITION(4)
-POSITION(5)
-POSITION(6)
-POSITION(7)
-POSITION(8)
-POSITION(9)
+EACH_POSITION(POSITION)
 
 // By replacing this one, other tools try what a kernel can.
 __attribute__((noinline)) int compat_test(struct xdp_md* ctx) {
@@ -46,16 +38,7 @@ SEC("xdp")
 int xdp_dispatcher(struct xdp_md* ctx) {
   __u8 count = conf.count;
   int verdict;
-  RUN(0)
-  RUN(1)
-  RUN(2)
-  RUN(3)
-  RUN(4)
-  RUN(5)
-  RUN(6)
-  RUN(7)
-  RUN(8)
-  RUN(9)
+  EACH_POSITION(RUN)
   if (count > XDP_MULTI_POSITIONS) return compat_test(ctx);  // never; so that it is there
   return XDP_PASS;
 }

@@ -48,8 +48,7 @@ class LibxdpEngine final : public ReplacingEngine {
     if (present.foreign)
       refuse("program ", present.program, " on ", hook.interface.c_str(),
              " can't be adopted by engine libxdp: a program that is loaded can't become an extension of a dispatcher any more. Engine "
-             "tailcall "
-             "can take it: load yours with --engine tailcall");
+             "tailcall can take it: load yours with --engine tailcall");
   }
 
  private:
@@ -135,7 +134,7 @@ class LibxdpEngine final : public ReplacingEngine {
             place.worker.call(wire::Op::inspect, wire::Inspect{pinAt(wire::Dir::xdpPrograms, hook.ifindex, present.program, i)}));
       for (uint32_t i = 0; i < c->members.size(); ++i) {
         auto reply = seen[i].wait(scope);
-        if (reply.result < 0) continue;  // taken out, or below
+        if (reply.result < 0) continue;  // taken out; or it runs unpinned, which its link tells below
         auto info = infoOf<bpf_prog_info>(reply);
         present.programs.push_back(info.id);
         present.running.push_back(c->members[i]);

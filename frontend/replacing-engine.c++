@@ -124,7 +124,7 @@ Applied ReplacingEngine::apply(const ChainHook& hook, Present& present, const Ch
     }
     if (!ours) loads.undo(load, scope);  // theirs alone: pins and interface hold it, as if they had made it
   });
-  if (!ours) { applied.row = nullptr; }
+  if (!ours) applied.row = nullptr;
   return applied;
 }
 
