@@ -1,4 +1,5 @@
 // What the broker starts, confines, supervises and opens, and what it refuses.
+#include "schema/program-types.h"
 #include "broker/broker-fixture.h"
 
 namespace bpfman {
@@ -8,7 +9,7 @@ TEST_F(Broker, FrontendHasNoPrivilegeAndOnlyItsDescriptors) {
   start();
   auto frontend = see(ask("report"));
   expectIdentity(frontend, BASE, 0);
-  EXPECT_EQ(frontend.descriptors, "0 1 2 3 4 5 6 7 8 9 10 11 12 13 ");
+  EXPECT_EQ(frontend.descriptors, "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 ");
 }
 
 TEST_F(Broker, WorkerHasItsThreeCapabilitiesAndTheBpffsAsItsRoot) {
@@ -188,23 +189,38 @@ TEST_F(Broker, TracepointIsOpenedByTwoWordsOnly) {
   EXPECT_TRUE(ask("2 sched ../sched_switch").starts_with("-22 0 0"));
   EXPECT_TRUE(ask("2 sched/ x").starts_with("-22 0 0"));
   EXPECT_TRUE(ask("2 - sched_switch").starts_with("-22 0 0")) << "empty";
-  EXPECT_TRUE(ask("2 sched " + std::string(64, 'a')).starts_with("-22 0 0")) << "too long";
 }
 
 TEST_F(Broker, UprobeIsOpenedInABinaryOnly) {
   start();
-  EXPECT_TRUE(ask("3 - -").starts_with("-2 0 0")) << "no descriptor";
+  EXPECT_TRUE(ask("2 - - uprobe").starts_with("-2 0 0")) << "no descriptor";
   for (auto path : {"/dev/null", "/"}) {
     int file = open(path, O_RDONLY);
-    EXPECT_TRUE(ask("3 - -", file).starts_with("-22 0 0")) << path;
+    EXPECT_TRUE(ask("2 - - uprobe", file).starts_with("-22 0 0")) << path;
     close(file);
   }
+}
+
+TEST_F(Broker, KprobeIsOpenedAtAFunctionOnly) {
+  start();
+  for (auto name : {"-", "a/b", "a-b", "../x"}) EXPECT_TRUE(ask(std::string("2 - ") + name + " kprobe").starts_with("-22 0 0")) << name;
+  std::string opened = ask("2 - do_nanosleep kprobe");
+  if (opened.starts_with("-95")) CANNOT_RUN("no kprobes in this kernel");
+  EXPECT_EQ(opened, "0 0 1\nanon_inode:[perf_event]\n");
+  EXPECT_TRUE(ask("2 - no_such_function kprobe").starts_with("-2 0 0"));
+}
+
+TEST_F(Broker, PerfEventIsOfACpuOrAProcess) {
+  start();
+  EXPECT_EQ(ask("2 - - clock"), "0 0 1\nanon_inode:[perf_event]\n") << "the clock of CPU 0";
+  EXPECT_TRUE(ask("2 - - nowhere").starts_with("-22 0 0")) << "neither a CPU nor a process";
 }
 
 TEST_F(Broker, MalformedRequestsEndTheFrontend) {
   start();
   int times = 1;
-  for (const char* request : {"9 - -", "4294967295 - -", "6 - -", "1 - - short"}) {
+  const std::string LONG = "2 sched " + std::string(128, 'a');  // without an end
+  for (const char* request : {"6 - -", "4294967295 - -", "5 - -", "1 - - short", "2 - - returns", "2 - - kind", LONG.c_str()}) {
     ask(request);
     ASSERT_TRUE(waitFor(HELLO, 8s, ++times)) << request << said;
   }
@@ -340,7 +356,7 @@ TEST_F(Broker, TakesSystemdsSocketAndTellsItWhenReady) {
 TEST(Options, DefaultCeilingOffersWhatThisVersionHas) {
   wire::Ceiling ceiling = defaultCeiling();
   EXPECT_TRUE(ceiling.programTypes & 1ull << BPF_PROG_TYPE_XDP);
-  EXPECT_FALSE(ceiling.programTypes & 1ull << BPF_PROG_TYPE_LSM);
+  for (auto& row : programTypes()) EXPECT_TRUE(ceiling.programTypes >> row.kernelType & 1) << row.name.cStr();
   EXPECT_FALSE(ceiling.programTypes & 1ull << BPF_PROG_TYPE_SYSCALL);
   EXPECT_TRUE(ceiling.refusedHelpers[0] & 1ull << BPF_FUNC_probe_write_user);
   allowProgramTypes(ceiling, {"xdp"});

@@ -82,7 +82,7 @@ void Run::takeAnswer() {
       close(number);
     }
   }
-  constexpr int GIVEN[] = {2, 2, 1, 1, 1, 1, 0};
+  constexpr int GIVEN[] = {2, 2, 1, 1, 1, 0};
   FUZZ_REQUIRE(count == (reply.result == 0 ? GIVEN[unsigned(request.op)] : 0), "%d descriptors", count);
   FUZZ_REQUIRE(reply.result <= 0 && (reply.result == -EAGAIN) == (reply.delayMilliseconds != 0) && reply.delayMilliseconds <= 5000);
 }
@@ -95,7 +95,9 @@ void Run::send() {
   strcpy(request.group, input.pick(WORDS)), strcpy(request.name, input.pick(WORDS));
   if (odd & 2) input.fill(request.name, input.below(sizeof request.name + 1));
   if (odd & 4) request.policyTaken = input.byte() % 3;
-  if (odd & 32) request.offset = input.take<uint64_t>(), request.returns = input.byte() % 3, request.pid = input.take<int32_t>();
+  if (odd & 32) request.where = input.take<uint64_t>(), request.returns = input.byte() % 3, request.pid = input.take<int32_t>();
+  if (odd & 64) request.frequent = input.byte() % 3, request.cpu = input.take<int32_t>();
+  request.kind = wire::EventKind(input.byte() % (uint8_t(wire::EventKind::count) + 1));
   size_t size = odd & 8 ? input.byte() * 2 : sizeof request;
   descriptors = odd & 16 ? input.byte() % 4 : 0;
 
@@ -113,10 +115,12 @@ void Run::send() {
   }
   if (sendmsg(socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return;
   waiting = true;
-  bool uprobe = request.op == wire::BrokerOp::openUprobe, takes = uprobe || request.op == wire::BrokerOp::startWorker;
-  bool said = request.policyTaken <= (request.op == wire::BrokerOp::ready);
-  wellFormed = size == sizeof request && said && request.op < wire::BrokerOp::count &&
-               (!uprobe || (request.returns <= 1 && request.pid >= 0)) && descriptors <= takes;
+  bool event = request.op == wire::BrokerOp::openEvent, worker = request.op == wire::BrokerOp::startWorker;
+  bool said = request.policyTaken <= (request.op == wire::BrokerOp::ready),
+       takes = worker || (event && request.kind == wire::EventKind::uprobe);
+  bool right = request.kind < wire::EventKind::count && request.returns <= 1 && request.frequent <= 1 && request.pid >= 0 &&
+               request.cpu >= -1 && !request.group[63] && !request.name[127];
+  wellFormed = size == sizeof request && said && request.op < wire::BrokerOp::count && (!event || right) && descriptors <= takes;
   if (request.op == wire::BrokerOp::ready) wellFormed &= !std::exchange(ready, ready || wellFormed);
 }
 
@@ -168,7 +172,7 @@ kj::AutoCloseFd newPair(kj::AutoCloseFd& theirs) {
 Started start(const ChildSpec& spec, int, kj::ArrayPtr<const int> layout) {
   bool worker = !strcmp(spec.name, "bpfman-worker"), loader = !strcmp(spec.name, "bpfman-loader");
   FUZZ_REQUIRE((spec.capabilities == WORKER_CAPABILITIES) == worker && (spec.capabilities == 0) == !worker && (spec.root >= 0) == worker);
-  FUZZ_REQUIRE(spec.who.uid != 0 && layout.size() == (worker ? 2u : loader ? 3u : 10u));
+  FUZZ_REQUIRE(spec.who.uid != 0 && layout.size() == (worker ? 2u : loader ? 3u : 11u));
   for (int descriptor : layout) FUZZ_REQUIRE(fcntl(descriptor, F_GETFD) >= 0);
   Kind kind = worker ? Kind::worker : loader ? Kind::loader : Kind::frontend;
   FUZZ_REQUIRE(run->elsewhere ? worker : true);
@@ -276,7 +280,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (auto field : {&House::null, &House::bpffs, &House::stateDir, &House::programsDir, &House::policy, &House::tracefs, &House::cgroups,
                        &House::hostNetwork, &House::ceiling, &House::frontendOptions})
       house.*field = nothing();
-    house.uprobeType = 8;
+    house.uprobe.number = house.kprobe.number = 8;
     house.children[1].root = house.bpffs.get();
     house.listeners.push_back(nothing());
     try {

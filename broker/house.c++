@@ -53,6 +53,14 @@ static void put(char (&field)[1024], kj::StringPtr text) {
   memcpy(field, text.begin(), text.size());
 }
 
+static ProbeType probeType(kj::StringPtr name) {
+  auto directory = kj::str("/sys/bus/event_source/devices/", name);
+  ProbeType type;
+  std::ifstream(kj::str(directory, "/type").cStr()) >> type.number;
+  std::ifstream(kj::str(directory, "/format/retprobe").cStr()).ignore(strlen("config:")) >> type.returnBit;
+  return type;
+}
+
 void House::readPolicy() {
   std::string text(wire::POLICY_BYTES + 1, '\0');
   ssize_t size;
@@ -87,11 +95,11 @@ void furnish(House& house) {
   house.stateDir = ownDirectory(options.stateDir, frontend.who, 0700);
 
   house.tracefs = openTracefs();
+  house.probed = kj::AutoCloseFd(openat(house.tracefs.get(), "available_filter_functions", O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   house.cgroups = openCgroups();
   house.xdp = openXdp(worker.who);
   worker.xdp = house.xdp.get();
-  std::ifstream("/sys/bus/event_source/devices/uprobe/type") >> house.uprobeType;
-  std::ifstream("/sys/bus/event_source/devices/uprobe/format/retprobe").ignore(strlen("config:")) >> house.returnBit;
+  house.uprobe = probeType("uprobe"), house.kprobe = probeType("kprobe");
   house.hostNetwork = openFile("/proc/self/ns/net", O_RDONLY);
   options.ceiling.possibleCpus = sysconf(_SC_NPROCESSORS_CONF);  // glibc reads the kernel's list of possible ones
   house.ceiling = sealed("ceiling", &options.ceiling, sizeof options.ceiling);

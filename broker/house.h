@@ -9,17 +9,21 @@ namespace bpfman {
 
 enum class Kind { frontend, worker, loader };
 
+struct ProbeType {  // of perf events, as this kernel numbers them
+  uint32_t number = 0, returnBit = 0;
+};
+
 struct House {
   Options options{};
   ChildSpec children[3] = {  // by Kind
       {"bpfman-frontend", "bpfman", 0, 65536, true},
       {"bpfman-worker", "bpfman-worker", WORKER_CAPABILITIES, 1024, true},
       {"bpfman-loader", "bpfman-loader", 0, 1024, false}};
-  kj::AutoCloseFd null, lock, bpffs, stateDir, programsDir, policy, keptPolicy, tracefs, cgroups, hostNetwork, xdp;
+  kj::AutoCloseFd null, lock, bpffs, stateDir, programsDir, policy, keptPolicy, tracefs, probed, cgroups, hostNetwork, xdp;
   kj::AutoCloseFd ceiling, frontendOptions;  // sealed memfds
   std::vector<kj::AutoCloseFd> listeners;    // the RPC's, the tickets', then the clients'
-  uint32_t uprobeType = 0, returnBit = 0;    // of perf events, as this kernel numbers them
-  bool ownSocket = false;                    // made by us, not by systemd
+  ProbeType uprobe{}, kprobe{};
+  bool ownSocket = false;  // made by us, not by systemd
 
   void readPolicy();  // copies the file as it is now
   void keepPolicy();  // that copy is right. Without a policy only the socket's group may connect

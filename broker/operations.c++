@@ -21,17 +21,15 @@ namespace bpfman {
 
 // In the order of BrokerOp.
 const Supervisor::Operation Supervisor::OPERATIONS[] = {
-    {true, &Supervisor::startWorker}, {false, &Supervisor::startLoader}, {false, &Supervisor::openTracepoint},
-    {true, &Supervisor::openUprobe},  {false, &Supervisor::shareXdp},    {false, &Supervisor::openXdpProgram},
-    {false, &Supervisor::noteReady},
+    {true, &Supervisor::startWorker}, {false, &Supervisor::startLoader},    {true, &Supervisor::openEvent},
+    {false, &Supervisor::shareXdp},   {false, &Supervisor::openXdpProgram}, {false, &Supervisor::noteReady},
 };
 
 constexpr size_t HOST_WORKERS = 4, FOREIGN_WORKERS = 32, LOADERS = 64;  // at once
 
-static bool isWord(const char (&text)[64]) {
-  size_t length = strnlen(text, sizeof text);
-  return length > 0 && length < sizeof text && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == length;
-}
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+
+static bool consistsOf(const char* text, const char* letters) { return *text != 0 && text[strspn(text, letters)] == 0; }
 
 Supervisor::Answer Supervisor::startWorker(const wire::BrokerRequest&, kj::AutoCloseFd networkNamespace) {
   bool foreign = networkNamespace.get() >= 0;
@@ -54,35 +52,43 @@ Supervisor::Answer Supervisor::startLoader(const wire::BrokerRequest&, kj::AutoC
   return {{0, 0}, kj::mv(ourJob), kj::mv(ourSession)};
 }
 
-Supervisor::Answer Supervisor::openEvent(perf_event_attr& event, pid_t pid) {
-  event.size = sizeof event;
-  kj::AutoCloseFd descriptor(syscall(SYS_perf_event_open, &event, pid, pid < 0 ? 0 : -1, -1, PERF_FLAG_FD_CLOEXEC));
-  return {{descriptor.get() < 0 ? -errno : 0, 0}, kj::mv(descriptor)};
-}
-
-// The words become a path only here, beneath our tracefs descriptor. The event is kernel-wide: a program's link to it runs on all CPUs.
-Supervisor::Answer Supervisor::openTracepoint(const wire::BrokerRequest& request, kj::AutoCloseFd) {
-  if (!isWord(request.group) || !isWord(request.name)) return {{-EINVAL, 0}};
-  auto path = kj::str("events/", static_cast<const char*>(request.group), '/', static_cast<const char*>(request.name), "/id");
-  kj::AutoCloseFd file(openat(house.tracefs.get(), path.cStr(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  if (file.get() < 0) return {{errno == ENOTDIR ? -EOPNOTSUPP : -errno, 0}};
+// The words become a path only here, beneath our tracefs descriptor.
+static int64_t tracepointId(int tracefs, const wire::BrokerRequest& request) {
+  if (!consistsOf(request.group, LETTERS "-") || !consistsOf(request.name, LETTERS "-")) return -EINVAL;
+  auto path = kj::str("events/", request.group + 0, '/', request.name + 0, "/id");
+  kj::AutoCloseFd file(openat(tracefs, path.cStr(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (file.get() < 0) return errno == ENOTDIR ? -EOPNOTSUPP : -errno;
   char text[32] = {};
   KJ_SYSCALL(read(file.get(), text, sizeof text - 1));
-
-  perf_event_attr event{};
-  event.type = PERF_TYPE_TRACEPOINT, event.config = strtoull(text, nullptr, 10);
-  return openEvent(event, -1);
+  return strtoll(text, nullptr, 10);
 }
 
-// The kernel wants a path, and the descriptor has one, which nobody can change meanwhile.
-Supervisor::Answer Supervisor::openUprobe(const wire::BrokerRequest& request, kj::AutoCloseFd binary) {
-  KJ_REQUIRE(request.returns <= 1 && request.pid >= 0, "malformed uprobe");
-  if (house.uprobeType == 0) return {{-EOPNOTSUPP, 0}};
-  auto path = kj::str("/proc/self/fd/", binary.get());
+// An event of the whole system is opened on one CPU: a program's link to a tracepoint or a probe runs on all. The kernel wants a path of a
+// binary, and the descriptor has one, which nobody can change meanwhile.
+Supervisor::Answer Supervisor::openEvent(const wire::BrokerRequest& request, kj::AutoCloseFd binary) {
+  using Kind = wire::EventKind;
+  bool uprobe = request.kind == Kind::uprobe, hardware = request.kind == Kind::hardware;
+  KJ_REQUIRE(request.kind < Kind::count && request.returns <= 1 && request.frequent <= 1 && request.pid >= 0 && request.cpu >= -1 &&
+                 !request.group[63] && !request.name[127] && (uprobe || binary.get() < 0),
+             "malformed event");
   perf_event_attr event{};
-  event.type = house.uprobeType, event.config = uint64_t(request.returns) << house.returnBit;
-  event.uprobe_path = reinterpret_cast<uint64_t>(path.cStr()), event.probe_offset = request.offset;
-  return openEvent(event, request.pid ? request.pid : -1);
+  event.size = sizeof event, event.type = hardware ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE, event.config = request.where;
+  auto place = uprobe ? kj::str("/proc/self/fd/", binary.get()) : kj::str(request.name + 0);
+  if (request.kind == Kind::tracepoint) {
+    int64_t id = tracepointId(house.tracefs.get(), request);
+    if (id < 0) return {{int32_t(id), 0}};
+    event.type = PERF_TYPE_TRACEPOINT, event.config = id;
+  } else if (uprobe || request.kind == Kind::kprobe) {
+    const ProbeType& type = uprobe ? house.uprobe : house.kprobe;
+    if (!uprobe && !consistsOf(request.name, LETTERS ".")) return {{-EINVAL, 0}};
+    if (type.number == 0) return {{-EOPNOTSUPP, 0}};
+    event.type = type.number, event.config = uint64_t(request.returns) << type.returnBit;
+    event.uprobe_path = reinterpret_cast<uint64_t>(place.cStr()), event.probe_offset = request.where;  // or kprobe_func, the same field
+  } else {
+    event.freq = request.frequent, event.sample_period = request.often;  // or sample_freq, the same field
+  }
+  kj::AutoCloseFd descriptor(syscall(SYS_perf_event_open, &event, request.pid ? request.pid : -1, request.cpu, -1, PERF_FLAG_FD_CLOEXEC));
+  return {{descriptor.get() < 0 ? -errno : 0, 0}, kj::mv(descriptor)};
 }
 
 static std::vector<std::string> namesIn(int directory) {

@@ -87,11 +87,12 @@ void Supervisor::startFrontend() {
   kj::AutoCloseFd theirs;
   control = newPair(theirs);
   auto btf = openKernelBtf(), stats = openFile("/proc/sys/kernel/bpf_stats_enabled", O_RDONLY);
-  ready = reloading = false;
-  killAt = Clock::time_point::max();
-  auto& kept = house.keptPolicy.get() < 0 ? house.null : house.keptPolicy;
-  std::vector<int> layout{theirs.get(), house.listeners[0].get(), house.frontendOptions.get(), house.policy.get(),      btf.get(),
-                          stats.get(),  house.cgroups.get(),      house.stateDir.get(),        house.programsDir.get(), kept.get()};
+  ready = reloading = false, killAt = Clock::time_point::max();
+  auto orNull = [&](const kj::AutoCloseFd& fd) { return fd.get() < 0 ? house.null.get() : fd.get(); };
+  std::vector<int> layout{
+      theirs.get(),        house.listeners[0].get(), house.frontendOptions.get(), house.policy.get(),      btf.get(),
+      stats.get(),         house.cgroups.get(),      house.stateDir.get(),        house.programsDir.get(), orNull(house.keptPolicy),
+      orNull(house.probed)};
   for (size_t i = 1; i < house.listeners.size(); ++i) layout.push_back(house.listeners[i].get());
   startChild(Kind::frontend, false, kj::arrayPtr(layout.data(), layout.size()));
 }

@@ -61,13 +61,11 @@ class Supervisor {
 
   Answer startWorker(const wire::BrokerRequest&, kj::AutoCloseFd networkNamespace);
   Answer startLoader(const wire::BrokerRequest&, kj::AutoCloseFd);
-  Answer openTracepoint(const wire::BrokerRequest&, kj::AutoCloseFd);
-  Answer openUprobe(const wire::BrokerRequest&, kj::AutoCloseFd binary);
+  Answer openEvent(const wire::BrokerRequest&, kj::AutoCloseFd binary);
   Answer shareXdp(const wire::BrokerRequest&, kj::AutoCloseFd);
   Answer openXdpProgram(const wire::BrokerRequest&, kj::AutoCloseFd);
   Answer noteReady(const wire::BrokerRequest&, kj::AutoCloseFd);
 
-  static Answer openEvent(struct perf_event_attr& event, pid_t pid);  // pid -1: of the whole system
   void startChild(Kind kind, bool foreign, kj::ArrayPtr<const int> layout);
   size_t count(Kind kind, bool foreign) const;
   void answerFrontend();

@@ -51,7 +51,7 @@ static void send(int socket, const void* bytes, size_t size, const std::vector<i
 
 static std::vector<int> kept;  // the children's sockets: they live as long as we do
 
-// "OP GROUP NAME [keep|die|raw]": asks the broker; the answer is "RESULT DELAY COUNT" and, of a child, its report.
+// "OP GROUP NAME [keep|die|raw, or what is asked for]": asks the broker; the answer is "RESULT DELAY COUNT" and, of a child, its report.
 static std::string ask(const std::string& command, const std::vector<int>& passed) {
   BrokerRequest request{};
   unsigned op = 0;
@@ -60,6 +60,13 @@ static std::string ask(const std::string& command, const std::vector<int>& passe
   request.op = static_cast<BrokerOp>(op);
   if (group[0] != '-') memcpy(request.group, group, std::min(sizeof request.group, strlen(group)));
   if (name[0] != '-') memcpy(request.name, name, std::min(sizeof request.name, strlen(name)));
+  auto is = [&](const char* word) { return !strcmp(then, word); };
+  if (is("uprobe")) request.kind = EventKind::uprobe;
+  if (is("kprobe")) request.kind = EventKind::kprobe;
+  if (is("clock") || is("nowhere")) request.kind = EventKind::software;
+  if (is("nowhere")) request.cpu = -1;
+  if (is("kind")) request.kind = EventKind::count;
+  if (is("returns")) request.returns = 2;
   send(fd::control, &request, strcmp(then, "short") ? sizeof request : 5, passed);
   BrokerReply reply{};
   std::vector<int> descriptors;

@@ -1,41 +1,21 @@
-// bpfman link attach, dispatcher plan with the same arguments, and the same as a step of a change: one row for each kind of hook, its
-// arguments and how they become a Place.
-#include "cli/commands.h"
+// bpfman link attach, dispatcher plan with the same arguments, and the same as a step of a change; and the kinds of hooks that programs
+// share in an order.
+#include "cli/attach-kinds.h"
 #include "cli/json.h"
-#include "cli/names.h"
 #include "cli/text.h"
 #include "cli/values.h"
-#include "client/symbol.h"
 
 #include <charconv>
-#include <filesystem>
 #include <iostream>
-#include <memory>
 
 namespace bpfman {
 namespace {
-
-struct AttachArguments {
-  uint32_t program = 0;
-  std::string interface, direction, netns, tracepoint, cgroup, binary, function, output = "text";
-  int32_t priority = -1;
-  uint32_t process = 0, container = 0;  // pids
-  uint64_t offset = 0;                  // from the function, or else in the file
-  std::string confirmWithin;
-  bool adopt = false;
-  int32_t adoptedPriority = 50;
-  std::vector<std::string> proceedOn, metadata, before, after;
-};
-
-using SetPlace = void (*)(schema::Place::Builder place, const AttachArguments& arguments);
 
 template <typename Group>
 void setInterface(Group place, const AttachArguments& arguments) {
   place.setInterface(arguments.interface.c_str());
   place.setPriority(arguments.priority);
-  if (arguments.netns.empty()) return;
-  place.setNetns(carry(openNetns(arguments.netns.c_str())));
-  place.setNetnsPath(arguments.netns.c_str());
+  setNetns(place, arguments);
 }
 
 template <typename Group>
@@ -66,54 +46,10 @@ void setTcx(schema::Place::Builder place, const AttachArguments& arguments) {
   setInterface(tcx, arguments);
 }
 
-void setTracepoint(schema::Place::Builder place, const AttachArguments& arguments) {
-  auto& name = arguments.tracepoint;
-  auto slash = name.find('/');
-  if (slash == std::string::npos || slash == 0 || slash + 1 == name.size() || name.find('/', slash + 1) != std::string::npos) {
-    fail(kj::str("tracepoint \"", name.c_str(), "\": expected GROUP/NAME"));
-  }
-  auto tracepoint = place.initTracepoint();
-  tracepoint.setGroup(name.substr(0, slash).c_str());
-  tracepoint.setName(name.substr(slash + 1).c_str());
-}
-
-void setRawTracepoint(schema::Place::Builder place, const AttachArguments& arguments) {
-  place.setRawTracepoint(arguments.tracepoint.c_str());
-}
-
-void setTpBtf(schema::Place::Builder place, const AttachArguments& arguments) { place.setTpBtf(); }
-
-void setCgroup(schema::Place::Builder place, const AttachArguments& arguments) {
-  auto cgroup = place.initCgroup();
-  cgroup.setCgroup(carry(openPath(arguments.cgroup.c_str())));
-  cgroup.setDirection(parseDirection(arguments.direction));
-}
-
-// A library's name, such as "libc", is looked for where the dynamic linker does; a path is taken as it is, inside the container if one
-// is named.
-std::string binaryPath(const AttachArguments& arguments) {
-  namespace fs = std::filesystem;
-  std::string root = arguments.container ? "/proc/" + std::to_string(arguments.container) + "/root" : "";
-  if (arguments.binary.find('/') != std::string::npos) return root + arguments.binary;
-  for (auto directory : {"/lib64", "/usr/lib64", "/lib/" MULTIARCH, "/usr/lib/" MULTIARCH, "/lib", "/usr/lib", "/usr/local/lib"}) {
-    std::error_code none;
-    for (auto& entry : fs::directory_iterator(root + directory, none)) {
-      if (entry.path().filename().string().starts_with(arguments.binary + ".so")) return entry.path();
-    }
-  }
-  fail(kj::str("there is no library ", arguments.binary.c_str(), ": give the binary's path"));
-}
-
-void setUprobe(schema::Place::Builder place, const AttachArguments& arguments) {
-  auto uprobe = place.initUprobe();
-  auto path = binaryPath(arguments);
-  if (arguments.function.empty() && arguments.offset == 0) fail(kj::str("say where: --fn-name, or --offset in the file"));
-  uint64_t start = arguments.function.empty() ? 0 : offsetOf(path.c_str(), arguments.function.c_str());
-  uprobe.setBinary(carry(openPath(path.c_str())));
-  uprobe.setOffset(start + arguments.offset);
-  if (arguments.process) uprobe.setProcess(carry(openProcess(arguments.process)));
-  uprobe.setPath(arguments.binary.c_str());
-  uprobe.setFunction(arguments.function.c_str());
+void setNetkit(schema::Place::Builder place, const AttachArguments& arguments) {
+  auto netkit = place.initNetkit();
+  netkit.setPeer(arguments.direction == "peer");
+  setInterface(netkit, arguments);
 }
 
 // "link:8", a program's id, or a function's name.
@@ -210,39 +146,9 @@ void addOrder(CLI::App& app, AttachArguments& arguments, bool required) {
                  required ? "Lower runs first, from 0" : "Lower runs first, from 0 (default: what the object says, or 50)")
       ->required(required)
       ->check(CLI::Range(0, INT32_MAX));
-  app.add_option("-n,--netns", arguments.netns, "PATH of the interface's network namespace (default: the host's)");
-  addRepeated(app, "--before", arguments.before, "WHO[,...] of the hook runs later: link:ID, a program's id or a function's name");
-  addRepeated(app, "--after", arguments.after, "WHO[,...] of the hook runs earlier");
+  addNetns(app, arguments);
+  addNeighbours(app, arguments);
 }
-
-using Act = std::function<int(Session& session, const AttachArguments& arguments, SetPlace setPlace)>;
-
-struct Kinds {  // where the commands are added, and what they do
-  CLI::App& parent;
-  Words words;
-  Act act;
-  Command& chosen;
-  std::shared_ptr<AttachArguments> arguments = std::make_shared<AttachArguments>();
-
-  std::string named(std::string place, const char* options) const { return words == Words::byPlace ? place : place + "," + options; }
-
-  CLI::App& add(const char* name, const char* description, SetPlace setPlace) {
-    auto& app = *parent.add_subcommand(name, description);
-    if (words == Words::byPlace) app.add_option("PROGRAM", arguments->program, "The program's id")->required();
-    addRepeated(app, "-m,--metadata", arguments->metadata, "KEY=VALUE, kept with the link; may be repeated");
-    addOutput(app, arguments->output);
-    app.callback([arguments = arguments, act = act, setPlace, &chosen = chosen] {
-      chosen = [arguments, act, setPlace](Session& session) { return act(session, *arguments, setPlace); };
-    });
-    return app;
-  }
-  void addInterface(CLI::App& app) {
-    app.add_option(named("INTERFACE", "-i,--iface"), arguments->interface, "The interface's name")->required();
-  }
-  void addDirection(CLI::App& app) {
-    app.add_option(named("DIRECTION", "-d,--direction"), arguments->direction, "ingress or egress")->required();
-  }
-};
 
 // Those whose programs share a hook.
 void addOrdered(Kinds& kinds) {
@@ -270,6 +176,14 @@ void addOrdered(Kinds& kinds) {
   kinds.addInterface(tcx);
   kinds.addDirection(tcx);
   addOrder(tcx, *kinds.arguments, true);
+
+  auto& netkit = kinds.add("netkit", "To a netkit device, by the kernel's own order", setNetkit);
+  kinds.addInterface(netkit);
+  netkit
+      .add_option(kinds.named("SIDE", "-d,--side"), kinds.arguments->direction, "primary or peer: whose packets it sees as they are sent")
+      ->required()
+      ->check(CLI::IsMember({"primary", "peer"}));
+  addOrder(netkit, *kinds.arguments, true);
 }
 
 }  // namespace
@@ -278,29 +192,8 @@ void addAttachKinds(CLI::App& parent, Words words, Command& chosen) {
   Kinds kinds{parent, words, attach, chosen};
   if (words == Words::byOption) parent.add_option("PROGRAM", kinds.arguments->program, "The program's id")->required();
   addOrdered(kinds);
-  kinds.add("tracepoint", "To a tracepoint of the kernel", setTracepoint)
-      .add_option(kinds.named("TRACEPOINT", "-t,--tracepoint"), kinds.arguments->tracepoint, "GROUP/NAME")
-      ->required();
-  kinds.add("raw_tp", "To a raw tracepoint", setRawTracepoint)
-      .add_option(kinds.named("TRACEPOINT", "-t,--tracepoint"), kinds.arguments->tracepoint,
-                  "NAME (default: the one in the program's section)");
-  kinds.add("tp_btf", "To the tracepoint that was fixed at load", setTpBtf);
-
-  auto& cgroup = kinds.add("cgroup", "To a cgroup: cgroup_skb programs see its packets", setCgroup);
-  cgroup.add_option(kinds.named("CGROUP", "-c,--cgroup"), kinds.arguments->cgroup, "PATH of its directory in cgroup2")->required();
-  kinds.addDirection(cgroup);
-
-  auto& uprobe = kinds.add("uprobe", "To a function of a binary; of a uretprobe program: to its return", setUprobe);
-  uprobe.add_option(kinds.named("TARGET", "-t,--target"), kinds.arguments->binary, "PATH of the program or library, or a library's name")
-      ->required();
-  uprobe.add_option("-f,--fn-name", kinds.arguments->function, "The function");
-  uprobe.add_option("--offset", kinds.arguments->offset, "Bytes behind the function's start; without one, in the file");
-  uprobe.add_option("-p,--pid", kinds.arguments->process, "Only in this process (default: in all)")->check(CLI::Range(1, INT32_MAX));
-  uprobe.add_option("--container-pid", kinds.arguments->container, "TARGET is as this process sees it")->check(CLI::Range(1, INT32_MAX));
-
-  for (auto kind : {"kprobe", "fentry", "fexit", "lsm"}) {
-    addUnsupported(parent, kind, "it attaches xdp, tc, tcx, tracepoint, raw_tp, tp_btf, cgroup and uprobe", chosen);
-  }
+  addTracingKinds(kinds);
+  addCgroupAndNetworkKinds(kinds);
 }
 
 void addAttachSteps(CLI::App& parent, std::vector<FillStep>& steps, Command& chosen) {

@@ -23,6 +23,8 @@ void addLinkList(CLI::App& app, const char* name, Command& chosen);
 void addLinkGet(CLI::App& app, const char* name, Command& chosen);
 void addLinkDetach(CLI::App& app, const char* name, Command& chosen);
 
+void addLinkRead(CLI::App& app, Command& chosen);
+
 void addPlanKinds(CLI::App& parent, Command& chosen);
 void addDispatcher(CLI::App& app, Command& chosen);
 void addPolicy(CLI::App& app, Command& chosen);

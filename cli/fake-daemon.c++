@@ -224,6 +224,7 @@ class Program final : public schema::Program::Server {
       case schema::Place::UPROBE:
         text = kj::str("uprobe ", place.getUprobe().getPath(), ' ', place.getUprobe().getFunction(), " at ", place.getUprobe().getOffset());
         break;
+      default: text = kj::str(place);
     }
     auto line = kj::str("attach ", id, " ", text, metadata.empty() ? "" : " metadata ", metadata.c_str(),
                         words("before", context.getParams().getBefore()).c_str(), words("after", context.getParams().getAfter()).c_str());

@@ -54,6 +54,7 @@ void addLink(CLI::App& link, const Wanted& wanted, Command& chosen) {
   if (wanted.word("attach")) addAttachKinds(attach, Words::byPlace, chosen);
   addLinkList(link, "list", chosen);
   addLinkGet(link, "get", chosen);
+  addLinkRead(link, chosen);
   addLinkDetach(link, "detach", chosen);
   addLinkDetach(link, "delete", chosen);
   addLinkUpdate(link, chosen);

@@ -5,6 +5,9 @@
 #include "cli/text.h"
 #include "cli/values.h"
 
+#include <kj/debug.h>
+#include <unistd.h>
+
 #include <iostream>
 #include <memory>
 
@@ -53,6 +56,26 @@ void detach(Session& session, uint32_t id) {
 }
 
 }  // namespace
+
+// What an iterator says, as it comes.
+void addLinkRead(CLI::App& parent, Command& chosen) {
+  auto id = std::make_shared<uint32_t>();
+  auto& app = *parent.add_subcommand("read", "Run an iterator over all that there is, and show what it says");
+  app.add_option("LINK", *id, "The iterator's link")->required();
+  app.callback([id, &chosen] {
+    chosen = [id](Session& session) {
+      auto answer = session.wait(find(session, *id).getLink().iterateRequest().send());
+      auto iterator = session.wait(received(answer.getDescriptor()));
+      char buffer[64 << 10];
+      for (;;) {
+        ssize_t got;
+        KJ_SYSCALL(got = read(iterator, buffer, sizeof buffer), "read the iterator");
+        if (got == 0) return 0;
+        std::cout.write(buffer, got);
+      }
+    };
+  });
+}
 
 std::vector<FillStep> detachSteps(const std::vector<uint32_t>& ids) {
   std::vector<FillStep> steps;

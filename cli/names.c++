@@ -1,5 +1,7 @@
 #include "cli/names.h"
 #include "client/error.h"
+#include "frontend/kernel-names.h"
+#include "schema/program-types.h"
 
 #include <charconv>
 #include <span>
@@ -7,29 +9,7 @@
 namespace bpfman {
 namespace {
 
-struct TypeName {
-  schema::ProgramType type;
-  const char* name;
-  const char* kernel;           // what the kernel calls such programs
-  const char* other = nullptr;  // another word for it
-};
 using Type = schema::ProgramType;
-constexpr TypeName TYPES[] = {
-    {Type::XDP, "xdp", "xdp"},
-    {Type::TC, "tc", "schedcls"},
-    {Type::TCX, "tcx", "schedcls"},
-    {Type::TRACEPOINT, "tracepoint", "tracepoint"},
-    {Type::KPROBE, "kprobe", "kprobe"},
-    {Type::UPROBE, "uprobe", "kprobe"},
-    {Type::KRETPROBE, "kretprobe", "kprobe"},
-    {Type::URETPROBE, "uretprobe", "kprobe"},
-    {Type::FENTRY, "fentry", "tracing"},
-    {Type::FEXIT, "fexit", "tracing"},
-    {Type::LSM, "lsm", "lsm"},
-    {Type::RAW_TRACEPOINT, "raw_tp", "rawtracepoint", "raw_tracepoint"},
-    {Type::TP_BTF, "tp_btf", "tracing"},
-    {Type::CGROUP_SKB, "cgroup_skb", "cgroup_skb"},
-};
 
 struct VerdictName {
   int32_t verdict;
@@ -60,18 +40,13 @@ int32_t lowestOf(Type type) { return type == Type::TC ? -1 : 0; }
 template <typename Names>
 std::string known(const Names& names) {
   std::string result;
-  for (auto& entry : names) result += (result.empty() ? "" : ", ") + std::string(entry.name);
+  for (auto& entry : names) result += (result.empty() ? "" : ", ") + std::string(kj::StringPtr(entry.name).cStr());
   return result;
 }
 
 }  // namespace
 
-const char* nameOf(schema::ProgramType type) {
-  for (auto& entry : TYPES) {
-    if (entry.type == type) return entry.name;
-  }
-  return "unknown";
-}
+const char* nameOf(schema::ProgramType type) { return typeName(type).cStr(); }
 
 const char* nameOf(schema::Direction direction) { return direction == schema::Direction::EGRESS ? "egress" : "ingress"; }
 
@@ -108,19 +83,17 @@ std::string verdictNamesOfMask(schema::ProgramType type, uint32_t mask) {
 }
 
 schema::ProgramType parseType(const std::string& word) {
-  for (auto& entry : TYPES) {
-    if (word == entry.name || (entry.other != nullptr && word == entry.other)) return entry.type;
-  }
-  fail(kj::str("unknown program type \"", word.c_str(), "\": known are ", known(TYPES).c_str()));
+  KJ_IF_MAYBE (type, typeNamed(word.c_str())) return *type;
+  fail(kj::str("unknown program type \"", word.c_str(), "\": known are ", known(programTypes()).c_str()));
 }
 
 std::vector<std::string> typeFilter(const std::vector<std::string>& words, bool foreign) {
   std::vector<std::string> result = words;
   for (auto& word : words) {
-    for (auto& entry : TYPES) {
-      if (word != entry.name) continue;
-      if (entry.other != nullptr) result.push_back(entry.other);
-      if (foreign && word != entry.kernel) result.push_back(entry.kernel);
+    KJ_IF_MAYBE (type, typeNamed(word.c_str())) {
+      KJ_IF_MAYBE (row, rowOf(*type))
+        for (kj::StringPtr name : {row->name, foreign ? programTypeName(row->kernelType) : row->name})
+          if (word != name.cStr()) result.push_back(name.cStr());
     }
   }
   return result;
@@ -149,7 +122,5 @@ int32_t parseVerdict(schema::ProgramType type, const std::string& word) {
   fail(kj::str("unknown verdict \"", word.c_str(), "\" in --proceed-on: known are ", known(verdictsOf(type)).c_str(), ", or a number ",
                least, " .. ", most));
 }
-
-bool needsTarget(schema::ProgramType type) { return type == Type::FENTRY || type == Type::FEXIT || type == Type::LSM; }
 
 }  // namespace bpfman

@@ -29,6 +29,4 @@ schema::Direction parseDirection(const std::string& word);
 schema::Counting parseCounting(const std::string& word);
 int32_t parseVerdict(schema::ProgramType type, const std::string& word);  // a name or a number 0 .. 31
 
-bool needsTarget(schema::ProgramType type);  // whether --programs must name a function or hook for it
-
 }  // namespace bpfman

@@ -65,8 +65,8 @@ std::vector<Request> requestsOf(const Question& question, uid_t uid, const Surro
   uid_t owner = question.owner.empty() ? uid : userOf(question.owner, around);
   if (words[0] == "load") {
     requireWords(question, 2, SIZE_MAX);
-    uint32_t types = 0;
-    for (size_t i = 1; i < words.size(); ++i) types |= bit(parseType(words[i]));
+    TypeSet types;
+    for (size_t i = 1; i < words.size(); ++i) types |= setOf({parseType(words[i])});
     return {Request::toLoad(types, question.programs)};
   }
   if (words[0] == "attach") {

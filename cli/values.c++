@@ -21,10 +21,6 @@ WantedProgram parseProgram(const std::string& item) {
     if (wanted.attachTo.empty() || wanted.attachTo.find(':') != std::string::npos) shape();
   }
   if (wanted.name.empty()) shape();
-  if (needsTarget(wanted.type) && wanted.attachTo.empty()) {
-    auto type = nameOf(wanted.type);
-    fail(kj::str("--programs \"", item.c_str(), "\": ", type, " needs the function or hook: ", type, ":NAME:ATTACH_FUNC"));
-  }
   return wanted;
 }
 

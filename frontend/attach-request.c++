@@ -12,6 +12,7 @@ kj::StringPtr interfaceOf(schema::Place::Reader place) {
     case schema::Place::XDP: return place.getXdp().getInterface();
     case schema::Place::TC: return place.getTc().getInterface();
     case schema::Place::TCX: return place.getTcx().getInterface();
+    case schema::Place::NETKIT: return place.getNetkit().getInterface();
     default: return "";
   }
 }
@@ -30,11 +31,18 @@ kj::Promise<Passed> passedWith(schema::Place::Reader place) {
   if (place.isXdp()) takeNetns(place.getXdp());
   if (place.isTc()) takeNetns(place.getTc());
   if (place.isTcx()) takeNetns(place.getTcx());
+  if (place.isNetkit()) takeNetns(place.getNetkit());
+  if (place.isNetns()) takeNetns(place.getNetns());
+  if (place.isNetfilter()) takeNetns(place.getNetfilter());
   if (place.isCgroup()) take(passed->target, "the cgroup", true, [&]() { return place.getCgroup().getCgroup(); });
   if (place.isUprobe()) {
     auto uprobe = place.getUprobe();
     take(passed->target, "the binary", true, [&]() { return uprobe.getBinary(); });
     take(passed->process, "the process", uprobe.hasProcess(), [&]() { return uprobe.getProcess(); });
+  }
+  if (place.isPerfEvent()) {
+    auto event = place.getPerfEvent();
+    take(passed->process, "the process", event.hasProcess(), [&]() { return event.getProcess(); });
   }
   return kj::joinPromises(arriving.releaseAsArray()).then([passed = kj::mv(passed)]() mutable { return kj::mv(*passed); });
 }
@@ -55,16 +63,16 @@ kj::Promise<AttachTargets> targetsOf(Core& core, schema::Place::Reader place) {
   });
 }
 
-const HookType& requireMayAttach(Connection& connection, Narrowed narrowed, const ProgramRow& program, schema::Place::Reader place) {
+HookType requireMayAttach(Connection& connection, Narrowed narrowed, const ProgramRow& program, schema::Place::Reader place) {
   uint32_t owner = 0;
   kj::StringPtr missing = ""_kj;
   KJ_IF_MAYBE (load, connection.core.catalog.load(program.load)) owner = load->uid, missing = load->missing.c_str();
   connection.rights.requireUnload(owner);
   if (missing.size() > 0) refuse("program ", program.id, " is not loaded now: ", missing);
-  const HookType& type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(program.type)));
-  if (type.place != place.which())
-    refuse("program ", program.id, " is a ", typeName(type.type), " program; the ", nameOf(place.which()), " attach accepts ",
-           nameOf(place.which()));
+  HookType type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(program.type)));
+  if (type.row.place != place.which())
+    refuse("program ", program.id, " is a ", type.row.name, " program; the ", typesAt(place.which()), " attach accepts ",
+           typesAt(place.which()));
   if (place.isXdp() && place.getXdp().getAdopt()) connection.rights.requireAdministrator("adopt another tool's program");
   KJ_IF_MAYBE (narrowing, narrowed) narrowing->requireInterface(interfaceOf(place));
   return type;

@@ -14,7 +14,7 @@ struct AttachTargets {
 
 kj::Promise<AttachTargets> targetsOf(Core& core, schema::Place::Reader place);
 
-const HookType& requireMayAttach(Connection& connection, Narrowed narrowed, const ProgramRow& program, schema::Place::Reader place);
+HookType requireMayAttach(Connection& connection, Narrowed narrowed, const ProgramRow& program, schema::Place::Reader place);
 // Attaching changes what it does: his own, or an administrator's; to a place of its kind.
 
 }  // namespace bpfman

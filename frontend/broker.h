@@ -27,6 +27,8 @@ class BrokerChannel {
   kj::Promise<kj::AutoCloseFd> shareXdp();  // libxdp's directory; locked as long as the descriptor, or a copy of it, is open
   kj::Promise<kj::AutoCloseFd> openXdpProgram(uint32_t id);
   kj::Promise<kj::AutoCloseFd> openUprobe(int binary, uint64_t offset, bool returns, pid_t pid);  // pid 0: all processes
+  kj::Promise<kj::AutoCloseFd> openKprobe(kj::StringPtr function, uint64_t offset, bool returns);
+  kj::Promise<kj::AutoCloseFd> openCounter(bool hardware, uint64_t number, bool frequent, uint64_t often, int32_t cpu, pid_t pid);
   kj::Promise<void> ready(bool policyTaken);
   // Says once that we serve; policyTaken: by the policy file as it is now.
 
@@ -34,6 +36,7 @@ class BrokerChannel {
   kj::Timer& timer;
   Channel channel;
 
+  kj::Promise<kj::AutoCloseFd> openEvent(wire::BrokerRequest event, kj::String what, kj::Maybe<int> binary = nullptr);
   kj::Promise<kj::Vector<kj::AutoCloseFd>> call(wire::BrokerRequest request, kj::StringPtr what, size_t descriptors,
                                                 kj::Maybe<int> passed = nullptr);
 };

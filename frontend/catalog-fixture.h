@@ -79,6 +79,7 @@ inline LinkRow linkRow(uint32_t id, uint32_t program) {
           4026531840,
           false,
           "sched/sched_switch",
+          std::string("pl\0ce", 5),
           {{"k", "v"}},
           1700000000000000001,
           1001,

@@ -74,6 +74,7 @@ struct LinkRow {
   uint64_t nsid = 0;                   // kernel: inode of the network namespace
   bool hostNetns = true;
   std::string target;  // tracepoint: "group/name"; raw_tp, tp_btf: the name
+  std::string place;   // caller: a schema::Place as flat words, its descriptors left out
   Pairs metadata;      // caller
   int64_t createdAt = 0;
   uint32_t uid = 0;                     // for whom

@@ -98,6 +98,11 @@ PRAGMA user_version = 4;
 ALTER TABLE dispatcher ADD COLUMN adopted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE dispatcher ADD COLUMN adopted_priority INTEGER NOT NULL DEFAULT 50;
 PRAGMA user_version = 5;
+)",
+    // 5 -> 6: where a link is, as whoever attached it said.
+    R"(
+ALTER TABLE link ADD COLUMN place BLOB NOT NULL DEFAULT x'';
+PRAGMA user_version = 6;
 )"};
 
 [[noreturn]] void refuseNewer(const std::string& path, int64_t found, size_t known) {

@@ -76,7 +76,7 @@ std::vector<LinkRow> readLinks(Database& database) {
   std::vector<LinkRow> rows;
   Statement links = database.prepare(
       "SELECT id, state, program, kind, kernel_link, interface, ifindex, direction, priority, proceed_on, netns_path, nsid, host_netns, "
-      "target, created_at, uid, request, absence, waiting FROM link ORDER BY id");
+      "target, created_at, uid, request, absence, waiting, place FROM link ORDER BY id");
   while (links.step()) {
     LinkRow& row = rows.emplace_back();
     row.id = links.number(0);
@@ -98,6 +98,7 @@ std::vector<LinkRow> readLinks(Database& database) {
     row.request = links.bytes(16);
     row.absence = LinkRow::Absence(links.number(17));
     row.waiting = links.bytes(18);
+    row.place = links.bytes(19);
   }
   Statement metadata = database.prepare("SELECT link, name, value FROM link_metadata ORDER BY link, position");
   join(metadata, rows, &LinkRow::id, [](LinkRow& row, Statement& s) { row.metadata.emplace_back(s.bytes(1), s.bytes(2)); });
@@ -221,15 +222,14 @@ void store(Database& database, const LinkRow& row) {
   database
       .kept(
           "INSERT INTO link (id, state, program, kind, kernel_link, interface, ifindex, direction, priority, proceed_on, netns_path, "
-          "nsid, host_netns, target, created_at, uid, request, absence, waiting) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
-          "?12, ?13, "
-          "?14, ?15, ?16, ?17, ?18, ?19) "
+          "nsid, host_netns, target, created_at, uid, request, absence, waiting, place) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
+          "?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) "
           "ON CONFLICT (id) DO UPDATE SET state = ?2, program = ?3, kind = ?4, kernel_link = ?5, interface = ?6, ifindex = ?7, "
           "direction = ?8, priority = ?9, proceed_on = ?10, netns_path = ?11, nsid = ?12, host_netns = ?13, target = ?14, "
-          "created_at = ?15, uid = ?16, request = ?17, absence = ?18, waiting = ?19")
+          "created_at = ?15, uid = ?16, request = ?17, absence = ?18, waiting = ?19, place = ?20")
       .with(row.id, row.state, row.programId, row.kind, row.kernelLinkId, row.interface, row.ifindex, row.direction, row.priority,
             row.proceedOn, row.netnsPath, row.nsid, row.hostNetns, row.target, row.createdAt, row.uid, row.request, row.absence,
-            row.waiting)
+            row.waiting, Blob{row.place})
       .run();
   database.kept("DELETE FROM link_metadata WHERE link = ?1").with(row.id).run();
   database.kept("DELETE FROM link_proceed_on WHERE link = ?1").with(row.id).run();

@@ -40,9 +40,9 @@ Turns::Chain& Turns::of(const LinkRow& link) {
 }
 
 void ChainChange::attach(AttachWish& wish) {
-  auto& type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(wish.program.type)));
+  HookType type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(wish.program.type)));
   if (type.hook.sharing() == nullptr)
-    refuse("a ", typeName(type.type), " program can't be attached in a change of several links; xdp and tc programs can");
+    refuse("a ", type.row.name, " program can't be attached in a change of several links; xdp and tc programs can");
   steps.add(Step{Step::attach, 0, 0, {}, &wish, type.hook.sharing()->newMember(core, wish, scope)});
 }
 

@@ -34,6 +34,7 @@ struct Core {
   class Tickets& tickets;
   ElementIterators& elements;
   Callers& callers;
+  int hostNetns;          // the host's network namespace
   uint32_t possibleCpus;  // how many values an element of a per-CPU map has
   Locks locks;
   class Changes& changes;

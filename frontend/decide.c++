@@ -12,13 +12,12 @@ namespace {
 constexpr kj::StringPtr MAP_RIGHTS[] = {"read"_kj, "descriptor"_kj, "write"_kj};
 constexpr kj::StringPtr MAP_DEEDS[] = {"read"_kj, "hand out descriptors of"_kj, "write"_kj};
 constexpr kj::StringPtr BASES[] = {"administrator"_kj, "operator"_kj, "viewer"_kj};
-constexpr unsigned TYPES = 32;
 
-template <typename Name>
-kj::String listed(uint32_t bits, unsigned count, Name name) {
+template <size_t N, typename Name>
+kj::String listed(std::bitset<N> bits, Name name) {
   kj::Vector<kj::StringPtr> names;
-  for (unsigned i = 0; i < count; ++i) {
-    if (bits >> i & 1) names.add(name(i));
+  for (unsigned i = 0; i < N; ++i) {
+    if (bits.test(i)) names.add(name(i));
   }
   return names.empty() ? kj::str("none") : kj::strArray(names, ", ");
 }
@@ -95,14 +94,16 @@ void addAttach(Missing& missing, const Role& role, const AttachTarget& target, c
     if (!places.ownBinaries || !target.own) missing.add("not ", ownerOf(target), " binary (binaries: ", binaries, ")");
     if (!target.ownProcess) missing.add("only in one process, of his own (binaries: ", binaries, ")");
   }
-  if (targetOf(target.type) != TargetKind::interface) return;
+  bool interface = targetOf(target.type) == TargetKind::interface;
+  if (!interface && targetOf(target.type) != TargetKind::netns) return;
   if (!inNamespace(places, target)) missing.add("not in ", whose(target), " network namespace (namespaces: ", namespacesOf(places), ")");
+  if (!interface) return;
   if (!onInterface(places, target)) missing.add("not interface ", target.interface, " (interfaces: ", listed(places.interfaces), ")");
   if (!atPriority(places, target.priority))
     missing.add("not priority ", target.priority, " (priorities: ", places.minPriority, " to ", places.maxPriority, ")");
   for (auto& reserved : reservations) {
-    bool meant = reserved.types & bit(target.type) && inNamespace(reserved.places, target) && onInterface(reserved.places, target) &&
-                 atPriority(reserved.places, target.priority);
+    bool meant = reserved.types.test(static_cast<size_t>(target.type)) && inNamespace(reserved.places, target) &&
+                 onInterface(reserved.places, target) && atPriority(reserved.places, target.priority);
     if (!meant || std::ranges::find(reserved.roles, role.name) != reserved.roles.end()) continue;
     missing.add("priority ", target.priority, " is reserved for ",
                 reserved.roles.empty() ? kj::str("administrators") : listed(reserved.roles), " (line ", reserved.line, ")");
@@ -111,7 +112,7 @@ void addAttach(Missing& missing, const Role& role, const AttachTarget& target, c
 
 }  // namespace
 
-Request Request::toLoad(uint32_t types, uint32_t programs) { return {load, {}, types, programs, 0, MapRight::read}; }
+Request Request::toLoad(TypeSet types, uint32_t programs) { return {load, {}, types, programs, 0, MapRight::read}; }
 Request Request::toAttach(const AttachTarget& target) { return {attach, target, 0, 0, 0, MapRight::read}; }
 Request Request::toChange(uid_t owner) { return {change, {}, 0, 0, owner, MapRight::read}; }
 Request Request::toMap(MapRight right, uid_t owner) { return {map, {}, 0, 0, owner, right}; }
@@ -122,13 +123,16 @@ kj::String describe(const Request& request) {
     case Request::view: return kj::str("view this host's eBPF programs");
     case Request::load: {
       kj::Vector<kj::String> types;
-      for (unsigned i = 0; i < TYPES; ++i) {
-        if (request.types >> i & 1) types.add(typeAndClass(static_cast<schema::ProgramType>(i)));
+      for (unsigned i = 0; i < request.types.size(); ++i) {
+        if (request.types.test(i)) types.add(typeAndClass(static_cast<schema::ProgramType>(i)));
       }
       return kj::str("load ", kj::strArray(types, " and "));
     }
     case Request::attach:
-      if (targetOf(target.type) == TargetKind::none) return kj::str("attach ", typeAndClass(target.type));
+      if (targetOf(target.type) == TargetKind::none || targetOf(target.type) == TargetKind::map)
+        return kj::str("attach ", typeAndClass(target.type));
+      if (targetOf(target.type) == TargetKind::netns)
+        return kj::str("attach ", typeAndClass(target.type), " in ", whose(target), " network namespace");
       if (targetOf(target.type) == TargetKind::cgroup) return kj::str("attach ", typeAndClass(target.type), " to ", cgroupIn(target));
       if (targetOf(target.type) == TargetKind::binary)
         return kj::str("attach ", typeAndClass(target.type), " to ", ownerOf(target), " binary in ",
@@ -153,8 +157,8 @@ std::vector<std::string> lacks(const Role& role, const Request& request, uid_t u
   } else if (looksOnly) {
     missing.add("only looks");
   } else if (request.kind == Request::load) {
-    for (unsigned i = 0; i < TYPES; ++i) {
-      if (request.types >> i & 1) missing.requireClass(role, static_cast<schema::ProgramType>(i));
+    for (unsigned i = 0; i < request.types.size(); ++i) {
+      if (request.types.test(i)) missing.requireClass(role, static_cast<schema::ProgramType>(i));
     }
     if (request.programs > role.maxPrograms)
       missing.add("not ", request.programs, " programs at once (max_programs: ", role.maxPrograms, ")");
@@ -177,15 +181,15 @@ kj::String describe(const Places& places) {
 kj::StringPtr baseName(Role::Base base) { return BASES[base]; }
 
 kj::String classNames(uint32_t classes) {
-  return listed(classes, unsigned(ProgramClass::count), [](unsigned i) { return className(static_cast<ProgramClass>(i)); });
+  return listed(std::bitset<unsigned(ProgramClass::count)>(classes), [](unsigned i) { return className(static_cast<ProgramClass>(i)); });
 }
 
 kj::String mapRightNames(uint32_t rights) {
-  return listed(rights, unsigned(MapRight::count), [](unsigned i) { return MAP_RIGHTS[i]; });
+  return listed(std::bitset<unsigned(MapRight::count)>(rights), [](unsigned i) { return MAP_RIGHTS[i]; });
 }
 
-kj::String typeNames(uint32_t types) {
-  return listed(types, TYPES, [](unsigned i) { return typeName(static_cast<schema::ProgramType>(i)); });
+kj::String typeNames(TypeSet types) {
+  return listed(types, [](unsigned i) { return typeName(static_cast<schema::ProgramType>(i)); });
 }
 
 }  // namespace bpfman

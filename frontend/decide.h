@@ -26,12 +26,13 @@ struct AttachTarget {
 struct Request {
   enum Kind : uint8_t { view, load, attach, change, map };
   Kind kind = view;
-  AttachTarget target{};             // attach
-  uint32_t types = 0, programs = 0;  // load: bit = schema::ProgramType; how many programs he would then have, of all his loads
-  uid_t owner = 0;                   // change (unload, detach, attach a program that is loaded), map: of whose programs
-  MapRight right = MapRight::read;   // map. A descriptor that can write needs `descriptor` and `write`
+  AttachTarget target{};            // attach
+  TypeSet types;                    // load
+  uint32_t programs = 0;            // load: how many he would then have, of all his loads
+  uid_t owner = 0;                  // change (unload, detach, attach a program that is loaded), map: of whose programs
+  MapRight right = MapRight::read;  // map. A descriptor that can write needs `descriptor` and `write`
 
-  static Request toLoad(uint32_t types, uint32_t programs);
+  static Request toLoad(TypeSet types, uint32_t programs);
   static Request toAttach(const AttachTarget& target);
   static Request toChange(uid_t owner);
   static Request toMap(MapRight right, uid_t owner);
@@ -46,6 +47,6 @@ kj::String describe(const Places& places);  // "eth*, veth0 in the host's networ
 kj::StringPtr baseName(Role::Base base);
 kj::String classNames(uint32_t classes);
 kj::String mapRightNames(uint32_t rights);  // as the policy file has them
-kj::String typeNames(uint32_t types);
+kj::String typeNames(TypeSet types);
 
 }  // namespace bpfman

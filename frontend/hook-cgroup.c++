@@ -8,21 +8,61 @@ namespace bpfman {
 
 namespace {
 
+uint8_t directionOf(const AttachWish& wish) {
+  auto direction = wish.place.getCgroup().getDirection();
+  if (direction != schema::Direction::SECTION) return sideOf(direction);
+  if (wish.program.attachTo != "ingress" && wish.program.attachTo != "egress")
+    refuse("say which direction, ingress or egress: the section of ", wish.program.name.c_str(), " names none");
+  return wish.program.attachTo == "egress";
+}
+
+// Next to whom, in the kernel's own order: a link of ours to the same cgroup, or any program that is attached there, by its number.
+struct Anchor {
+  uint32_t id, flags;
+};
+
+kj::Maybe<Anchor> anchorOf(Core& core, const LinkRow& link, schema::Neighbour::Reader neighbour) {
+  if (neighbour.isProgram()) return Anchor{neighbour.getProgram(), BPF_F_ID};
+  for (auto& [id, other] : core.catalog.links()) {
+    if (other.kind != link.kind || other.target != link.target || other.direction != link.direction || other.kernelLinkId == 0) continue;
+    auto& program = KJ_ASSERT_NONNULL(core.catalog.program(other.programId));
+    if (neighbour.isLink() ? id == neighbour.getLink() : neighbour.getName() == program.name.c_str())
+      return Anchor{other.kernelLinkId, BPF_F_ID | BPF_F_LINK};
+  }
+  return nullptr;
+}
+
+void setOrder(Core& core, const AttachWish& wish, const LinkRow& link, wire::CreateLink& wanted) {
+  if (wish.before.size() + wish.after.size() == 0) return;
+  if (wish.before.size() + wish.after.size() > 1) refuse("a cgroup's program can be put before or after one other, not several");
+  bool before = wish.before.size() > 0;
+  KJ_IF_MAYBE (anchor, anchorOf(core, link, before ? wish.before[0] : wish.after[0])) {
+    wanted.relative = anchor->id;
+    wanted.flags = anchor->flags | (before ? BPF_F_BEFORE : BPF_F_AFTER);
+  } else {
+    refuse("the program to be put next to is not attached to ", link.target.c_str(), "; 'bpfman link list' shows those that are");
+  }
+}
+
 class CgroupHook final : public SingleHook {
-  kj::Maybe<kj::AutoCloseFd> describe(Core& core, AttachWish& wish, LinkRow& link, wire::CreateLink& wanted,
-                                      kj::WaitScope&) const override {
+  SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope&) const override {
+    auto& row = rowOf(wish);
     auto cgroup = core.intake.cgroup(kj::mv(wish.target));
-    AttachTarget target{static_cast<schema::ProgramType>(wish.program.type), ""};
+    AttachTarget target{row.type, ""};
     target.cgroup = cgroup.path;
     target.own = wish.uid != 0 && cgroup.owner == wish.uid;
     wish.rights.requireAttach(target);
 
-    auto direction = wish.place.getCgroup().getDirection();
-    link.direction = static_cast<uint8_t>(direction);
+    SingleLink made;
+    bool packets = row.type == schema::ProgramType::CGROUP_SKB;
+    if (packets) link.direction = directionOf(wish);
     link.target = cgroup.path.empty() ? kj::str("cgroup ", cgroup.id).cStr() : cgroup.path;
-    wanted.kind = wire::LinkKind::cgroup;
-    wanted.attachType = direction == schema::Direction::EGRESS ? BPF_CGROUP_INET_EGRESS : BPF_CGROUP_INET_INGRESS;
-    return kj::mv(cgroup.directory);
+    made.wanted.kind = wire::LinkKind::cgroup;
+    made.wanted.attachType = row.expectedAttachType;
+    if (packets) made.wanted.attachType = link.direction ? BPF_CGROUP_INET_EGRESS : BPF_CGROUP_INET_INGRESS;
+    setOrder(core, wish, link, made.wanted);
+    made.target = kj::mv(cgroup.directory);
+    return made;
   }
 };
 

@@ -9,25 +9,37 @@
 
 namespace bpfman {
 
+namespace {
+
+// What the kernel says where it has no such hook, or has it without links.
+bool isMissing(int64_t result) { return result == -ENOENT || result == -EINVAL || result == -EOPNOTSUPP || result == -ESRCH; }
+
+}  // namespace
+
 LinkRow SingleHook::attach(Core& core, AttachWish& wish, kj::WaitScope& scope) const {
   LinkRow link = newLink(core, wish);
   link.nsid = core.workers.hostNamespace();
-  wire::CreateLink wanted{};
-  kj::Maybe<kj::AutoCloseFd> target = describe(core, wish, link, wanted, scope);
-  wanted.program = loadedProgram(wish.program.load, wish.program.index);
-  wanted.to = pinOf(link);
+  SingleLink made = describe(core, wish, link, scope);
+  made.wanted.program = loadedProgram(wish.program.load, wish.program.index);
+  made.wanted.to = pinOf(link);
   core.catalog.put(link);  // the journal: state attaching
   auto failure = kj::runCatchingExceptions([&]() {
-    auto host = core.workers.host(scope);
+    auto place = core.workers.in(wish.netns, scope);
     int descriptor = -1;
-    KJ_IF_MAYBE (t, target) descriptor = t->get();
-    auto with = target == nullptr ? nullptr : kj::arrayPtr(const_cast<const int*>(&descriptor), 1);
-    auto reply = host->worker.call(wire::Op::createLink, wanted, nullptr, with).wait(scope);
-    if (reply.result == -ENOENT || reply.result == -EINVAL)
+    KJ_IF_MAYBE (t, made.target) descriptor = t->get();
+    auto with = made.target == nullptr ? nullptr : kj::arrayPtr(const_cast<const int*>(&descriptor), 1);
+    auto tail = kj::arrayPtr(reinterpret_cast<const kj::byte*>(made.functions.data()), made.functions.size());
+    auto reply = place->worker.call(wire::Op::createLink, made.wanted, tail, with).wait(scope);
+    if (isMissing(reply.result)) {
+      auto needs = rowOf(wish).needs;
       refuse("attach to ", link.target.c_str(), ": this kernel has no such target, or the program does not fit it (",
-             kernelReason(reply.result), ")");
+             kernelReason(reply.result), ")", needs.size() > 0 ? "; " : "", needs.size() > 0 ? rowOf(wish).name : "",
+             needs.size() > 0 ? " needs " : "", needs);
+    }
     if (reply.result == -EEXIST)
       refuse("program ", link.programId, " is already attached to ", link.target.c_str(), "; the kernel allows it once: detach it first");
+    if (reply.result == -EBUSY)
+      refuse("attach to ", link.target.c_str(), ": another program has this place, and the kernel allows one; 'bpfman overview' shows who");
     link.kernelLinkId = requireOk(reply, kj::str("attach to ", link.target.c_str()));
     link.state = LinkRow::attached;
     link.waiting.clear();
@@ -46,6 +58,17 @@ void SingleHook::detach(Core& core, const LinkRow& old, kj::WaitScope& scope) co
   LinkRow link = old;
   beginDetach(core, link);
   takeOut(core, link, scope);
+}
+
+wire::Pin SingleHook::mapTarget(Core& core, const AttachWish& wish, uint32_t id, MapRight right, LinkRow& link) {
+  for (auto& [number, load] : core.catalog.loads())
+    for (const MapRow& map : load.maps) {
+      if (map.id != id || load.own) continue;
+      wish.rights.requireMap(right, load.uid);
+      link.target = kj::str("map ", id, " (", map.name.c_str(), ')').cStr();
+      return loadedMap(number, map.index);
+    }
+  refuse("map ", id, " does not belong to a program that bpfman loaded; 'bpfman program get ID' shows a program's maps");
 }
 
 void SingleHook::takeOut(Core& core, const LinkRow& link, kj::WaitScope& scope) const {

@@ -1,5 +1,5 @@
-// TCX: the kernel keeps several programs on one hook and their order; we say where a new one goes. Programs of others count and keep
-// their places.
+// TCX, and netkit devices: the kernel keeps several programs on one hook and their order; we say where a new one goes. Programs of others
+// count and keep their places.
 #include <linux/bpf.h>
 
 #include <algorithm>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr int TRIES = 16;  // when others change the hook at the same time
 
-class TcxHook final : public Hook {
+class KernelOrderedHook : public Hook {
  public:
   LinkRow attach(Core& core, AttachWish& wish, kj::WaitScope& scope) const override {
     Attempt attempt = prepare(core, wish, scope);
@@ -71,28 +71,35 @@ class TcxHook final : public Hook {
   }
 
   wire::Pin pinOf(const LinkRow& link) const override {
-    return pinAt(link.direction ? wire::Dir::tcxEgress : wire::Dir::tcxIngress, static_cast<uint32_t>(link.nsid), link.ifindex,
-                 link.programId);
+    return pinAt(sideOf(link).directory, static_cast<uint32_t>(link.nsid), link.ifindex, link.programId);
   }
 
- private:
+ protected:
+  struct Side {
+    kj::StringPtr name;
+    uint32_t attachType;
+    wire::Dir directory;
+  };
   struct Attempt {
     Target target;
     LinkRow link;
-    uint32_t attachType() const { return link.direction ? BPF_TCX_EGRESS : BPF_TCX_INGRESS; }
   };
 
-  static Attempt prepare(Core& core, AttachWish& wish, kj::WaitScope& scope) {
-    auto place = wish.place.getTcx();
+  template <typename Group>
+  static Attempt attemptAt(Core& core, AttachWish& wish, Group place, uint8_t direction, kj::WaitScope& scope) {
     Target target = resolve(core, wish, place.getInterface(), place.getPriority(), scope);
     LinkRow link = newLink(core, wish);
     fillTarget(link, target, wish, place.getNetnsPath());
     link.priority = place.getPriority();
-    link.direction = static_cast<uint8_t>(place.getDirection());
+    link.direction = direction;
     return {kj::mv(target), std::move(link)};
   }
 
-  static std::string lockOf(const LinkRow& link) { return kj::str("tcx:", link.nsid, ':', link.ifindex, ':', link.direction).cStr(); }
+ private:
+  virtual Attempt prepare(Core& core, AttachWish& wish, kj::WaitScope& scope) const = 0;
+  virtual const Side& sideOf(const LinkRow& link) const = 0;
+
+  std::string lockOf(const LinkRow& link) const { return kj::str(sideOf(link).name, ':', link.nsid, ':', link.ifindex).cStr(); }
 
   // Links that are no longer on this interface: it or its namespace went, and another has its numbers now.
   void forgetGone(Core& core, const LinkRow& link, kj::WaitScope& scope) const {
@@ -106,21 +113,21 @@ class TcxHook final : public Hook {
     }
   }
 
-  static void requireNew(Core& core, const LinkRow& link) {
+  void requireNew(Core& core, const LinkRow& link) const {
     for (const LinkRow* other : core.catalog.linksOn(link.kind, link.nsid, link.ifindex, link.direction))
       if (other->programId == link.programId)
-        refuse("program ", link.programId, " is already attached to ", link.interface.c_str(), ' ', link.direction ? "egress" : "ingress",
-               " as link ", other->id, "; detach it first");
+        refuse("program ", link.programId, " is already attached to ", link.interface.c_str(), ' ', sideOf(link).name, " as link ",
+               other->id, "; detach it first");
   }
 
   // At its place in the order that the kernel has at that moment; if somebody was faster, again.
-  static uint32_t create(Core& core, AttachWish& wish, Attempt& attempt, kj::WaitScope& scope) {
+  uint32_t create(Core& core, AttachWish& wish, Attempt& attempt, kj::WaitScope& scope) const {
     LinkRow& link = attempt.link;
     wire::CreateLink wanted{};
     wanted.program = loadedProgram(wish.program.load, wish.program.index);
-    wanted.to = tcxHook.pinOf(link);
+    wanted.to = pinOf(link);
     wanted.kind = wire::LinkKind::tcx;
-    wanted.attachType = attempt.attachType();
+    wanted.attachType = sideOf(link).attachType;
     wanted.interface = link.ifindex;
     for (int i = 0; i < TRIES; ++i) {
       if (wish.again == nullptr) link.before.clear(), link.after.clear();
@@ -140,10 +147,14 @@ class TcxHook final : public Hook {
   }
 
   // What the kernel has there, ours and foreign.
-  static std::vector<Member> inKernel(Core& core, Attempt& attempt, uint64_t& revision, kj::WaitScope& scope) {
+  std::vector<Member> inKernel(Core& core, Attempt& attempt, uint64_t& revision, kj::WaitScope& scope) const {
     const LinkRow& link = attempt.link;
-    auto answer = attempt.target.place->worker.call(wire::Op::query, wire::Query{link.ifindex, attempt.attachType(), 0, 0}).wait(scope);
-    if (answer.result == -EINVAL) refuse("this kernel has no TCX: it needs Linux 6.6 or newer");
+    wire::Query query{link.ifindex, sideOf(link).attachType, 0, 0};
+    auto answer = attempt.target.place->worker.call(wire::Op::query, query).wait(scope);
+    auto& row = KJ_ASSERT_NONNULL(rowOf(static_cast<schema::ProgramType>(link.kind)));
+    if (answer.result == -EINVAL) refuse("this kernel has no ", row.name, ": it needs ", row.needs);
+    if (answer.result == -ENXIO || answer.result == -EACCES)
+      refuse(link.interface.c_str(), " is not the primary of a pair of netkit devices");
     requireOk(answer, kj::str("look at the programs on ", link.interface.c_str()));
     wire::QueryAnswer state;
     KJ_REQUIRE(answer.tail.size() >= sizeof state);
@@ -174,10 +185,36 @@ class TcxHook final : public Hook {
   }
 };
 
-const TcxHook INSTANCE;
+class TcxHook final : public KernelOrderedHook {
+  Attempt prepare(Core& core, AttachWish& wish, kj::WaitScope& scope) const override {
+    auto place = wish.place.getTcx();
+    return attemptAt(core, wish, place, bpfman::sideOf(place.getDirection()), scope);
+  }
+  const Side& sideOf(const LinkRow& link) const override {
+    static const Side sides[] = {{"ingress"_kj, BPF_TCX_INGRESS, wire::Dir::tcxIngress},
+                                 {"egress"_kj, BPF_TCX_EGRESS, wire::Dir::tcxEgress}};
+    return sides[link.direction];
+  }
+};
+
+class NetkitHook final : public KernelOrderedHook {
+  Attempt prepare(Core& core, AttachWish& wish, kj::WaitScope& scope) const override {
+    auto place = wish.place.getNetkit();
+    return attemptAt(core, wish, place, place.getPeer(), scope);
+  }
+  const Side& sideOf(const LinkRow& link) const override {
+    static const Side sides[] = {{"primary"_kj, BPF_NETKIT_PRIMARY, wire::Dir::netkitPrimary},
+                                 {"peer"_kj, BPF_NETKIT_PEER, wire::Dir::netkitPeer}};
+    return sides[link.direction];
+  }
+};
+
+const TcxHook TCX;
+const NetkitHook NETKIT;
 
 }  // namespace
 
-const Hook& tcxHook = INSTANCE;
+const Hook& tcxHook = TCX;
+const Hook& netkitHook = NETKIT;
 
 }  // namespace bpfman

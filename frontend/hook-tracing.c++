@@ -1,4 +1,5 @@
-// Tracepoints in their three forms. They have no owner: who has the class may attach to any.
+// Tracepoints in their three forms, and what was fixed at load: functions of the kernel and its security hooks. They have no owner: who has
+// the class may attach to any.
 #include <linux/bpf.h>
 
 #include <kj/debug.h>
@@ -10,53 +11,52 @@ namespace bpfman {
 
 namespace {
 
-void requireAttach(const AttachWish& wish) { wish.rights.requireAttach({static_cast<schema::ProgramType>(wish.program.type), ""}); }
-
 class TracepointHook final : public SingleHook {
-  kj::Maybe<kj::AutoCloseFd> describe(Core& core, AttachWish& wish, LinkRow& link, wire::CreateLink& wanted,
-                                      kj::WaitScope& scope) const override {
-    requireAttach(wish);
+  SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope& scope) const override {
+    SingleLink made;
+    requireClass(wish);
     auto place = wish.place.getTracepoint();
     link.target = kj::str(place.getGroup(), '/', place.getName()).cStr();
-    wanted.kind = wire::LinkKind::perfEvent;
-    wanted.attachType = BPF_PERF_EVENT;
-    return core.broker.openTracepoint(place.getGroup(), place.getName()).wait(scope);
+    made.wanted.kind = wire::LinkKind::perfEvent;
+    made.wanted.attachType = BPF_PERF_EVENT;
+    made.target = core.broker.openTracepoint(place.getGroup(), place.getName()).wait(scope);
+    return made;
   }
 };
 
 class RawTracepointHook final : public SingleHook {
-  kj::Maybe<kj::AutoCloseFd> describe(Core& core, AttachWish& wish, LinkRow& link, wire::CreateLink& wanted,
-                                      kj::WaitScope&) const override {
-    requireAttach(wish);
+  SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope&) const override {
+    SingleLink made;
+    requireClass(wish);
     auto name = wish.place.getRawTracepoint();
     link.target = name.size() > 0 ? name.cStr() : wish.program.attachTo;
-    if (link.target.empty() || link.target.size() >= sizeof wanted.name)
+    if (link.target.empty() || link.target.size() >= sizeof made.wanted.name)
       refuse("raw_tp program ", wish.program.name.c_str(), ": say which tracepoint, its section does not");
-    wanted.kind = wire::LinkKind::rawTracepoint;
-    memcpy(wanted.name, link.target.data(), link.target.size());
-    return nullptr;
+    made.wanted.kind = wire::LinkKind::rawTracepoint;
+    memcpy(made.wanted.name, link.target.data(), link.target.size());
+    return made;
   }
 };
 
-class TpBtfHook final : public SingleHook {
-  kj::Maybe<kj::AutoCloseFd> describe(Core& core, AttachWish& wish, LinkRow& link, wire::CreateLink& wanted,
-                                      kj::WaitScope&) const override {
-    requireAttach(wish);
+class FixedHook final : public SingleHook {
+  SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope&) const override {
+    SingleLink made;
+    requireClass(wish);
     link.target = wish.program.attachTo;
-    wanted.kind = wire::LinkKind::tracing;
-    wanted.attachType = BPF_TRACE_RAW_TP;
-    return nullptr;
+    made.wanted.kind = wire::LinkKind::tracing;
+    made.wanted.attachType = rowOf(wish).expectedAttachType;
+    return made;
   }
 };
 
 const TracepointHook TRACEPOINT;
 const RawTracepointHook RAW_TRACEPOINT;
-const TpBtfHook TP_BTF;
+const FixedHook FIXED;
 
 }  // namespace
 
 const Hook& tracepointHook = TRACEPOINT;
 const Hook& rawTracepointHook = RAW_TRACEPOINT;
-const Hook& tpBtfHook = TP_BTF;
+const Hook& fixedHook = FIXED;
 
 }  // namespace bpfman

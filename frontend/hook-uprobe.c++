@@ -12,8 +12,8 @@ namespace {
 constexpr auto PATIENCE = 5 * kj::SECONDS;  // with a file system
 
 class UprobeHook final : public SingleHook {
-  kj::Maybe<kj::AutoCloseFd> describe(Core& core, AttachWish& wish, LinkRow& link, wire::CreateLink& wanted,
-                                      kj::WaitScope& scope) const override {
+  SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope& scope) const override {
+    SingleLink made;
     auto place = wish.place.getUprobe();
     if (place.getPath().size() > limits::PATH_BYTES || place.getFunction().size() > limits::NAME_BYTES)
       refuse("the path has at most ", limits::PATH_BYTES, " bytes, the function's name ", limits::NAME_BYTES);
@@ -33,9 +33,10 @@ class UprobeHook final : public SingleHook {
     KJ_IF_MAYBE (process, wish.process)
       if (!process->alive()) refuse("that process has ended");
     link.target = kj::str(place.getPath(), pid ? kj::str(" in process ", pid) : kj::String(), ':', place.getFunction()).cStr();
-    wanted.kind = wire::LinkKind::perfEvent;
-    wanted.attachType = BPF_PERF_EVENT;
-    return kj::mv(event);
+    made.wanted.kind = wire::LinkKind::perfEvent;
+    made.wanted.attachType = BPF_PERF_EVENT;
+    made.target = kj::mv(event);
+    return made;
   }
 };
 

@@ -2,6 +2,8 @@
 
 #include <linux/bpf.h>
 
+#include <capnp/message.h>
+#include <capnp/serialize.h>
 #include <kj/debug.h>
 #include <kj/vector.h>
 
@@ -12,35 +14,47 @@ namespace bpfman {
 
 using schema::ProgramType;
 
-// The types that this version loads and attaches. A new one is a row and a file.
-static const HookType HOOKS[] = {
-    {ProgramType::XDP, BPF_PROG_TYPE_XDP, BPF_XDP, schema::Place::XDP, xdpHook},
-    {ProgramType::TC, BPF_PROG_TYPE_SCHED_CLS, 0, schema::Place::TC, tcHook},
-    {ProgramType::TCX, BPF_PROG_TYPE_SCHED_CLS, 0, schema::Place::TCX, tcxHook},
-    {ProgramType::TRACEPOINT, BPF_PROG_TYPE_TRACEPOINT, 0, schema::Place::TRACEPOINT, tracepointHook},
-    {ProgramType::RAW_TRACEPOINT, BPF_PROG_TYPE_RAW_TRACEPOINT, 0, schema::Place::RAW_TRACEPOINT, rawTracepointHook},
-    {ProgramType::TP_BTF, BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, schema::Place::TP_BTF, tpBtfHook},
-    {ProgramType::CGROUP_SKB, BPF_PROG_TYPE_CGROUP_SKB, 0, schema::Place::CGROUP, cgroupHook},
-    {ProgramType::UPROBE, BPF_PROG_TYPE_KPROBE, 0, schema::Place::UPROBE, uprobeHook},
-    {ProgramType::URETPROBE, BPF_PROG_TYPE_KPROBE, 0, schema::Place::UPROBE, uprobeHook},
+// One row for each kind of place.
+static const struct {
+  schema::Place::Which place;
+  const Hook& hook;
+} HOOKS[] = {
+    {schema::Place::XDP, xdpHook},
+    {schema::Place::TC, tcHook},
+    {schema::Place::TCX, tcxHook},
+    {schema::Place::NETKIT, netkitHook},
+    {schema::Place::NETFILTER, netfilterHook},
+    {schema::Place::NETNS, netnsHook},
+    {schema::Place::SOCKETS, socketsHook},
+    {schema::Place::CGROUP, cgroupHook},
+    {schema::Place::TRACEPOINT, tracepointHook},
+    {schema::Place::RAW_TRACEPOINT, rawTracepointHook},
+    {schema::Place::TP_BTF, fixedHook},
+    {schema::Place::FIXED, fixedHook},
+    {schema::Place::KPROBE, kprobeHook},
+    {schema::Place::KPROBE_MULTI, kprobeMultiHook},
+    {schema::Place::UPROBE, uprobeHook},
+    {schema::Place::PERF_EVENT, perfEventHook},
+    {schema::Place::ITERATOR, iteratorHook},
 };
 
-kj::Maybe<const HookType&> hookOf(ProgramType type) {
-  for (const HookType& hook : HOOKS)
-    if (hook.type == type) return hook;
+kj::Maybe<HookType> hookOf(ProgramType type) {
+  KJ_IF_MAYBE (row, rowOf(type))
+    for (auto& [place, hook] : HOOKS)
+      if (place == row->place) return HookType{*row, hook};
   return nullptr;
-}
-
-// "uprobe or uretprobe"
-kj::String nameOf(schema::Place::Which place) {
-  kj::Vector<kj::StringPtr> names;
-  for (const HookType& hook : HOOKS)
-    if (hook.place == place) names.add(typeName(hook.type));
-  return kj::strArray(names, " or ");
 }
 
 Plan Hook::plan(Core&, AttachWish& wish, kj::WaitScope&) const {
   refuse("there is no order among ", typeName(static_cast<ProgramType>(wish.program.type)), " programs; xdp, tc and tcx have one");
+}
+
+static std::string withoutDescriptors(schema::Place::Reader place) {
+  capnp::MallocMessageBuilder message;
+  message.setRoot(place);
+  auto words = capnp::messageToFlatArray(message);
+  auto bytes = words.asBytes();
+  return std::string(bytes.asChars().begin(), bytes.size());
 }
 
 LinkRow newLink(Core& core, const AttachWish& wish) {
@@ -53,6 +67,7 @@ LinkRow newLink(Core& core, const AttachWish& wish) {
   link.id = core.catalog.nextLink();
   link.programId = wish.program.id;
   link.kind = wish.program.type;
+  link.place = withoutDescriptors(wish.place);
   link.metadata = wish.metadata;
   link.createdAt = wallClock();
   link.uid = wish.uid;
@@ -64,6 +79,11 @@ void beginDetach(Core& core, LinkRow& link) {
   if (link.state == LinkRow::attaching && !link.waiting.empty()) return;
   link.state = LinkRow::detaching;
   core.catalog.put(link);
+}
+
+uint8_t sideOf(schema::Direction direction) {
+  if (direction != schema::Direction::INGRESS && direction != schema::Direction::EGRESS) refuse("say which direction: ingress or egress");
+  return static_cast<uint8_t>(direction);
 }
 
 Target resolve(Core& core, AttachWish& wish, kj::StringPtr interface, int32_t priority, kj::WaitScope& scope) {

@@ -54,29 +54,25 @@ class Hook {
 };
 
 struct HookType {
-  schema::ProgramType type;
-  uint32_t kernelType, expectedAttachType;  // BPF_PROG_TYPE_*, BPF_*
-  schema::Place::Which place;               // the one kind of place that it attaches to
+  const ProgramTypeRow& row;
   const Hook& hook;
 };
 
-kj::Maybe<const HookType&> hookOf(schema::ProgramType type);
-inline const HookType& hookOf(const LinkRow& link) { return KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(link.kind))); }
-kj::String nameOf(schema::Place::Which place);
+kj::Maybe<HookType> hookOf(schema::ProgramType type);
+inline HookType hookOf(const LinkRow& link) { return KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(link.kind))); }
 
-extern const Hook& xdpHook;         // hook-xdp.c++
-extern const Hook& tcHook;          // hook-tc.c++
-extern const Hook& tcxHook;         // hook-tcx.c++
-extern const Hook& tracepointHook;  // hook-tracing.c++
-extern const Hook& rawTracepointHook;
-extern const Hook& tpBtfHook;
-extern const Hook& cgroupHook;  // hook-cgroup.c++
-extern const Hook& uprobeHook;  // hook-uprobe.c++
+// Each in hook-….c++: the first word of its name.
+extern const Hook &xdpHook, &tcHook, &cgroupHook, &uprobeHook, &iteratorHook;
+extern const Hook &tcxHook, &netkitHook;                            // hook-tcx.c++
+extern const Hook &tracepointHook, &rawTracepointHook, &fixedHook;  // hook-tracing.c++
+extern const Hook &kprobeHook, &kprobeMultiHook, &perfEventHook;    // hook-kprobe.c++
+extern const Hook &netnsHook, &netfilterHook, &socketsHook;         // hook-network.c++
 
 // ---- what hooks share ----
 
 LinkRow newLink(Core& core, const AttachWish& wish);  // id, program, kind, times; state attaching
 void beginDetach(Core& core, LinkRow& link);          // the journal: state detaching. One that was being attached again is only taken back
+uint8_t sideOf(schema::Direction direction);          // 0 ingress, 1 egress; refuses what is neither
 struct Target {
   kj::Own<Place> place;
   std::string interface;

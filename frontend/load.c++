@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
+
 #include <capnp/message.h>
 #include <capnp/serialize.h>
 #include <kj/debug.h>
@@ -18,6 +20,7 @@
 #include "frontend/limits.h"
 #include "frontend/refuse.h"
 #include "schema/loader.capnp.h"
+#include "schema/program-types.h"
 
 namespace bpfman {
 
@@ -156,7 +159,18 @@ struct Loads::Run {
   kj::Maybe<Refused> refusal(schema::LoadResult::Reader result) {
     if (!result.isFailed()) return nullptr;
     auto failed = result.getFailed();
-    return Refused{failed.getReason().cStr(), failed.getVerifierLog().cStr()};
+    Refused refused{failed.getReason().cStr(), failed.getVerifierLog().cStr()};
+    if (failed.getErrno() == EINVAL && refused.verifierLog.empty()) refused.reason += whatIsNeeded();
+    return refused;
+  }
+
+  // By types that not every kernel has.
+  std::string whatIsNeeded() {
+    std::string text;
+    for (auto& program : programs)
+      KJ_IF_MAYBE (type, rowOf(static_cast<schema::ProgramType>(program.type)))
+        if (!wish.own && type->needs.size() > 0) text += kj::str("; ", type->name, " needs ", type->needs).cStr();
+    return text;
   }
 
   void chooseMaps() {
@@ -178,22 +192,51 @@ struct Loads::Run {
     missing();
   }
 
-  // The targets of tp_btf programs, from the request or else from the object; resolved in the kernel's BTF, here.
-  kj::Maybe<Refused> resolveTargets() {
-    bool open = false;
-    for (auto& program : programs) open |= program.expectedAttachType == BPF_TRACE_RAW_TP && program.attachTo.empty();
-    if (open) {
-      kj::Array<capnp::word> words;
-      auto reader = ask(true, words);
-      auto result = reader->getRoot<schema::LoadResult>();
-      KJ_IF_MAYBE (refused, refusal(result)) return kj::mv(*refused);
-      auto found = result.getDone().getPrograms();
-      KJ_REQUIRE(found.size() == programs.size(), "malformed answer from the loader");
-      for (size_t i = 0; i < programs.size(); ++i)
-        if (programs[i].expectedAttachType == BPF_TRACE_RAW_TP && programs[i].attachTo.empty())
-          programs[i].attachTo = found[i].getAttachTo().cStr();
+  // What only the object says: whether a program may sleep, and its target, unless the request has one.
+  kj::Maybe<Refused> asTheObjectSays() {
+    auto isOpen = [&](const WantedProgram& program) { return !wish.own && saysMore(program); };
+    if (std::ranges::none_of(programs, isOpen)) return nullptr;
+    kj::Array<capnp::word> words;
+    auto reader = ask(true, words);
+    auto result = reader->getRoot<schema::LoadResult>();
+    KJ_IF_MAYBE (refused, refusal(result)) return kj::mv(*refused);
+    auto found = result.getDone().getPrograms();
+    KJ_REQUIRE(found.size() == programs.size(), "malformed answer from the loader");
+    for (size_t i = 0; i < programs.size(); ++i) {
+      if (!isOpen(programs[i])) continue;
+      programs[i].flags |= found[i].getFlags() & BPF_F_SLEEPABLE;
+      if (programs[i].attachTo.empty()) programs[i].attachTo = found[i].getAttachTo().cStr();
     }
     return nullptr;
+  }
+
+  static bool saysMore(const WantedProgram& program) {
+    return program.kernelType == BPF_PROG_TYPE_TRACING || program.kernelType == BPF_PROG_TYPE_LSM ||
+           program.kernelType == BPF_PROG_TYPE_KPROBE;
+  }
+
+  // The kernel's own name for what a program is verified against, and its number in the kernel's BTF; 0: of another type.
+  uint32_t targetOf(const WantedProgram& program) {
+    kj::StringPtr name = program.attachTo.c_str();
+    kj::Maybe<uint32_t> found;
+    kj::StringPtr what = "function"_kj;
+    switch (program.kernelType == BPF_PROG_TYPE_TRACING || program.kernelType == BPF_PROG_TYPE_LSM ? program.expectedAttachType : 0) {
+      case BPF_TRACE_RAW_TP: found = loads.btf.tracepointId(name), what = "tracepoint"_kj; break;
+      case BPF_TRACE_ITER: found = loads.btf.functionId(kj::str("bpf_iter_", name)), what = "iterator"_kj; break;
+      case BPF_LSM_MAC:
+      case BPF_LSM_CGROUP: found = loads.btf.functionId(kj::str("bpf_lsm_", name)), what = "security hook"_kj; break;
+      case BPF_TRACE_FENTRY:
+      case BPF_TRACE_FEXIT:
+      case BPF_MODIFY_RETURN: found = loads.btf.functionId(name); break;
+      default: return 0;
+    }
+    KJ_IF_MAYBE (id, found) return *id;
+    if (name.size() == 0)
+      refuse(program.family.c_str(), " program ", program.name.c_str(), ": say what it is for (", program.family.c_str(), ':',
+             program.name.c_str(), ":ATTACH_FUNC); its section does not");
+    auto suggestion = what == "tracepoint" ? loads.btf.nearestTracepoint(name) : nullptr;
+    auto meant = suggestion == nullptr ? kj::String() : kj::str("; did you mean ", KJ_ASSERT_NONNULL(suggestion), "?");
+    refuse(program.family.c_str(), " program ", program.name.c_str(), ": this kernel has no ", what, " \"", name, "\"", meant);
   }
 
   void makeGrant() {
@@ -202,17 +245,7 @@ struct Loads::Run {
     grant.maxMaps = loads.ceiling.maxMaps;
     grant.programCount = programs.size();
     for (size_t i = 0; i < programs.size(); ++i) {
-      uint32_t target = 0;
-      if (programs[i].expectedAttachType == BPF_TRACE_ITER) {
-        KJ_IF_MAYBE (id, loads.btf.functionId(kj::str("bpf_iter_", programs[i].attachTo.c_str()))) target = *id;
-      } else if (programs[i].expectedAttachType == BPF_TRACE_RAW_TP) {
-        KJ_IF_MAYBE (id, loads.btf.tracepointId(programs[i].attachTo.c_str()))
-          target = *id;
-        else
-          refuse("tp_btf program ", programs[i].name.c_str(), ": this kernel has no tracepoint \"", programs[i].attachTo.c_str(), "\"",
-                 suggestion(programs[i].attachTo.c_str()));
-      }
-      grant.programs[i] = {programs[i].kernelType, programs[i].expectedAttachType, target, programs[i].flags, 0};
+      grant.programs[i] = {programs[i].kernelType, programs[i].expectedAttachType, targetOf(programs[i]), programs[i].flags};
       if (programs[i].kernelType != BPF_PROG_TYPE_EXT) continue;
       auto& extension = KJ_REQUIRE_NONNULL(wish.extension);
       grant.programs[i].attachBtfId = extension.function;
@@ -222,11 +255,6 @@ struct Loads::Run {
     std::copy(reuse.begin(), reuse.end(), grant.reuse);
   }
 
-  kj::String suggestion(kj::StringPtr name) {
-    KJ_IF_MAYBE (nearest, loads.btf.nearestTracepoint(name)) return kj::str("; did you mean ", *nearest, "?");
-    return kj::String();
-  }
-
   LoadOutcome carryOut() {
     programs = wish.programs;
     KJ_IF_MAYBE (extension, wish.extension)
@@ -234,7 +262,7 @@ struct Loads::Run {
         if (program.family == extension->family) program.kernelType = BPF_PROG_TYPE_EXT, program.expectedAttachType = 0;
     chooseMaps();
     pair = loads.pool.take(scope);
-    KJ_IF_MAYBE (refused, resolveTargets()) return LoadOutcome::refusal(kj::mv(*refused));
+    KJ_IF_MAYBE (refused, asTheObjectSays()) return LoadOutcome::refusal(kj::mv(*refused));
     makeGrant();
     requireOk(pair.session->call(wire::Op::grant, grant).wait(scope), "the host's ceiling does not allow this load");
 

@@ -119,6 +119,8 @@ int run() {
   Audit audit("audit.log", limits::AUDIT_BYTES, limits::AUDIT_FILES);
   if (!catalog.report().empty()) spdlog::warn("{}", catalog.report());
   std::string boot = bootId();
+  int hostNetns;
+  KJ_SYSCALL(hostNetns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
   auto events = openInterfaceEvents();
   auto& timer = io.provider->getTimer();
   BrokerChannel broker(io.unixEventPort, timer, kj::AutoCloseFd(wire::fd::control));
@@ -136,8 +138,8 @@ int run() {
   Callers callers(loads, catalog, workers, hostUserNamespace);
   ElementIterators elements(loads, catalog, workers, possibleCpus);
   Changes changes;
-  Core core{io,      options,  fibers, intake,  policy,   catalog, broker,       workers, loads,
-            engines, accounts, audit,  tickets, elements, callers, possibleCpus, {},      changes};
+  Core core{io,       options, fibers,  intake,   policy,  catalog,   broker,       workers, loads,  engines,
+            accounts, audit,   tickets, elements, callers, hostNetns, possibleCpus, {},      changes};
   SystemView system(core);
   kj::Vector<kj::Own<Listener>> listeners;
   listeners.add(kj::heap<Listener>(core, system, fd::listener, "host", nullptr));

@@ -26,7 +26,7 @@ bool selects(const Selector& selector, const OrderedProgram& program) {
 
 Rank rankOf(const std::vector<OrderRule>& rules, const OrderedProgram& program) {
   for (const OrderRule& rule : rules) {
-    bool meant = rule.types & bit(program.type);
+    bool meant = rule.types.test(static_cast<size_t>(program.type));
     if (!meant || std::ranges::none_of(rule.interfaces, [&](auto& pattern) { return matches(pattern, program.interface); })) continue;
     auto place = [&](const std::vector<Selector>& selectors) {
       return std::ranges::find_if(selectors, [&](auto& selector) { return selects(selector, program); }) - selectors.begin();

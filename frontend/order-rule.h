@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "frontend/program-class.h"
+#include "schema/program-types.h"
 
 namespace bpfman {
 
@@ -18,7 +18,7 @@ struct Selector {                        // of programs: all that is set must ma
 };
 
 struct OrderRule {
-  uint32_t types = 0;                   // bit = schema::ProgramType
+  TypeSet types;
   std::vector<std::string> interfaces;  // patterns
   std::vector<Selector> first, last;    // each in the order in which they run
   uint32_t line = 0;                    // in the policy

@@ -5,6 +5,7 @@
 #include <map>
 
 #include <capnp/message.h>
+#include <capnp/serialize.h>
 #include <kj/debug.h>
 #include <spdlog/spdlog.h>
 
@@ -19,7 +20,7 @@ namespace {
 
 using schema::ProgramType;
 
-kj::String targetOf(const LinkRow& link) { return kj::str(link.interface.empty() ? link.target.c_str() : link.interface.c_str()); }
+kj::String whereIs(const LinkRow& link) { return kj::str(link.interface.empty() ? link.target.c_str() : link.interface.c_str()); }
 
 // What nobody asked for has nobody as its caller: it is ourselves.
 void note(Core& core, kj::StringPtr action, std::vector<uint32_t> programs, std::vector<uint32_t> links, kj::StringPtr what,
@@ -51,10 +52,13 @@ kj::String notThere(const LinkRow& link) { return kj::str("interface ", link.int
 
 kj::String whyNotAgain(const LinkRow& link) {
   auto type = static_cast<ProgramType>(link.kind);
-  if (onInterface(link) && !link.hostNetns)
+  TargetKind target = bpfman::targetOf(type);
+  if (!link.hostNetns)
     return kj::str("it is in another network namespace than the host's, and bpfman opens none by its path (", link.netnsPath.c_str(), ")");
-  if (type == ProgramType::UPROBE || type == ProgramType::URETPROBE) return kj::str("bpfman opens no binary by its path");
-  if (type == ProgramType::CGROUP_SKB && !link.target.starts_with('/')) return kj::str("its cgroup has no path that bpfman sees");
+  if (target == TargetKind::binary) return kj::str("bpfman opens no binary by its path");
+  if (target == TargetKind::cgroup && !link.target.starts_with('/')) return kj::str("its cgroup has no path that bpfman sees");
+  if (target == TargetKind::map || link.target.starts_with("map ")) return kj::str("its map has another number then");
+  if (type == ProgramType::PERF_EVENT && link.target.find("in process ") != link.target.npos) return kj::str("its process is gone then");
   return kj::String();
 }
 
@@ -98,7 +102,7 @@ void letWait(Core& core, uint32_t number) {
   });
   for (auto& link : links)
     if (auto why = whyNotAgain(link); why.size() > 0)
-      spdlog::warn("link {} on {} is forgotten, though its program is persistent: {}", link.id, targetOf(link).cStr(), why.cStr());
+      spdlog::warn("link {} on {} is forgotten, though its program is persistent: {}", link.id, whereIs(link).cStr(), why.cStr());
 }
 
 void lose(Core& core, const LinkRow& link, kj::StringPtr why) {
@@ -107,7 +111,7 @@ void lose(Core& core, const LinkRow& link, kj::StringPtr why) {
     core.catalog.put(waitingRow(link, why));
   else
     core.catalog.eraseLink(link.id);
-  auto what = kj::str(targetOf(link), ": ", why, wanted ? "; it waits" : "; it is forgotten");
+  auto what = kj::str(whereIs(link), ": ", why, wanted ? "; it waits" : "; it is forgotten");
   spdlog::info("link {} of program {} on {}", link.id, link.programId, what.cStr());
   note(core, "lose", {link.programId}, {link.id}, what, "ok");
 }
@@ -128,9 +132,8 @@ LoadWish wishOf(Core& core, const LoadRow& load) {
   bool tcOnly = true;
   for (auto program : core.catalog.programsOf(load.load)) {
     auto type = static_cast<ProgramType>(program->type);
-    auto& hook = KJ_REQUIRE_NONNULL(hookOf(type), "a program of an unknown type", program->type);
-    wish.programs.push_back(
-        {program->type, program->name, program->attachTo, typeName(type).cStr(), hook.kernelType, hook.expectedAttachType});
+    auto& row = KJ_REQUIRE_NONNULL(rowOf(type), "a program of an unknown type", program->type);
+    wish.programs.push_back({program->type, program->name, program->attachTo, row.name.cStr(), row.kernelType, row.expectedAttachType});
     wish.instead.push_back(program->id);
     wish.tcExtension |= program->extension && type == ProgramType::TC;
     tcOnly &= type == ProgramType::TC;
@@ -196,41 +199,29 @@ void loadOne(Core& core, uint32_t number, kj::WaitScope& scope) {
   note(core, "load again", after, {}, load.sourcePath.c_str(), reason.empty() ? "ok" : reason.c_str());
 }
 
-// The link's place, as its attach named it.
-void describePlace(const LinkRow& link, schema::Place::Builder out) {
-  auto chain = [&](auto to) {
-    to.setInterface(link.interface.c_str());
-    to.setPriority(link.priority);
-    to.setProceedOn(kj::arrayPtr(link.proceedOnList.data(), link.proceedOnList.size()));
+// The link's place as its attach named it, but for what was changed since.
+void describePlace(const LinkRow& link, capnp::MallocMessageBuilder& message) {
+  if (link.place.empty()) refuse("an older bpfman attached it, which did not keep where: attach it again");
+  auto words = kj::heapArray<capnp::word>(link.place.size() / sizeof(capnp::word));
+  memcpy(words.begin(), link.place.data(), words.asBytes().size());
+  message.setRoot(capnp::FlatArrayMessageReader(words).getRoot<schema::Place>());
+  auto place = message.getRoot<schema::Place>();
+  auto changed = [&](auto chain) {
+    chain.setPriority(link.priority);
+    chain.setProceedOn(kj::arrayPtr(link.proceedOnList.data(), link.proceedOnList.size()));
   };
-  auto direction = static_cast<schema::Direction>(link.direction);
-  size_t slash = link.target.find('/');
-  switch (static_cast<ProgramType>(link.kind)) {
-    case ProgramType::XDP: return chain(out.initXdp());
-    case ProgramType::TC: return chain(out.initTc()), out.getTc().setDirection(direction);
-    case ProgramType::TCX:
-      out.initTcx().setInterface(link.interface.c_str());
-      out.getTcx().setPriority(link.priority);
-      return out.getTcx().setDirection(direction);
-    case ProgramType::TRACEPOINT:
-      out.initTracepoint().setGroup(link.target.substr(0, slash).c_str());
-      return out.getTracepoint().setName(link.target.substr(slash + 1).c_str());
-    case ProgramType::RAW_TRACEPOINT: return out.setRawTracepoint(link.target.c_str());
-    case ProgramType::TP_BTF: return out.setTpBtf();
-    case ProgramType::CGROUP_SKB: return out.initCgroup().setDirection(direction);
-    default: KJ_FAIL_REQUIRE("a link that can't be attached again", link.kind);
-  }
+  if (place.isXdp()) changed(place.getXdp());
+  if (place.isTc()) changed(place.getTc());
 }
 
 void attachOne(Core& core, const LinkRow& link, kj::WaitScope& scope) {
   capnp::MallocMessageBuilder message;
-  auto place = message.initRoot<schema::Place>();
-  describePlace(link, place);
+  describePlace(link, message);
   Rights rights = core.policy.rightsOf({0, {}, 0});  // whoever attached it had the right to
   kj::AutoCloseFd target;
-  if (link.kind == static_cast<uint16_t>(ProgramType::CGROUP_SKB)) target = core.intake.cgroupAt(link.target.c_str());
+  if (targetOf(static_cast<ProgramType>(link.kind)) == TargetKind::cgroup) target = core.intake.cgroupAt(link.target.c_str());
   AttachWish wish{KJ_ASSERT_NONNULL(core.catalog.program(link.programId)),
-                  place.asReader(),
+                  message.getRoot<schema::Place>().asReader(),
                   nullptr,
                   kj::mv(target),
                   nullptr,
@@ -264,7 +255,7 @@ void attachIfThere(Core& core, uint32_t id, kj::WaitScope& scope) {
   KJ_IF_MAYBE (row, core.catalog.link(id)) before = *row;
   if (before.programId != program || program >= FIRST_PLACEHOLDER || before.waiting.empty()) return;
   std::string reason = tryToAttach(core, id, scope);
-  auto target = targetOf(before);
+  auto target = whereIs(before);
   if (reason.empty()) {
     spdlog::info("link {} of program {}: attached again to {}", id, program, target.cStr());
     return note(core, "attach again", {program}, {id}, target, "ok");

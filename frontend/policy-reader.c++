@@ -176,9 +176,11 @@ std::shared_ptr<const Role> PolicyReader::roleNamed(const toml::node& node) cons
   return role;
 }
 
-uint32_t PolicyReader::typesOf(const toml::node& node) const {
-  uint32_t types = 0, places = bitsOf(node, "types", {"xdp", "tc", "tcx"});
-  for (size_t i = 0; i < std::size(NETWORK_TYPES); ++i) types |= (places >> i & 1) * bit(NETWORK_TYPES[i]);
+TypeSet PolicyReader::typesOf(const toml::node& node) const {
+  TypeSet types;
+  uint32_t places = bitsOf(node, "types", {"xdp", "tc", "tcx"});
+  for (size_t i = 0; i < std::size(NETWORK_TYPES); ++i)
+    if (places >> i & 1) types |= setOf({NETWORK_TYPES[i]});
   return types;
 }
 
@@ -190,7 +192,7 @@ Reservation PolicyReader::readReservation(const toml::table& table) {
   reservation.line = at.line;
   reservation.places.interfaces = {"*"};
   reservation.places.hostNamespace = true;
-  for (T type : NETWORK_TYPES) reservation.types |= bit(type);
+  for (T type : NETWORK_TYPES) reservation.types |= setOf({type});
   if (auto node = table.get("types")) reservation.types = typesOf(*node);
   if (table.get("priorities") == nullptr) fail(at, "a reservation needs priorities = [least, most]");
   readPlaces(reservation.places, table);
@@ -212,7 +214,7 @@ OrderRule PolicyReader::readOrderRule(const toml::table& table) {
   rule.line = at.line;
   Places places;
   places.interfaces = {"*"};
-  for (T type : NETWORK_TYPES) rule.types |= bit(type);
+  for (T type : NETWORK_TYPES) rule.types |= setOf({type});
   if (auto node = table.get("types")) rule.types = typesOf(*node);
   readPlaces(places, table);
   rule.interfaces = std::move(places.interfaces);

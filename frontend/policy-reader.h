@@ -36,7 +36,7 @@ class PolicyReader : private TomlReader {
   std::vector<std::string> interfacesOf(const toml::node& node, std::string_view what);
   void readPlaces(Places& places, const toml::table& table);
   void readNamespace(Places& places, const toml::node& node);
-  uint32_t typesOf(const toml::node& node) const;
+  TypeSet typesOf(const toml::node& node) const;
   Grant readGrant(const toml::table& table);
   Reservation readReservation(const toml::table& table);
   OrderRule readOrderRule(const toml::table& table);

@@ -38,18 +38,18 @@ AttachTarget place(T type, kj::StringPtr interface) { return {type, interface, f
 TEST(Policy, WithoutAFileLetsRootAdministrateAndNobodyElseDoAnything) {
   Rights root = Policy::defaults().rightsOf({0, {0}, 1}), alice = Policy::defaults().rightsOf({1000, {1000}, 1});
   EXPECT_TRUE(root.administrator());
-  EXPECT_EQ(root.maxMapBytes(bit(T::LSM), 1), UINT64_MAX);
-  root.requireLoad(bit(T::LSM), 1);
+  EXPECT_EQ(root.maxMapBytes(setOf({T::LSM}), 1), UINT64_MAX);
+  root.requireLoad(setOf({T::LSM}), 1);
   root.requireAttach({T::XDP, "eth0", true, false, 1, 5});
   root.requireUnload(1000);
   root.requireMap(MapRight::write, 1000);
-  root.requireLoad(bit(T::XDP), UINT32_MAX);
+  root.requireLoad(setOf({T::XDP}), UINT32_MAX);
   EXPECT_FALSE(alice.view());
-  EXPECT_EQ(alice.maxMapBytes(bit(T::XDP), 1), 0u);
+  EXPECT_EQ(alice.maxMapBytes(setOf({T::XDP}), 1), 0u);
   EXPECT_NE(refusalOf([&] { alice.requireView(); }), "");
   EXPECT_NE(refusalOf([&] { alice.requireUnload(1000); }), "");
   EXPECT_NE(refusalOf([&] { alice.requireMap(MapRight::read, 1000); }), "");
-  EXPECT_EQ(refusalOf([&] { alice.requireLoad(bit(T::TRACEPOINT), 1); }),
+  EXPECT_EQ(refusalOf([&] { alice.requireLoad(setOf({T::TRACEPOINT}), 1); }),
             "permission denied: user 1000 has no role that may load type tracepoint (class observe); ask the administrator to add it in "
             "/etc/bpfman/policy.toml");
 }
@@ -98,14 +98,14 @@ roles = ["lan"]
   EXPECT_TRUE(alice.view());
   EXPECT_FALSE(alice.administrator());
   EXPECT_EQ(alice.roleNames(), std::vector<std::string>{"lan"});
-  alice.requireLoad(bit(T::XDP), 1);
-  alice.requireLoad(bit(T::TCX), 1);
+  alice.requireLoad(setOf({T::XDP}), 1);
+  alice.requireLoad(setOf({T::TCX}), 1);
   for (T type : {T::TRACEPOINT, T::RAW_TRACEPOINT, T::TP_BTF, T::KPROBE, T::UPROBE, T::FENTRY, T::FEXIT, T::LSM}) {
-    EXPECT_NE(refusalOf([&] { alice.requireLoad(bit(type), 1); }), "");
+    EXPECT_NE(refusalOf([&] { alice.requireLoad(setOf({type}), 1); }), "");
   }
-  alice.requireLoad(bit(T::XDP), 3);
-  EXPECT_NE(refusalOf([&] { alice.requireLoad(bit(T::XDP), 4); }), "");
-  EXPECT_EQ(alice.maxMapBytes(bit(T::XDP), 1), 1000u);
+  alice.requireLoad(setOf({T::XDP}), 3);
+  EXPECT_NE(refusalOf([&] { alice.requireLoad(setOf({T::XDP}), 4); }), "");
+  EXPECT_EQ(alice.maxMapBytes(setOf({T::XDP}), 1), 1000u);
 
   alice.requireAttach(place(T::XDP, "eth17"));
   alice.requireAttach(place(T::XDP, "veth0"));
@@ -130,7 +130,7 @@ roles = ["lan"]
 
 TEST(Policy, GivesTheBuiltInOperatorNoInterface) {
   Rights alice = rightsOf("[[grant]]\nusers = [1000]\nroles = [\"operator\"]\n", 1000);
-  alice.requireLoad(bit(T::XDP), 1);
+  alice.requireLoad(setOf({T::XDP}), 1);
   EXPECT_NE(refusalOf([&] { alice.requireAttach(place(T::XDP, "eth0")); }), "");
 }
 
@@ -140,8 +140,8 @@ TEST(Policy, GivesAViewerAllMapsToReadAndNothingToChange) {
   bob.requireMap(MapRight::read, 1000);
   EXPECT_FALSE(bob.mayMap(MapRight::descriptor, 1000));
   EXPECT_NE(refusalOf([&] { bob.requireUnload(1001); }), "");
-  EXPECT_NE(refusalOf([&] { bob.requireLoad(bit(T::XDP), 1); }), "");
-  EXPECT_NE(refusalOf([&] { bob.requireLoad(bit(T::XDP), 1); }), "");
+  EXPECT_NE(refusalOf([&] { bob.requireLoad(setOf({T::XDP}), 1); }), "");
+  EXPECT_NE(refusalOf([&] { bob.requireLoad(setOf({T::XDP}), 1); }), "");
   Rights blind = rightsOf("[roles.b]\nbase=\"viewer\"\nmap_rights=[]\n[[grant]]\nusers = [1001]\nroles = [\"b\"]\n", 1001);
   EXPECT_TRUE(blind.view());
   EXPECT_FALSE(blind.mayMap(MapRight::read, 1000));
@@ -168,16 +168,16 @@ roles.see = { base = "operator", classes = ["observe"], max_programs = 9, max_ma
 grant = [{ users = [1000], roles = ["net", "see"] }]
 )",
                           1000);
-  alice.requireLoad(bit(T::XDP), 2);
-  alice.requireLoad(bit(T::TRACEPOINT), 9);
-  EXPECT_NE(refusalOf([&] { alice.requireLoad(bit(T::XDP), 3); }).find("net: not 3 programs at once (max_programs: 2); see: not class"),
+  alice.requireLoad(setOf({T::XDP}), 2);
+  alice.requireLoad(setOf({T::TRACEPOINT}), 9);
+  EXPECT_NE(refusalOf([&] { alice.requireLoad(setOf({T::XDP}), 3); }).find("net: not 3 programs at once (max_programs: 2); see: not class"),
             std::string::npos);
   EXPECT_NE(refusalOf([&] {
-              alice.requireLoad(bit(T::XDP) | bit(T::TRACEPOINT), 2);
+              alice.requireLoad(setOf({T::XDP, T::TRACEPOINT}), 2);
             }).find("load type xdp (class network) and type tracepoint (class observe)"),
             std::string::npos);
-  EXPECT_EQ(alice.maxMapBytes(bit(T::XDP), 2), 1000u);
-  EXPECT_EQ(alice.maxMapBytes(bit(T::TRACEPOINT), 2), 9000u);
+  EXPECT_EQ(alice.maxMapBytes(setOf({T::XDP}), 2), 1000u);
+  EXPECT_EQ(alice.maxMapBytes(setOf({T::TRACEPOINT}), 2), 9000u);
 }
 
 constexpr const char* RESERVED = R"(
@@ -295,7 +295,7 @@ TEST(Policy, GivesCgroupsAndBinariesOfHisOwnUnlessItSaysOtherwise) {
 }
 
 TEST(Policy, SaysWhichGrantAndRoleDecide) {
-  auto decision = rightsOf(RESERVED, 1001).decide(Request::toLoad(bit(T::TRACEPOINT), 1));
+  auto decision = rightsOf(RESERVED, 1001).decide(Request::toLoad(setOf({T::TRACEPOINT}), 1));
   EXPECT_FALSE(decision.allowed);
   ASSERT_EQ(decision.roles.size(), 1u);
   EXPECT_EQ(decision.roles[0].held.role->name, "firewall");

@@ -55,7 +55,7 @@ void Rights::deny(kj::StringPtr what, kj::StringPtr because) const {
          policyName.c_str());
 }
 
-uint64_t Rights::maxMapBytes(uint32_t types, uint32_t programs) const {
+uint64_t Rights::maxMapBytes(TypeSet types, uint32_t programs) const {
   if (administrator()) return UINT64_MAX;
   uint64_t most = 0;
   for (auto& held : roles) {

@@ -35,8 +35,8 @@ class Rights {
 
   void requireAdministrator(kj::StringPtr toDo) const;
   void requireView() const { require({}); }
-  void requireLoad(uint32_t types, uint32_t programs) const { require(Request::toLoad(types, programs)); }
-  uint64_t maxMapBytes(uint32_t types, uint32_t programs) const;
+  void requireLoad(TypeSet types, uint32_t programs) const { require(Request::toLoad(types, programs)); }
+  uint64_t maxMapBytes(TypeSet types, uint32_t programs) const;
   // For the grant of such a load, from the roles that allow it; an administrator's: no limit but the ceiling.
   void requireAttach(const AttachTarget& target) const { require(Request::toAttach(target)); }
   void requireUnload(uid_t owner) const { require(Request::toChange(owner)); }

@@ -9,7 +9,7 @@
 #include <kj/io.h>
 
 #include "frontend/limits.h"
-#include "frontend/program-class.h"
+#include "schema/program-types.h"
 
 namespace bpfman {
 
@@ -42,8 +42,8 @@ struct Role {
   uint64_t maxMapBytes = limits::OPERATOR_MAP_BYTES;
 };
 
-struct Reservation {   // at these places only an administrator, or who attaches by one of these roles
-  uint32_t types = 0;  // bit = schema::ProgramType
+struct Reservation {  // at these places only an administrator, or who attaches by one of these roles
+  TypeSet types;
   Places places;
   std::vector<std::string> roles;
   uint32_t line = 0;  // in the policy

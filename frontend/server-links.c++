@@ -33,6 +33,25 @@ class LinkServer final : public schema::Link::Server {
     return kj::READY_NOW;
   }
 
+  kj::Promise<void> iterate(IterateContext context) override {
+    KJ_IF_MAYBE (link, core.catalog.link(id)) connection->rights.requireUnload(link->uid);
+    requireHandOver();
+    return connection.audited("hand over", [this, context](kj::WaitScope& scope, AuditLine& line) mutable {
+      KJ_IF_MAYBE (link, core.catalog.link(id)) {
+        line.links = {id}, line.programs = {link->programId}, line.what = link->target + ", an iterator";
+        if (link->kind != static_cast<uint16_t>(schema::ProgramType::ITERATOR)) refuse("link ", id, " is not of an iterator");
+        connection->requireDescriptor(scope);
+        auto place = core.workers.host(scope);
+        auto reply = place->worker.call(wire::Op::openIterator, wire::OpenIterator{hookOf(*link).hook.pinOf(*link), {}}).wait(scope);
+        requireOk(reply, "open the iterator");
+        requireHandOver();  // revoked meanwhile
+        context.getResults().setDescriptor(handOver(*connection, kj::mv(KJ_REQUIRE_NONNULL(reply.descriptor))));
+      } else {
+        refuse("link ", id, " does not exist");
+      }
+    });
+  }
+
   kj::Promise<void> detach(DetachContext context) override {
     KJ_IF_MAYBE (link, core.catalog.link(id)) connection->rights.requireUnload(link->uid);
     return connection.change("detach", [this](kj::WaitScope& scope, AuditLine& line) {
@@ -49,6 +68,13 @@ class LinkServer final : public schema::Link::Server {
   Holding connection;
   Core& core;
   uint32_t id;
+
+  void requireHandOver() {
+    KJ_IF_MAYBE (narrowing, connection.narrowed()) {
+      narrowing->requireLive();
+      narrowing->requireDescriptor();
+    }
+  }
 };
 
 class LinksServer final : public schema::Links::Server {

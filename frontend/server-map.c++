@@ -137,7 +137,7 @@ class MapServer final : public schema::Map::Server {
       name(line);
       line.what += toDo(access);
       connection->requireDescriptor(scope);
-      context.getResults().setDescriptor(kj::heap<HandedOver>(*connection, open(access, scope)));
+      context.getResults().setDescriptor(bpfman::handOver(*connection, open(access, scope)));
     });
   }
 
@@ -280,6 +280,10 @@ class RevokerServer final : public schema::Revoker::Server {
 };
 
 }  // namespace
+
+schema::Descriptor::Client handOver(Connection& connection, kj::AutoCloseFd descriptor) {
+  return kj::heap<HandedOver>(connection, kj::mv(descriptor));
+}
 
 schema::Revoker::Client newRevoker(Connection& connection, Narrowing& narrowing) { return kj::heap<RevokerServer>(connection, narrowing); }
 

@@ -53,11 +53,11 @@ class ProgramServer final : public schema::Program::Server {
     connection->requireCapabilities(1);
     auto place = params.getPlace();
     ProgramRow program = rowOf(core, id);
-    const HookType& type = requireMayAttach(*connection, connection.narrowed(), program, place);
+    HookType type = requireMayAttach(*connection, connection.narrowed(), program, place);
     Pairs metadata = pairsFrom(params.getMetadata());
     std::string request = connection->requestKey(params.getRequestId());
-    return targetsOf(core, place).then([this, context, request, metadata = kj::mv(metadata), &type](AttachTargets given) mutable {
-      return connection.change("attach", [this, context, request, metadata = kj::mv(metadata), given = kj::mv(given), &type](
+    return targetsOf(core, place).then([this, context, request, metadata = kj::mv(metadata), type](AttachTargets given) mutable {
+      return connection.change("attach", [this, context, request, metadata = kj::mv(metadata), given = kj::mv(given), type](
                                              kj::WaitScope& scope, AuditLine& line) mutable {
         line.programs = {id};
         line.request = request;
@@ -88,9 +88,9 @@ class ProgramServer final : public schema::Program::Server {
   kj::Promise<void> plan(PlanContext context) override {
     auto place = context.getParams().getPlace();
     ProgramRow program = rowOf(core, id);
-    const HookType& type = requireMayAttach(*connection, connection.narrowed(), program, place);
-    return targetsOf(core, place).then([this, context, &type](AttachTargets given) mutable {
-      return connection.read([this, context, given = kj::mv(given), &type](kj::WaitScope& scope) mutable {
+    HookType type = requireMayAttach(*connection, connection.narrowed(), program, place);
+    return targetsOf(core, place).then([this, context, type](AttachTargets given) mutable {
+      return connection.read([this, context, given = kj::mv(given), type](kj::WaitScope& scope) mutable {
         auto params = context.getParams();
         AttachWish wish{rowOf(core, id),      params.getPlace(),     kj::mv(given.netns),
                         kj::mv(given.target), kj::mv(given.process), {},

@@ -54,20 +54,20 @@ bool isForAnEngine(const WantedProgram& program) { return program.family == "xdp
 LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, schema::LoadOptions::Reader options) {
   LoadWish wish;
   auto programs = options.getPrograms();
-  uint32_t types = 0;
+  TypeSet types;
   if (programs.size() == 0) refuse("name at least one program to load (--programs TYPE:NAME)");
   uint32_t most = connection.core.options.ceiling.maxPrograms;
   if (programs.size() > most) refuse("at most ", most, " programs in one load, not ", programs.size());
   for (auto wanted : programs) {
     auto type = wanted.getType();
     KJ_IF_MAYBE (hook, hookOf(type)) {
-      types |= bit(type);
+      types |= setOf({type});
       WantedProgram program{static_cast<uint16_t>(type),
                             limitedText(wanted.getName(), "a program's name"),
                             limitedText(wanted.getAttachTo(), "an attach target"),
-                            typeName(type).cStr(),
-                            hook->kernelType,
-                            hook->expectedAttachType};
+                            hook->row.name.cStr(),
+                            hook->row.kernelType,
+                            hook->row.expectedAttachType};
       if (program.name.empty()) refuse("a program without a name");
       for (auto& other : wish.programs)
         if (other.name == program.name) refuse("program ", program.name.c_str(), " is named twice");
@@ -300,7 +300,7 @@ Pairs globalsFrom(capnp::List<schema::Global>::Reader list) {
   return globals;
 }
 
-void requireMayLoad(Connection& connection, LoadWish& wish, uint32_t types) {
+void requireMayLoad(Connection& connection, LoadWish& wish, TypeSet types) {
   uint32_t mine = wish.programs.size();
   for (auto& [id, row] : connection.core.catalog.loads())
     if (row.uid == wish.uid && !row.own) mine += connection.core.catalog.programsOf(id).size();

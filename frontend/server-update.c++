@@ -14,12 +14,12 @@ LoadWish wishFrom(Connection& connection, uint32_t id, schema::Bytecode::Reader 
   Core& core = connection.core;
   KJ_IF_MAYBE (old, core.catalog.program(id)) {
     auto type = static_cast<schema::ProgramType>(old->type);
-    const HookType& hook = KJ_ASSERT_NONNULL(hookOf(type));
+    HookType hook = KJ_ASSERT_NONNULL(hookOf(type));
     const LoadRow& load = KJ_ASSERT_NONNULL(core.catalog.load(old->load));
     connection.rights.requireUnload(load.uid);
     LoadWish wish;
     std::string name = options.getName().size() == 0 ? old->name : limitedText(options.getName(), "a program's name");
-    wish.programs.push_back({old->type, name, old->attachTo, typeName(type).cStr(), hook.kernelType, hook.expectedAttachType});
+    wish.programs.push_back({old->type, name, old->attachTo, typeName(type).cStr(), hook.row.kernelType, hook.row.expectedAttachType});
     wish.globals = options.getGlobals().size() == 0 ? old->globals : globalsFrom(options.getGlobals());
     wish.metadata = old->metadata;
     wish.application = old->application;
@@ -29,7 +29,7 @@ LoadWish wishFrom(Connection& connection, uint32_t id, schema::Bytecode::Reader 
     wish.request = connection.requestKey(options.getRequestId());
     wish.purpose = updatePurpose(id);
     wish.persistent = load.persistent;
-    requireMayLoad(connection, wish, bit(type));
+    requireMayLoad(connection, wish, setOf({type}));
     return wish;
   }
   refuseNoProgram(core, id);

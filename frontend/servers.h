@@ -15,6 +15,7 @@ schema::Program::Client newProgram(Connection& connection, uint32_t id, Narrowed
 schema::Links::Client newLinks(Connection& connection);                                                // server-links.c++
 schema::Link::Client newLink(Connection& connection, uint32_t id, Narrowed narrowed = nullptr);
 schema::Map::Client newMap(Connection& connection, uint32_t load, uint32_t index, Narrowed narrowed = nullptr);  // server-map.c++
+schema::Descriptor::Client handOver(Connection& connection, kj::AutoCloseFd descriptor);
 schema::Revoker::Client newRevoker(Connection& connection, Narrowing& narrowing);
 schema::Overview::Client newOverview(Connection& connection, SystemView& system);  // server-daemon.c++
 
@@ -23,7 +24,7 @@ kj::Promise<kj::AutoCloseFd> descriptorOf(schema::Descriptor::Client client, kj:
 
 std::string limitedText(capnp::Text::Reader reader, kj::StringPtr what, size_t most = limits::NAME_BYTES);
 Pairs globalsFrom(capnp::List<schema::Global>::Reader list);  // within the limits, or refused
-void requireMayLoad(Connection& connection, LoadWish& wish, uint32_t types);
+void requireMayLoad(Connection& connection, LoadWish& wish, TypeSet types);
 // What the caller's rights allow: refused, or the wish's limit of map memory set. types: bit = schema::ProgramType.
 kj::Promise<SealedObject> objectFrom(Connection& connection, schema::Bytecode::Reader bytecode);
 // The bytecode as it was handed over, taken. The connection must outlive the promise.

@@ -64,6 +64,8 @@ kj::String pathOf(kj::StringPtr runtimeDir, const wire::Pin& pin) {
     case wire::Dir::tcEgressMembers: return kj::str(fs, "tc-egress/dispatcher_", pin.a, '_', pin.b, "/link_", pin.c);
     case wire::Dir::tcxIngress: return kj::str(fs, "tcx-ingress/link_", pin.a, '_', pin.b, '_', pin.c);
     case wire::Dir::tcxEgress: return kj::str(fs, "tcx-egress/link_", pin.a, '_', pin.b, '_', pin.c);
+    case wire::Dir::netkitPrimary: return kj::str(fs, "netkit-primary/link_", pin.a, '_', pin.b, '_', pin.c);
+    case wire::Dir::netkitPeer: return kj::str(fs, "netkit-peer/link_", pin.a, '_', pin.b, '_', pin.c);
     case wire::Dir::iterators: return kj::str(fs, "iterators/", pin.name);
     case wire::Dir::version: return kj::str(fs, "version_", pin.a);
     case wire::Dir::xdpPrograms: return kj::str("/sys/fs/bpf/xdp/dispatch-", pin.a, '-', pin.b, "/prog", pin.c, "-prog");

@@ -1,5 +1,5 @@
 // The loader: ordinary libbpf on a client's bytecode, in a process that can do nothing but ask its load session, object by object, for
-// what the bytecode needs. Descriptors: schema/broker.h.
+// what the bytecode needs. Descriptors: schema/descriptors.h.
 #include <fcntl.h>
 
 #include <kj/debug.h>
@@ -8,7 +8,7 @@
 #include "loader/job.h"
 #include "loader/object.h"
 #include "loader/refusal.h"
-#include "schema/broker.h"
+#include "schema/descriptors.h"
 
 namespace bpfman {
 

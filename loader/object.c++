@@ -78,11 +78,12 @@ void BpfObject::choose() {
   for (size_t i = 0; i < job.getPrograms().size(); ++i) setType(chosen[i], job.getPrograms()[i]);
 }
 
-// SCHED_CLS sections differ only in where libbpf itself would attach them.
+// Sections of these types differ only in where libbpf itself would attach them; one of kprobe.multi can be a plain kprobe.
 void BpfObject::setType(Chosen& choice, schema::LoadJob::Wanted::Reader wanted) {
   const Section& section = choice.section;
   bool sameAttach = section.expectedAttachType == wanted.getExpectedAttachType() || section.type == BPF_PROG_TYPE_SCHED_CLS ||
-                    section.type == BPF_PROG_TYPE_CGROUP_SKB;
+                    section.type == BPF_PROG_TYPE_CGROUP_SKB || section.type == BPF_PROG_TYPE_KPROBE ||
+                    (section.type == BPF_PROG_TYPE_SK_SKB && section.expectedAttachType == 0);
   bool extension = wanted.getType() == BPF_PROG_TYPE_EXT &&  // a member of a dispatcher
                    (section.type == BPF_PROG_TYPE_XDP || section.type == BPF_PROG_TYPE_SCHED_CLS);
   if (!extension && (section.type != wanted.getType() || !sameAttach))

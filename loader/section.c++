@@ -7,6 +7,13 @@ namespace bpfman {
 
 namespace {
 
+// Sections that libbpf 1.4, which Debian 12 has, does not know.
+constexpr struct {
+  const char* section;
+  uint32_t type, attachType;
+} LATER[] = {{"kprobe.session", BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_SESSION},
+             {"sk_skb/verdict", BPF_PROG_TYPE_SK_SKB, BPF_SK_SKB_VERDICT}};
+
 std::string familyOf(std::string_view section, uint32_t type) {
   static const std::map<std::string_view, const char*> others = {{"tp", "tracepoint"},   {"raw_tp", "raw_tracepoint"},
                                                                  {"classifier", "tc"},   {"action", "tc"},
@@ -29,6 +36,8 @@ Section::Section(const bpf_program* program)
     : name(bpf_program__section_name(program)),
       type(bpf_program__type(program)),
       expectedAttachType(bpf_program__expected_attach_type(program)) {
+  for (auto& each : LATER)
+    if (type == BPF_PROG_TYPE_UNSPEC && name.starts_with(each.section)) type = each.type, expectedAttachType = each.attachType;
   // libbpf no longer takes names behind these words; others still do.
   if (type == BPF_PROG_TYPE_UNSPEC && (name.starts_with("classifier") || name.starts_with("tc/"))) type = BPF_PROG_TYPE_SCHED_CLS;
   family = familyOf(name, type);

@@ -42,10 +42,17 @@ struct Global { name @0 :Text; value @1 :Data; }
 
 enum ProgramType {
   xdp @0; tc @1; tcx @2; tracepoint @3; rawTracepoint @4; tpBtf @5; kprobe @6; kretprobe @7; uprobe @8; uretprobe @9;
-  fentry @10; fexit @11; lsm @12; cgroupSkb @13;
+  fentry @10; fexit @11; lsm @12; cgroupSkb @13; rawTracepointWritable @14; kprobeMulti @15; kretprobeMulti @16; kprobeSession @17;
+  fmodRet @18; perfEvent @19; iterator @20; lsmCgroup @21; netkit @22; netfilter @23; skLookup @24; flowDissector @25; skMsg @26; skSkb @27;
+  skSkbParser @28; skSkbVerdict @29; sockOps @30; cgroupSockCreate @31; cgroupSockRelease @32; cgroupPostBind4 @33; cgroupPostBind6 @34;
+  cgroupBind4 @35; cgroupBind6 @36; cgroupConnect4 @37; cgroupConnect6 @38; cgroupConnectUnix @39; cgroupSendmsg4 @40; cgroupSendmsg6 @41;
+  cgroupSendmsgUnix @42; cgroupRecvmsg4 @43; cgroupRecvmsg6 @44; cgroupRecvmsgUnix @45; cgroupGetpeername4 @46; cgroupGetpeername6 @47;
+  cgroupGetpeernameUnix @48; cgroupGetsockname4 @49; cgroupGetsockname6 @50; cgroupGetsocknameUnix @51; cgroupGetsockopt @52;
+  cgroupSetsockopt @53; cgroupSysctl @54; cgroupDevice @55;
 }
 
-enum Direction { ingress @0; egress @1; }
+enum Direction { ingress @0; egress @1; section @2; }
+# section: of a cgroup_skb program, the one that its section names.
 
 # RequestId: 0 .. 64 random bytes, chosen by the client; empty: none. When an answer was lost (the connection, or the daemon, ended), the
 # same call with the same id answers what the first one made, if that is still there, and makes it if the first one did not. Ids of one
@@ -213,7 +220,8 @@ struct Place {
     rawTracepoint @12 :Text;   # its name; "" takes the section's
     tpBtf @13 :Void;           # fixed at load
     cgroup :group { cgroup @14 :Descriptor; direction @15 :Direction; }
-    # cgroup: a directory of cgroup2, opened with O_PATH.
+    # cgroup: a directory of cgroup2, opened with O_PATH. direction: cgroup_skb only. The program runs behind those that are there, or next to
+    # the one of them that attach's `before` or `after` names (Linux 6.17).
     uprobe :group { binary @16 :Descriptor; offset @17 :UInt64; process @18 :Descriptor; path @19 :Text; function @20 :Text; }
     # Of uprobe and uretprobe. binary: the file, opened with O_PATH. offset: in the file, of the instruction; the client finds it from a
     # symbol. process: a pidfd of the one process to be probed; absent: all. path and function are kept and shown only.
@@ -222,6 +230,29 @@ struct Place {
       netnsPath @26 :Text;
     }
     # As xdp; verdicts -1 unspec .. 8 trap, 30 dispatcher_return; none: pipe and dispatcher_return. Behind the last program: ok.
+    fixed @29 :Void;           # of fentry, fexit, fmod_ret and lsm: it was fixed at load
+    kprobe :group { function @30 :Text; offset @31 :UInt64; }
+    # function: of the kernel or a module; "" takes the section's. offset: bytes behind its start; 0 for a kretprobe.
+    kprobeMulti @32 :List(Text);   # 1 .. 4096 functions, in one link; all or none
+    perfEvent :group {
+      event :union { software @33 :UInt64; hardware @34 :UInt64; }   # PERF_COUNT_SW_*, PERF_COUNT_HW_*
+      sampling :union { period @35 :UInt64; frequency @36 :UInt64; } # after so many events; or so often a second. From 1
+      cpu @37 :Int32 = -1;     # -1: wherever the process runs
+      process @38 :Descriptor; # a pidfd; absent: all processes on the CPU
+    }
+    iterator @39 :UInt32;      # the id of the map of ours that it runs over; 0: it runs over no map. Link.iterate gives what it says
+    netns :group { netns @40 :Descriptor; netnsPath @41 :Text; }
+    # Of sk_lookup and flow_dissector.
+    netfilter :group {
+      family @42 :UInt32; hook @43 :UInt32; priority @44 :Int32; defragment @45 :Bool; netns @46 :Descriptor; netnsPath @47 :Text;
+    }
+    # family: NFPROTO_IPV4 2, NFPROTO_IPV6 10. hook: NF_INET_* 0 prerouting .. 4 postrouting. priority: the kernel's, lower runs first; neither
+    # the least nor the greatest number. defragment: it sees whole packets.
+    netkit :group {
+      interface @48 :Text; peer @49 :Bool; priority @50 :Int32; netns @51 :Descriptor; netnsPath @52 :Text;
+    }
+    # interface: the primary of a pair. What it sends, or with peer, what its peer sends. Otherwise as tcx.
+    sockets @53 :UInt32;       # the id of the sockmap or sockhash, of a program of ours, whose sockets' data it sees
   }
 }
 
@@ -348,6 +379,8 @@ interface Link {
   detach @1 ();
   # The kernel's link is gone when this returns. Detaching twice fails with "link N does not exist".
   narrow @2 (narrowing :Narrowing) -> (link :Link, revoker :Revoker);
+  iterate @3 () -> (descriptor :Descriptor);
+  # Of an iterator: to be read once, from its beginning; each call gives another. Reading runs the program, in the kernel, for each element.
 }
 
 struct LinkFilter {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "schema/ceiling.h"
+#include "schema/descriptors.h"
 
 // clang-format off
 namespace bpfman::wire {
@@ -11,8 +12,7 @@ enum class BrokerOp : uint32_t {
   startWorker,      // descriptors: none (the host's network namespace) or one nsfs descriptor of a network namespace
                     //   -> 2 descriptors: the worker's control socket, an rtnetlink socket opened in that namespace
   startLoader,      // -> 2 descriptors: the loader's job socket, and the socket that is to be given to a load session
-  openTracepoint,   // words "group" and "name", [A-Za-z0-9_-]{1,63} -> 1 descriptor: a perf event (kernel-wide: pid -1, cpu 0)
-  openUprobe,       // descriptor: the binary; offset, returns, pid -> 1 descriptor: a perf event, which fires there
+  openEvent,        // what EventKind says -> 1 descriptor: a perf event of `pid`, or of the whole system on `cpu`. -EOPNOTSUPP: no such probes
   shareXdp,         // libxdp's directory, locked as its protocol wants until the last descriptor of it is closed; what others made in it is the
                     //   worker's too from now on -> 1 descriptor. -EAGAIN: somebody else has the lock. -EOPNOTSUPP: no bpffs is there
   openXdpProgram,   // id: a kernel program id, of type XDP; else -EPERM -> 1 descriptor
@@ -20,40 +20,31 @@ enum class BrokerOp : uint32_t {
   count
 };
 
+enum class EventKind : uint32_t {
+  tracepoint,       // group and name, [A-Za-z0-9_-]{1,63}
+  uprobe,           // descriptor: the binary
+  kprobe,           // name, [A-Za-z0-9_.]{1,127}: a function of the kernel
+  software, hardware,
+  count
+};
+
 struct BrokerRequest {
   BrokerOp op;
   uint32_t policyTaken;       // 1 or 0; ready only
-  char group[64], name[64];   // NUL-padded; empty where the operation has none
-  uint64_t offset = 0;        // openUprobe: in the file
-  uint32_t returns = 0;       // openUprobe: 1: when the function returns
-  int32_t pid = 0;            // openUprobe: the process; 0: all
+  char group[64], name[128];  // NUL-padded; empty where the operation has none
   uint32_t id = 0;            // openXdpProgram
+  EventKind kind{};           // openEvent, and all that follows
+  int32_t pid = 0, cpu = 0;   // pid 0: the whole system. cpu -1: wherever the process runs
+  uint32_t returns = 0;       // of a probe: 1: when the function returns
+  uint64_t where = 0;         // of a probe: bytes in the file, in the function; else PERF_COUNT_*
+  uint32_t frequent = 0;      // software, hardware: 1: `often` times a second; 0: after so many events
+  uint64_t often = 0;
 };
 
 struct BrokerReply {
   int32_t result;             // 0 or -errno; -EAGAIN: a child of this kind died too often, ask again after delay
   uint32_t delayMilliseconds;
 };
-
-// ---- descriptors at exec: 0 is /dev/null, 1 and 2 are the broker's log pipe, 3 .. are these; everything else is closed ----
-
-namespace fd {
-constexpr int control = 3;                    // worker: to the frontend; frontend: to the broker; loader: its job socket
-namespace worker { constexpr int ceiling = 4; }                       // sealed memfd: wire::Ceiling. The root directory is the bpffs
-namespace loader { constexpr int session = 4, kernelBtf = 5; }        // the load session's socket; /sys/kernel/btf/vmlinux, if there
-namespace frontend {
-constexpr int listener = 4;                   // the RPC's listening socket
-constexpr int options = 5;                    // sealed memfd: wire::FrontendOptions
-constexpr int policy = 6, keptPolicy = 12;    // sealed memfds: the policy file as it is now, empty: none; and as it last was right, or
-                                              // /dev/null: it never was, since the broker started
-constexpr int kernelBtf = 7;                  // /sys/kernel/btf/vmlinux, or /dev/null
-constexpr int statsEnabled = 8;               // /proc/sys/kernel/bpf_stats_enabled
-constexpr int cgroups = 9;                    // the root of the cgroup2 hierarchy, or /dev/null
-constexpr int tickets = 13;                   // fd.sock's listening socket
-constexpr int clients = 14;                   // and those of FrontendOptions::clients, in their order
-constexpr int stateDir = 10, runtimeDir = 11; // the only directories that it may change: STATE_DIR and RUNTIME_DIR/programs
-}
-}
 
 constexpr uint64_t POLICY_BYTES = 1 << 20;    // one more is copied, so that the frontend can see that it is too large
 constexpr int WRONG_POLICY = 78;              // the frontend's exit status: the policy file is wrong, and there is none that was kept

@@ -25,7 +25,7 @@ constexpr size_t NAME = 64;                   // [A-Za-z0-9_]{1,63} and its NUL:
 enum class Op : uint32_t {
   // frontend -> worker
   startSession, endSession, wipeStaging, publish, remove, removeLoad, list, inspect, openMap, openIterator,
-  lookup, readMap, update, erase, setSlot, createLink, updateLink, query, setXdp, setFilter,
+  lookup, readMap, update, setSlot, createLink, updateLink, query, setXdp, setFilter,
   // frontend -> load session
   grant, inspectHandle, commit,
   // loader -> load session
@@ -33,37 +33,28 @@ enum class Op : uint32_t {
   count
 };
 
-struct Header {
-  Op op;
-  uint32_t size;                              // of the whole message
-};
+struct Header { Op op; uint32_t size; };      // size: of the whole message
+struct Reply { int64_t result; uint32_t size, descriptors; };     // likewise; how many descriptors came with it
 
-struct Reply {
-  int64_t result;
-  uint32_t size;                              // of the whole message
-  uint32_t descriptors;                       // how many came with it
-};
-
-// A place in our own bpffs. Paths are never sent: the worker makes them from these words.
+// A place in our own bpffs. Paths are never sent: the worker makes them from these words. A, B, C, NAME are the pin's.
+//   loads             loads/A/pB (programs), loads/A/mB (maps): what a load committed; NAME is "p" or "m"
+//   programs          prog_A: public, A is the kernel's program id
+//   maps              maps/A/NAME: public, A is the kernel's program id
+//   links             links/A: A is our link id
+//   dispatchers       xdp/dispatcher_A_B_NAME: A namespace inode, B interface index; NAME is "link"
+//   tcIngress         tc-ingress/dispatcher_A_B_NAME: "link", where the dispatcher has one; PROGRAM_progN, a member's that replaces its
+//                     function; tcEgress likewise
+//   members           xdp/dispatcher_A_B/link_C: C is our link id
+//   tcIngressMembers  tc-ingress/dispatcher_A_B/link_C; tcEgressMembers likewise
+//   tcxIngress        tcx-ingress/link_A_B_C: C is the kernel's program id; tcxEgress, netkitPrimary, netkitPeer likewise
+//   iterators         iterators/NAME
+//   version           version_A: which layout these pins have
+//   xdpPrograms       libxdp/dispatch-A-B/progC-prog: the libxdp protocol's pins, in its own directory (on another bpffs): A interface
+//                     index, B the dispatcher's program id, C position
+//   xdpLinks          libxdp/dispatch-A-B/progC-link
 enum class Dir : uint32_t {
-  loads,         // loads/A/pB (programs), loads/A/mB (maps): what a load committed; NAME is "p" or "m"
-  programs,      // prog_A: public, A is the kernel's program id
-  maps,          // maps/A/NAME: public, A is the kernel's program id
-  links,         // links/A: A is our link id
-  dispatchers,   // xdp/dispatcher_A_B_NAME: A namespace inode, B interface index; NAME is "link"
-  tcIngress,     // tc-ingress/dispatcher_A_B_NAME: "link", where the dispatcher has one; PROGRAM_progN, a member's that replaces its function
-  tcEgress,      // tc-egress/dispatcher_A_B_NAME
-  members,       // xdp/dispatcher_A_B/link_C: C is our link id
-  tcIngressMembers,  // tc-ingress/dispatcher_A_B/link_C
-  tcEgressMembers,   // tc-egress/dispatcher_A_B/link_C
-  tcxIngress,    // tcx-ingress/link_A_B_C: C is the kernel's program id
-  tcxEgress,     // tcx-egress/link_A_B_C
-  iterators,     // iterators/NAME
-  version,       // version_A: which layout these pins have
-  xdpPrograms,   // libxdp/dispatch-A-B/progC-prog: the libxdp protocol's pins, in its own directory (on another bpffs): A interface index,
-                 // B the dispatcher's program id, C position
-  xdpLinks,      // libxdp/dispatch-A-B/progC-link
-  count
+  loads, programs, maps, links, dispatchers, tcIngress, tcEgress, members, tcIngressMembers, tcEgressMembers, tcxIngress, tcxEgress,
+  netkitPrimary, netkitPeer, iterators, version, xdpPrograms, xdpLinks, count
 };
 
 struct Pin {
@@ -81,7 +72,7 @@ struct GrantedProgram {
   uint32_t expectedAttachType;
   uint32_t attachBtfId;                       // in the kernel's own BTF, or in the target's; 0: none
   uint32_t flags;                             // BPF_F_* of BPF_PROG_LOAD, exactly
-  uint32_t target = 0;                        // an extension's: the program loads/<target>/p0; 0: none
+  uint32_t target = 0, targetIndex = 0;       // whose function it extends or watches: the program loads/<target>/p<targetIndex>; 0: none
 };
 
 struct MapSource { uint32_t load, index; };   // loads/<load>/m<index>
@@ -138,25 +129,31 @@ struct List { Pin directory; uint32_t skip, reserved; };          // -> NUL-term
                                                                   // maps/ themselves
 struct Inspect { Pin pin; };                                      // -> ObjectInfo
 struct OpenMap { Pin pin; uint32_t flags, reserved; };            // flags 0, BPF_F_RDONLY, BPF_F_WRONLY -> one descriptor
-struct OpenIterator { Pin pin, map; };                            // -> one descriptor to read. pin: an iterator's; or a program, which
+struct OpenIterator { Pin pin, map; };                            // -> one descriptor to read. pin: an iterator's link; or a program, which
                                                                   // runs over the process whose pidfd comes with it, or over the
                                                                   // elements of `map`
-struct Element { Pin pin; uint32_t keySize, valueSize, flags, reserved; };   // Op::lookup -> value, Op::update, Op::erase. Tail: key, value
+struct Element { Pin pin; uint32_t keySize, valueSize, flags, reserved; };   // Op::lookup -> value, Op::update. Tail: key, value
 struct ReadMap { Pin pin; uint32_t keySize, valueSize, hasStart, reserved; };// tail: the key after which to start -> keys and values in turn
 struct SetSlot { Pin array, program; uint32_t index, present; };  // present 0: empties the slot
 
-enum class LinkKind : uint32_t { xdp, tcx, perfEvent, rawTracepoint, tracing, iterator, freplace, cgroup, count };
+enum class LinkKind : uint32_t {              // tcx: netkit devices too; netns: sk_lookup, flow_dissector; sockets: a sockmap's
+  xdp, tcx, perfEvent, rawTracepoint, tracing, iterator, freplace, cgroup, netns, netfilter, sockets, kprobeMulti, count
+};
 
 struct CreateLink {                           // -> kernel link id, pinned at `to`
   Pin program, to;
   LinkKind kind;
-  uint32_t attachType, interface, flags;      // flags: XDP_FLAGS_* or BPF_F_BEFORE, BPF_F_AFTER, BPF_F_ID, BPF_F_LINK
-  uint32_t relative, reserved;                // id of a program or, with BPF_F_LINK, of a link; freplace: BTF id of a function of `target`
-  uint64_t expectedRevision;                  // TCX: 0 for any; ESTALE when another came first
-  uint64_t cookie;
+  uint32_t attachType, interface, flags;      // flags: XDP_FLAGS_*; tcx, cgroup: BPF_F_BEFORE, BPF_F_AFTER, BPF_F_ID, BPF_F_LINK; else
+                                              // BPF_F_NETFILTER_IP_DEFRAG, BPF_F_KPROBE_MULTI_RETURN
+  uint32_t relative;                          // id of a program or, with BPF_F_LINK, of a link; freplace: BTF id of a function of `target`
+  uint32_t family, hook;                      // netfilter: NFPROTO_*, NF_INET_*
+  int32_t priority;                           // netfilter
+  uint64_t expectedRevision;                  // tcx, cgroup: 0 for any; ESTALE when another came first
   char name[NAME * 2];                        // rawTracepoint: which
-  Pin target;                                 // freplace: the program whose function is replaced; else zeros
-};                                            // perfEvent: one descriptor of the event; cgroup: of the directory
+  Pin target;                                 // freplace: the program whose function is replaced; sockets: the sockmap; iterator: the map, or
+                                              // zeros; else zeros
+};                                            // One descriptor: of the event, the cgroup's directory or the network namespace. Tail of
+                                              // kprobeMulti: the functions, each with its NUL
 
 struct UpdateLink { Pin link, program; };     // the link runs this program from now on; no packet sees neither
 

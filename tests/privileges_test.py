@@ -10,7 +10,7 @@ import lines_test
 CAPABILITIES = {"CHOWN": 0, "KILL": 5, "SETGID": 6, "SETUID": 7, "SETPCAP": 8, "NET_ADMIN": 12, "SYS_ADMIN": 21, "PERFMON": 38, "BPF": 39}
 PLACES = {"null": r"/dev/null", "pipe": r"pipe:", "socket": r"socket:", "memfd": r"/memfd:",
           "vmlinux": r"/sys/kernel/btf/vmlinux|/dev/null", "bpf_stats_enabled": r"/proc/sys/kernel/bpf_stats_enabled",
-          "cgroup": r"/sys/fs/cgroup|/dev/null", "state": r"/.*/state$", "programs": r"/.*/run/programs$"}
+          "functions": r"/.*available_filter_functions$|/dev/null", "cgroup": r"/sys/fs/cgroup|/dev/null", "state": r"/.*/state$", "programs": r"/.*/run/programs$"}
 
 
 def table(second="uid"):

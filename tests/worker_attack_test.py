@@ -325,10 +325,10 @@ class Attack(unittest.TestCase):
         refused = worker.control.call("openIterator", fits + array) == -EPERM
         harness.attack(self, "outside the ceiling", "an iterator where there are none", refused)
         worker.end()
-        for name, body in (("a link's pin", pin(3, b"", 1) + array), ("a map's pin", array + array), ("a program for a map", fits + fits),
-                           ("a link for a map", fits + pin(3, b"", 1)), ("an iterator's name that leads out", pin(8, b"../a") + bytes(80))):
+        for name, body in (("a TCX link's pin", pin(10, b"", 1) + array), ("a map's pin", array + array), ("a program for a map", fits + fits),
+                           ("a link for a map", fits + pin(3, b"", 1)), ("an iterator's name that leads out", pin(14, b"../a") + bytes(80))):
             self.ends(self.worker(), "foreign object", "an iterator over " + name, message("openIterator", body))
-        self.ends(self.worker(), "descriptor", "a process for a pinned iterator", message("openIterator", pin(8, b"programs") + bytes(80)), [0])
+        self.ends(self.worker(), "descriptor", "a process for a pinned iterator", message("openIterator", pin(14, b"programs") + bytes(80)), [0])
         for name in ("p0", "p1", "m0", "m1"):
             os.unlink(os.path.join(self.root, "loads", "80", name))
         self.nothingIsLeft()

@@ -74,7 +74,7 @@ def ceiling(attach=(0, XDP_ATTACH, TRACE_ITER), types=(XDP, TRACING)):
 
 
 def grant(programs=((XDP, XDP_ATTACH, 0, 0),), maps=4, map_types=1 << ARRAY | 1 << PROG_ARRAY, bytes_=1 << 16):
-    rows = b"".join(struct.pack("<IIIII", *each, 0) for each in programs).ljust(64 * 20, b"\0")     # 0: extends no program
+    rows = b"".join(struct.pack("<IIIIII", *each, 0, 0) for each in programs).ljust(64 * 24, b"\0")     # 0: extends no program
     return struct.pack("<QQIIII", map_types, bytes_, maps, len(programs), 0, 0) + rows + bytes(256 * 8)
 
 

@@ -8,11 +8,7 @@ namespace bpfman {
 bool Channel::receive(Request& request) {
   iovec part{buffer.data(), buffer.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * wire::MAX_DESCRIPTORS)];
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
+  msghdr message{nullptr, 0, &part, 1, control, sizeof control, 0};
 
   ssize_t size;
   do size = recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC);
@@ -48,17 +44,10 @@ void Channel::send(const Answer& answer) {
   if (reply.size > wire::MAX_MESSAGE) die("answer of %u bytes", reply.size);
   iovec parts[2] = {{&reply, sizeof reply}, {const_cast<uint8_t*>(answer.tail.data()), answer.tail.size()}};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = parts;
-  message.msg_iovlen = 2;
+  msghdr message{nullptr, 0, parts, 2, control, reply.descriptors ? sizeof control : 0, 0};
   if (reply.descriptors) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof descriptor);
-    memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+    *CMSG_FIRSTHDR(&message) = {CMSG_LEN(sizeof descriptor), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &descriptor, sizeof descriptor);
   }
   ssize_t sent;
   do sent = sendmsg(socket.get(), &message, MSG_NOSIGNAL);

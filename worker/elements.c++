@@ -46,7 +46,7 @@ Answer withElement(Context& context, Request& request, int command) {
 
   std::vector<uint8_t> key(tail.begin(), tail.begin() + wish.keySize), value(map.valueSize);
   if (update) value.assign(tail.begin() + wish.keySize, tail.end());
-  Answer answer = element(context, command, map, key.data(), command == BPF_MAP_DELETE_ELEM ? nullptr : value.data(), wish.flags);
+  Answer answer = element(context, command, map, key.data(), value.data(), wish.flags);
   if (command == BPF_MAP_LOOKUP_ELEM && answer.result == 0) answer.add(value.data(), value.size());
   return answer;
 }
@@ -55,7 +55,6 @@ Answer withElement(Context& context, Request& request, int command) {
 
 Answer answerLookup(Context& context, Request& request) { return withElement(context, request, BPF_MAP_LOOKUP_ELEM); }
 Answer answerUpdate(Context& context, Request& request) { return withElement(context, request, BPF_MAP_UPDATE_ELEM); }
-Answer answerErase(Context& context, Request& request) { return withElement(context, request, BPF_MAP_DELETE_ELEM); }
 
 // As many elements as fit in one answer; an element that goes away meanwhile is left out.
 Answer answerReadMap(Context& context, Request& request) {

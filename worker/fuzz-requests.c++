@@ -28,12 +28,11 @@ constexpr Shape SHAPES[] = {{0, false, 2, 2},
                             {sizeof(wire::Inspect), false, 0, 0},
                             {sizeof(wire::OpenMap), false, 0, 0},
                             {sizeof(wire::OpenIterator), false, 0, 1},
-                            {sizeof(wire::Element), true, 0, 0},
                             {sizeof(wire::ReadMap), true, 0, 0},
                             {sizeof(wire::Element), true, 0, 0},
                             {sizeof(wire::Element), true, 0, 0},
                             {sizeof(wire::SetSlot), false, 0, 0},
-                            {sizeof(wire::CreateLink), false, 0, 1},
+                            {sizeof(wire::CreateLink), true, 0, 1},
                             {sizeof(wire::UpdateLink), false, 0, 0},
                             {sizeof(wire::Query), false, 0, 1},
                             {sizeof(wire::SetXdp), false, 0, 1},
@@ -54,6 +53,9 @@ class ControlOracle final : public Bpf {
     const bpf_map_info& map = kernel.mapInfo;
     uint64_t valueSize = kernelValueSize(map.type, map.value_size, ceiling.possibleCpus);
     bool links = op == Op::createLink;
+    auto takesDescriptor = [](uint32_t type) {
+      return type <= BPF_CGROUP_SETSOCKOPT || type == BPF_PERF_EVENT || type == BPF_SK_LOOKUP || type == BPF_SK_SKB_VERDICT;
+    };
     switch (command) {
       case BPF_OBJ_GET:
         requirePath(reinterpret_cast<const char*>(attr.pathname));
@@ -73,14 +75,16 @@ class ControlOracle final : public Bpf {
       case BPF_LINK_CREATE:
         FUZZ_REQUIRE((links || op == Op::openIterator) && attr.link_create.attach_type < 128);
         own(attr.link_create.prog_fd);
-        FUZZ_REQUIRE((op == Op::openIterator) == (attr.link_create.iter_info_len > 0));
-        if (op == Op::openIterator) {
+        FUZZ_REQUIRE(op != Op::openIterator || attr.link_create.iter_info_len > 0);
+        if (attr.link_create.attach_type == BPF_TRACE_ITER && attr.link_create.iter_info_len > 0) {
           requireMemory(attr.link_create.iter_info, attr.link_create.iter_info_len);
           auto& over = *reinterpret_cast<const bpf_iter_link_info*>(attr.link_create.iter_info);
           own(over.map.map_fd != 0 ? over.map.map_fd : over.task.pid_fd);
           FUZZ_REQUIRE(attr.link_create.attach_type == BPF_TRACE_ITER && attr.link_create.iter_info_len == sizeof(bpf_iter_link_info));
         }
-        if (attr.link_create.attach_type == BPF_PERF_EVENT) own(attr.link_create.target_fd);
+        if (takesDescriptor(attr.link_create.attach_type)) own(attr.link_create.target_fd);
+        if (attr.link_create.attach_type == BPF_TRACE_KPROBE_MULTI || attr.link_create.attach_type == BPF_TRACE_KPROBE_SESSION)
+          requireMemory(attr.link_create.kprobe_multi.syms, attr.link_create.kprobe_multi.cnt * uint64_t{8});
         break;
       case BPF_LINK_UPDATE:
         FUZZ_REQUIRE(op == Op::updateLink && attr.link_update.flags == 0);

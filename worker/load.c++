@@ -149,8 +149,8 @@ Answer answerLoadProgram(Context& context, Request& request) {
 
   Fd target;
   bpf_attr attr{};
-  if (uint32_t from = load.grant.programs[slot].target) {
-    target = context.bpf.open(pathOf({wire::Dir::loads, from, 0, 0, "p"}).text);
+  if (const wire::GrantedProgram& granted = load.grant.programs[slot]; granted.target) {
+    target = context.bpf.open(pathOf({wire::Dir::loads, granted.target, granted.targetIndex, 0, "p"}).text);
     if (!target) return target.error();
     attr.attach_prog_fd = target.get();
   }

@@ -93,7 +93,8 @@ Answer answerOpenMap(Context& context, Request& request) {
 Answer answerOpenIterator(Context& context, Request& request) {
   auto wish = request.as<wire::OpenIterator>();
   bool process = request.descriptorCount == 1, program = kindOf(wish.pin) == Kind::program;
-  if (program ? !process && kindOf(wish.map) != Kind::map : process || wish.pin.dir != Dir::iterators) die("not an iterator");
+  bool pinned = wish.pin.dir == Dir::iterators || wish.pin.dir == Dir::links;
+  if (program ? !process && kindOf(wish.map) != Kind::map : process || !pinned) die("not an iterator");
   bpf_attr attr{};
   Fd link = context.bpf.open(pathOf(wish.pin).text);
   if (link && program) {  // which was opened: the link is made for this once

@@ -1,6 +1,6 @@
 #include "worker/operations.h"
 
-#include "schema/broker.h"
+#include "schema/descriptors.h"
 
 #include <algorithm>
 
@@ -26,9 +26,8 @@ static constexpr Operation OPERATIONS[] = {
     {Op::lookup,        Control,            sizeof(wire::Element),     true,  0, 0, answerLookup},
     {Op::readMap,       Control,            sizeof(wire::ReadMap),     true,  0, 0, answerReadMap},
     {Op::update,        Control,            sizeof(wire::Element),     true,  0, 0, answerUpdate},
-    {Op::erase,         Control,            sizeof(wire::Element),     true,  0, 0, answerErase},
     {Op::setSlot,       Control,            sizeof(wire::SetSlot),     false, 0, 0, answerSetSlot},
-    {Op::createLink,    Control,            sizeof(wire::CreateLink),  false, 0, 1, answerCreateLink},
+    {Op::createLink,    Control,            sizeof(wire::CreateLink),  true,  0, 1, answerCreateLink},
     {Op::updateLink,    Control,            sizeof(wire::UpdateLink),  false, 0, 0, answerUpdateLink},
     {Op::query,         Control,            sizeof(wire::Query),       false, 0, 1, answerQuery},
     {Op::setXdp,        Control,            sizeof(wire::SetXdp),      false, 0, 1, answerSetXdp},

@@ -76,9 +76,9 @@ using Handler = Answer(Context& context, Request& request);
 Handler answerStartSession, answerEndSession, answerGrant, answerInspectHandle, answerCommit;  // session.c++
 Handler answerCreateMap, answerLoadBtf, answerLoadProgram, answerInitialise, answerFreezeMap, answerBindMap, answerObjectInfo;  // load.c++
 Handler answerWipeStaging, answerPublish, answerRemove, answerRemoveLoad, answerList, answerInspect, answerOpenMap,
-    answerOpenIterator;                                                         // objects.c++
-Handler answerLookup, answerReadMap, answerUpdate, answerErase, answerSetSlot;  // elements.c++
-Handler answerCreateLink, answerUpdateLink, answerQuery;                        // links.c++
-Handler answerSetXdp, answerSetFilter;                                          // netlink.c++
+    answerOpenIterator;                                            // objects.c++
+Handler answerLookup, answerReadMap, answerUpdate, answerSetSlot;  // elements.c++
+Handler answerCreateLink, answerUpdateLink, answerQuery;           // links.c++
+Handler answerSetXdp, answerSetFilter;                             // netlink.c++
 
 }  // namespace bpfman

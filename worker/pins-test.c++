@@ -28,6 +28,8 @@ TEST(WorkerPins, AreWhereTheContractSaysThatTheyAre) {
       {pinOf(Dir::tcEgressMembers), "tc-egress/dispatcher_1_2/link_3", wire::Kind::program},
       {pinOf(Dir::tcxIngress), "tcx-ingress/link_1_2_3", wire::Kind::link},
       {pinOf(Dir::tcxEgress), "tcx-egress/link_1_2_3", wire::Kind::link},
+      {pinOf(Dir::netkitPrimary), "netkit-primary/link_1_2_3", wire::Kind::link},
+      {pinOf(Dir::netkitPeer), "netkit-peer/link_1_2_3", wire::Kind::link},
       {pinOf(Dir::iterators, "programs"), "iterators/programs", wire::Kind::link},
       {pinOf(Dir::version), "./version_1", wire::Kind::map},
       {pinOf(Dir::xdpPrograms), "libxdp/dispatch-1-2/prog3-prog", wire::Kind::program},
@@ -118,7 +120,7 @@ TEST_F(WorkerControl, OnlyMapsAreOpenedForHandOverAndOnlyWithKnownFlags) {
   for (Pin pin : {pinOf(Dir::programs), pinOf(Dir::links), pinOf(Dir::loads, "p"), pinOf(Dir::iterators, "a")})
     EXPECT_DEATH_BY_LINE(control(Op::openMap, wire::OpenMap{pin, 0, 0}), "not a map to open");
   EXPECT_DEATH_BY_LINE(control(Op::openMap, wire::OpenMap{pinOf(Dir::maps, "a"), BPF_F_MMAPABLE, 0}), "not a map to open");
-  EXPECT_DEATH_BY_LINE(control(Op::openIterator, wire::OpenIterator{pinOf(Dir::links), {}}), "not an iterator");
+  EXPECT_DEATH_BY_LINE(control(Op::openIterator, wire::OpenIterator{pinOf(Dir::tcxIngress), {}}), "not an iterator");
   for (Pin map : {pinOf(Dir::loads, "p"), pinOf(Dir::links), pinOf(Dir::iterators, "a")})
     EXPECT_DEATH_BY_LINE(control(Op::openIterator, wire::OpenIterator{pinOf(Dir::loads, "p"), map}), "not an iterator");
   EXPECT_EQ(control(Op::openMap, wire::OpenMap{pinOf(Dir::maps, "a"), BPF_F_RDONLY, 0}), 0);
@@ -189,14 +191,64 @@ TEST_F(WorkerControl, ALinkTakesOnlyWhatItsKindTakes) {
   dies([](auto& wish) { wish.kind = wire::LinkKind::xdp, wish.attachType = BPF_XDP, wish.flags = 16; });   // XDP_FLAGS_REPLACE
   dies([](auto& wish) { wish.kind = wire::LinkKind::perfEvent, wish.attachType = BPF_PERF_EVENT; });       // no event
   dies([](auto& wish) { wish.kind = wire::LinkKind::cgroup, wish.attachType = BPF_CGROUP_INET_EGRESS; });  // no cgroup
-  for (auto type : {BPF_SK_LOOKUP, BPF_CGROUP_DEVICE, BPF_FLOW_DISSECTOR, BPF_PERF_EVENT})                 // other kinds of descriptors
+  for (auto type : {BPF_SK_LOOKUP, BPF_FLOW_DISSECTOR, BPF_PERF_EVENT})                                    // other kinds of descriptors
     dies([=](auto& wish) { wish.kind = wire::LinkKind::cgroup, wish.attachType = type; }, 1);
+  auto linked = [&](wire::LinkKind kind, uint32_t type, auto change, int descriptors = 0) {
+    dies([=](auto& wish) { wish.kind = kind, wish.attachType = type, change(wish); }, descriptors);
+  };
+  auto asItIs = [](auto&) {};
+  linked(
+      wire::LinkKind::cgroup, BPF_CGROUP_DEVICE, [](auto& wish) { wish.relative = 3; }, 1);
+  linked(
+      wire::LinkKind::cgroup, BPF_CGROUP_DEVICE, [](auto& wish) { wish.flags = BPF_F_ALLOW_MULTI; }, 1);
+  linked(wire::LinkKind::netns, BPF_SK_LOOKUP, asItIs);
+  linked(wire::LinkKind::netns, BPF_CGROUP_DEVICE, asItIs, 1);
+  linked(wire::LinkKind::netfilter, BPF_NETFILTER, [](auto& wish) { wish.flags = 2; });
+  linked(wire::LinkKind::tracing, BPF_TRACE_ITER, asItIs);
+  linked(wire::LinkKind::tracing, BPF_LSM_MAC, asItIs, 1);
+  linked(wire::LinkKind::kprobeMulti, BPF_TRACE_KPROBE_MULTI, asItIs);  // no function
+  linked(wire::LinkKind::sockets, BPF_XDP, asItIs);
   dies([](auto& wish) { wish.kind = wire::LinkKind::rawTracepoint, memset(wish.name, 'x', sizeof wish.name); });
   EXPECT_EQ(control(Op::createLink, tcx()), 0);
   wire::CreateLink egress = tcx();
   egress.attachType = BPF_TCX_EGRESS;  // the ceiling has ingress only
   EXPECT_EQ(control(Op::createLink, egress), -EPERM);
   EXPECT_EQ(bpf.count(BPF_LINK_CREATE), 1u);
+}
+
+TEST_F(WorkerControl, ALinkToAnObjectOfOursOpensNothingElse) {
+  ceiling.attachTypes[0] = ~0ull;
+  wire::CreateLink sockets = tcx();
+  sockets.kind = wire::LinkKind::sockets, sockets.attachType = BPF_SK_MSG_VERDICT;
+  for (Pin pin : {pinOf(Dir::loads, "p"), pinOf(Dir::links), pinOf(Dir::programs)}) {
+    sockets.target = pin;
+    EXPECT_DEATH_BY_LINE(control(Op::createLink, sockets), "link to what is no map");
+  }
+  sockets.target = pinOf(Dir::loads, "m");
+  EXPECT_EQ(control(Op::createLink, sockets), 0);
+  EXPECT_GT(bpf.last(BPF_LINK_CREATE).attr.link_create.target_fd, 2u);
+
+  wire::CreateLink iterator = tcx();
+  iterator.kind = wire::LinkKind::iterator, iterator.attachType = BPF_TRACE_ITER;
+  EXPECT_EQ(control(Op::createLink, iterator), 0);
+  EXPECT_EQ(bpf.last(BPF_LINK_CREATE).attr.link_create.iter_info_len, 0u);
+  iterator.target = pinOf(Dir::loads, "m");
+  EXPECT_EQ(control(Op::createLink, iterator), 0);
+  EXPECT_EQ(bpf.last(BPF_LINK_CREATE).attr.link_create.iter_info_len, sizeof(bpf_iter_link_info));
+}
+
+TEST_F(WorkerControl, FunctionsComeByTheirNamesEachWithItsEnd) {
+  ceiling.attachTypes[0] = ~0ull;
+  wire::CreateLink wish = tcx();
+  wish.kind = wire::LinkKind::kprobeMulti, wish.attachType = BPF_TRACE_KPROBE_MULTI, wish.flags = BPF_F_KPROBE_MULTI_RETURN;
+  EXPECT_DEATH_BY_LINE(control(Op::createLink, wish, {'a', 0, 'b'}), "malformed link");
+  EXPECT_DEATH_BY_LINE(control(Op::createLink, wish, std::vector<uint8_t>(4097)), "malformed link");
+  EXPECT_EQ(control(Op::createLink, wish, {'a', 0, 'b', 'c', 0}), 0);
+  auto& asked = bpf.last(BPF_LINK_CREATE).attr.link_create.kprobe_multi;
+  EXPECT_EQ(asked.cnt, 2u);
+  EXPECT_EQ(asked.flags, uint32_t(BPF_F_KPROBE_MULTI_RETURN));
+  wish.kind = wire::LinkKind::tcx, wish.attachType = BPF_TCX_INGRESS, wish.flags = 0;
+  EXPECT_DEATH_BY_LINE(control(Op::createLink, wish, {'a', 0}), "malformed link");
 }
 
 TEST_F(WorkerControl, ALinkThatCanNotBePinnedIsNotKept) {

@@ -34,6 +34,8 @@ constexpr Place PLACES[] = {
     {Dir::tcEgressMembers, Kind::program, false, "tc-egress/dispatcher_%1$u_%2$u", "link_%3$u"},
     {Dir::tcxIngress, Kind::link, false, "tcx-ingress", "link_%1$u_%2$u_%3$u"},
     {Dir::tcxEgress, Kind::link, false, "tcx-egress", "link_%1$u_%2$u_%3$u"},
+    {Dir::netkitPrimary, Kind::link, false, "netkit-primary", "link_%1$u_%2$u_%3$u"},
+    {Dir::netkitPeer, Kind::link, false, "netkit-peer", "link_%1$u_%2$u_%3$u"},
     {Dir::iterators, Kind::link, true, "iterators", "%4$s"},
     {Dir::version, Kind::map, false, ".", "version_%1$u"},
     {Dir::xdpPrograms, Kind::program, false, "libxdp/dispatch-%1$u-%2$u", "prog%3$u-prog"},
@@ -42,8 +44,8 @@ constexpr Place PLACES[] = {
 static_assert(sizeof PLACES / sizeof *PLACES == static_cast<size_t>(Dir::count));
 
 // What always exists beneath the root of the bpffs.
-constexpr const char* DIRECTORIES[] = {"staging",   "loads",       "maps",       "links",     "xdp",   "tc-ingress",
-                                       "tc-egress", "tcx-ingress", "tcx-egress", "iterators", "libxdp"};
+constexpr const char* DIRECTORIES[] = {"staging",     "loads",      "maps",           "links",       "xdp",       "tc-ingress", "tc-egress",
+                                       "tcx-ingress", "tcx-egress", "netkit-primary", "netkit-peer", "iterators", "libxdp"};
 
 const Place& placeOf(const wire::Pin& pin) {
   if (pin.dir >= Dir::count) die("pin in an unknown directory %u", static_cast<unsigned>(pin.dir));

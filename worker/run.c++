@@ -2,7 +2,7 @@
 #include "worker/operations.h"
 #include "worker/pins.h"
 
-#include "schema/broker.h"
+#include "schema/descriptors.h"
 #include "seccomp/confine.h"
 #include "seccomp/landlock.h"
 

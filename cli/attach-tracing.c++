@@ -1,0 +1,145 @@
+// Hooks in the kernel's and in programs' own code.
+#include "cli/attach-kinds.h"
+#include "cli/text.h"
+#include "cli/values.h"
+#include "client/symbol.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
+
+namespace bpfman {
+namespace {
+
+void setTracepoint(schema::Place::Builder place, const AttachArguments& arguments) {
+  auto& name = arguments.tracepoint;
+  auto slash = name.find('/');
+  if (slash == std::string::npos || slash == 0 || slash + 1 == name.size() || name.find('/', slash + 1) != std::string::npos) {
+    fail(kj::str("tracepoint \"", name.c_str(), "\": expected GROUP/NAME"));
+  }
+  auto tracepoint = place.initTracepoint();
+  tracepoint.setGroup(name.substr(0, slash).c_str());
+  tracepoint.setName(name.substr(slash + 1).c_str());
+}
+
+void setRawTracepoint(schema::Place::Builder place, const AttachArguments& arguments) {
+  place.setRawTracepoint(arguments.tracepoint.c_str());
+}
+
+void setTpBtf(schema::Place::Builder place, const AttachArguments& arguments) { place.setTpBtf(); }
+void setFixed(schema::Place::Builder place, const AttachArguments& arguments) { place.setFixed(); }
+
+// A library's name, such as "libc", is looked for where the dynamic linker does; a path is taken as it is, inside the container if one
+// is named.
+std::string binaryPath(const AttachArguments& arguments) {
+  namespace fs = std::filesystem;
+  std::string root = arguments.container ? "/proc/" + std::to_string(arguments.container) + "/root" : "";
+  if (arguments.binary.find('/') != std::string::npos) return root + arguments.binary;
+  for (auto directory : {"/lib64", "/usr/lib64", "/lib/" MULTIARCH, "/usr/lib/" MULTIARCH, "/lib", "/usr/lib", "/usr/local/lib"}) {
+    std::error_code none;
+    for (auto& entry : fs::directory_iterator(root + directory, none)) {
+      if (entry.path().filename().string().starts_with(arguments.binary + ".so")) return entry.path();
+    }
+  }
+  fail(kj::str("there is no library ", arguments.binary.c_str(), ": give the binary's path"));
+}
+
+void setUprobe(schema::Place::Builder place, const AttachArguments& arguments) {
+  auto uprobe = place.initUprobe();
+  auto path = binaryPath(arguments);
+  if (arguments.function.empty() && arguments.offset == 0) fail(kj::str("say where: --fn-name, or --offset in the file"));
+  uint64_t start = arguments.function.empty() ? 0 : offsetOf(path.c_str(), arguments.function.c_str());
+  uprobe.setBinary(carry(openPath(path.c_str())));
+  uprobe.setOffset(start + arguments.offset);
+  if (arguments.process) uprobe.setProcess(carry(openProcess(arguments.process)));
+  uprobe.setPath(arguments.binary.c_str());
+  uprobe.setFunction(arguments.function.c_str());
+}
+
+void setKprobe(schema::Place::Builder place, const AttachArguments& arguments) {
+  auto kprobe = place.initKprobe();
+  kprobe.setFunction(arguments.function.c_str());
+  kprobe.setOffset(arguments.offset);
+}
+
+void setKprobeMulti(schema::Place::Builder place, const AttachArguments& arguments) {
+  put(place.initKprobeMulti(arguments.functions.size()), arguments.functions);
+}
+
+// As perf names them. By number: PERF_COUNT_SW_*, PERF_COUNT_HW_*.
+constexpr const char* SOFTWARE[] = {"cpu-clock",        "task-clock",   "page-faults",  "context-switches",
+                                    "cpu-migrations",   "minor-faults", "major-faults", "alignment-faults",
+                                    "emulation-faults", "dummy",        "bpf-output",   "cgroup-switches"};
+constexpr const char* HARDWARE[] = {"cycles",        "instructions", "cache-references",        "cache-misses",           "branches",
+                                    "branch-misses", "bus-cycles",   "stalled-cycles-frontend", "stalled-cycles-backend", "ref-cycles"};
+
+template <size_t N>
+size_t indexOf(const char* const (&names)[N], const std::string& name) {
+  return std::find(names, names + N, name) - names;
+}
+
+std::string eventNames() {
+  std::string text;
+  for (auto name : SOFTWARE) text += std::string(text.empty() ? "" : ", ") + name;
+  for (auto name : HARDWARE) text += std::string(", ") + name;
+  return text;
+}
+
+void setPerfEvent(schema::Place::Builder place, const AttachArguments& arguments) {
+  auto perf = place.initPerfEvent();
+  size_t software = indexOf(SOFTWARE, arguments.function), hardware = indexOf(HARDWARE, arguments.function);
+  if (software < std::size(SOFTWARE))
+    perf.initEvent().setSoftware(software);
+  else if (hardware < std::size(HARDWARE))
+    perf.initEvent().setHardware(hardware);
+  else
+    fail(kj::str("unknown event \"", arguments.function.c_str(), "\": known are ", eventNames().c_str()));
+  if (arguments.frequency)
+    perf.initSampling().setFrequency(arguments.frequency);
+  else
+    perf.initSampling().setPeriod(arguments.period ? arguments.period : 1);
+  perf.setCpu(arguments.cpu);
+  if (arguments.process) perf.setProcess(carry(openProcess(arguments.process)));
+}
+
+void setIterator(schema::Place::Builder place, const AttachArguments& arguments) { place.setIterator(arguments.map); }
+
+}  // namespace
+
+void addTracingKinds(Kinds& kinds) {
+  auto& given = *kinds.arguments;
+  kinds.add("tracepoint", "To a tracepoint of the kernel", setTracepoint)
+      .add_option(kinds.named("TRACEPOINT", "-t,--tracepoint"), given.tracepoint, "GROUP/NAME")
+      ->required();
+  kinds.add("raw_tp", "To a raw tracepoint", setRawTracepoint)
+      .add_option(kinds.named("TRACEPOINT", "-t,--tracepoint"), given.tracepoint, "NAME (default: the one in the program's section)");
+  kinds.add("tp_btf", "To the tracepoint that was fixed at load", setTpBtf);
+  for (auto name : {"fentry", "fexit", "fmod_ret"}) kinds.add(name, "To the function that was fixed at load", setFixed);
+  kinds.add("lsm", "To the security hook that was fixed at load", setFixed);
+
+  auto& kprobe = kinds.add("kprobe", "To a function of the kernel; of a kretprobe program: to its return", setKprobe);
+  kprobe.add_option(kinds.named("FUNCTION", "-f,--fn-name"), given.function, "Its name (default: the one in the program's section)");
+  kprobe.add_option("--offset", given.offset, "Bytes behind the function's start");
+  auto& multi = kinds.add("kprobe.multi", "To many functions of the kernel in one link, all or none", setKprobeMulti);
+  multi.add_option(kinds.named("FUNCTIONS", "-f,--fn-name"), given.functions,
+                   "Names, or patterns such as 'vfs_*' (default: what the program's section names)");
+
+  auto& uprobe = kinds.add("uprobe", "To a function of a binary; of a uretprobe program: to its return", setUprobe);
+  uprobe.add_option(kinds.named("TARGET", "-t,--target"), given.binary, "PATH of the program or library, or a library's name")->required();
+  uprobe.add_option("-f,--fn-name", given.function, "The function");
+  uprobe.add_option("--offset", given.offset, "Bytes behind the function's start; without one, in the file");
+  uprobe.add_option("-p,--pid", given.process, "Only in this process (default: in all)")->check(CLI::Range(1, INT32_MAX));
+  uprobe.add_option("--container-pid", given.container, "TARGET is as this process sees it")->check(CLI::Range(1, INT32_MAX));
+
+  auto& perf = kinds.add("perf_event", "To an event that the processor or the kernel counts", setPerfEvent);
+  perf.add_option(kinds.named("EVENT", "-e,--event"), given.function, "cycles, cpu-clock, page-faults, … as perf names them")->required();
+  auto period = perf.add_option("--period", given.period, "After so many of them (default: each)");
+  perf.add_option("--frequency", given.frequency, "So often a second")->excludes(period);
+  perf.add_option("--cpu", given.cpu, "On this CPU")->check(CLI::Range(0, INT32_MAX));
+  perf.add_option("-p,--pid", given.process, "In this process, on any CPU unless one is named")->check(CLI::Range(1, INT32_MAX));
+
+  auto& iterator = kinds.add("iter", "An iterator: 'bpfman link read' then shows what it says", setIterator);
+  iterator.add_option("--map", given.map, "The id of the map that it runs over, for programs that run over a map's elements");
+}
+
+}  // namespace bpfman

@@ -1,0 +1,31 @@
+// Iterators: the kernel runs the program over all its tasks, sockets, programs … when a client reads the descriptor that it asks for.
+#include <linux/bpf.h>
+
+#include "frontend/hook-single.h"
+
+namespace bpfman {
+
+namespace {
+
+class IteratorHook final : public SingleHook {
+  SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope&) const override {
+    SingleLink made;
+    requireClass(wish);
+    uint32_t map = wish.place.getIterator();
+    if (map == 0)
+      link.target = wish.program.attachTo;
+    else
+      made.wanted.target = mapTarget(core, wish, map, MapRight::read, link);
+    made.wanted.kind = wire::LinkKind::iterator;
+    made.wanted.attachType = BPF_TRACE_ITER;
+    return made;
+  }
+};
+
+const IteratorHook ITERATOR;
+
+}  // namespace
+
+const Hook& iteratorHook = ITERATOR;
+
+}  // namespace bpfman

@@ -1,0 +1,126 @@
+// Programs at functions of the kernel, one or many in a link, and at events that the processor or the kernel counts.
+#include <fnmatch.h>
+#include <linux/bpf.h>
+#include <linux/perf_event.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+#include <kj/debug.h>
+#include <kj/vector.h>
+
+#include "frontend/hook-single.h"
+#include "frontend/limits.h"
+#include "frontend/refuse.h"
+
+namespace bpfman {
+
+namespace {
+
+using schema::ProgramType;
+
+class KprobeHook final : public SingleHook {
+  SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope& scope) const override {
+    SingleLink made;
+    requireClass(wish);
+    auto place = wish.place.getKprobe();
+    bool returns = wish.program.type == static_cast<uint16_t>(ProgramType::KRETPROBE);
+    std::string function = place.getFunction().size() > 0 ? place.getFunction().cStr() : wish.program.attachTo;
+    if (function.empty()) refuse("say which function of the kernel; the section of ", wish.program.name.c_str(), " names none");
+    if (returns && place.getOffset() > 0) refuse("a kretprobe runs where the function returns: it takes no offset");
+    link.target = function + (place.getOffset() ? kj::str("+", place.getOffset()).cStr() : "");
+    made.wanted.kind = wire::LinkKind::perfEvent;
+    made.wanted.attachType = BPF_PERF_EVENT;
+    made.target = core.broker.openKprobe(function.c_str(), place.getOffset(), returns).wait(scope);
+    return made;
+  }
+};
+
+// Which functions can be probed, as the kernel lists them for ftrace; a module's have its name behind them.
+std::set<std::string> probed(std::span<const std::string> patterns) {
+  std::set<std::string> found;
+  std::vector<char> text;
+  for (size_t used = 0;;) {
+    text.resize(used + (256 << 10));
+    ssize_t got;
+    KJ_SYSCALL(got = pread(wire::fd::frontend::probed, text.data() + used, text.size() - used, used));
+    if (got == 0) break;
+    used += got;
+    text.resize(used);
+  }
+  for (char *line = text.data(), *end; (end = std::find(line, text.data() + text.size(), '\n')) != text.data() + text.size();
+       line = end + 1) {
+    std::string name(line, std::find_first_of(line, end, " \t", " \t" + 2));
+    if (std::ranges::any_of(patterns, [&](auto& pattern) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; })) found.insert(name);
+  }
+  return found;
+}
+
+class KprobeMultiHook final : public SingleHook {
+  SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope&) const override {
+    SingleLink made;
+    requireClass(wish);
+    std::vector<std::string> names;
+    for (auto name : wish.place.getKprobeMulti()) names.push_back(name.cStr());
+    if (names.empty() && !wish.program.attachTo.empty()) names.push_back(wish.program.attachTo);
+    if (names.empty()) refuse("say which functions of the kernel; the section of ", wish.program.name.c_str(), " names none");
+    link.target = kj::strArray(names, ",").cStr();
+    if (link.target.size() > limits::PATH_BYTES)
+      refuse("the functions' names have ", link.target.size(), " bytes together, of at most ", limits::PATH_BYTES, ": use patterns");
+    auto isPattern = [](auto& name) { return name.find_first_of("*?[") != name.npos; };
+    std::set<std::string> functions(names.begin(), names.end());
+    if (std::ranges::any_of(names, isPattern)) functions = probed(names);
+    if (functions.empty()) refuse("no function of this kernel that can be probed matches ", link.target.c_str());
+
+    made.wanted.kind = wire::LinkKind::kprobeMulti;
+    made.wanted.attachType = rowOf(wish).expectedAttachType;
+    made.wanted.flags = wish.program.type == static_cast<uint16_t>(ProgramType::KRETPROBE_MULTI) ? BPF_F_KPROBE_MULTI_RETURN : 0;
+    for (auto& function : functions) made.functions.append(function.c_str(), function.size() + 1);
+    if (functions.size() > limits::PROBED_FUNCTIONS || made.functions.size() > limits::PROBED_FUNCTIONS_BYTES)
+      refuse(functions.size(), " functions match ", link.target.c_str(), ": at most ", limits::PROBED_FUNCTIONS, " in one link, with ",
+             limits::PROBED_FUNCTIONS_BYTES, " bytes of names");
+    return made;
+  }
+};
+
+class PerfEventHook final : public SingleHook {
+  SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope& scope) const override {
+    SingleLink made;
+    AttachTarget target{ProgramType::PERF_EVENT, ""};
+    wish.rights.requireAttach(target);
+    auto place = wish.place.getPerfEvent();
+    bool hardware = place.getEvent().isHardware(), frequent = place.getSampling().isFrequency();
+    uint64_t number = hardware ? place.getEvent().getHardware() : place.getEvent().getSoftware();
+    uint64_t often = frequent ? place.getSampling().getFrequency() : place.getSampling().getPeriod();
+    if (number >= (hardware ? uint64_t{PERF_COUNT_HW_MAX} : uint64_t{PERF_COUNT_SW_MAX})) refuse("there is no such event: ", number);
+    if (often == 0) refuse("say how often: after so many events (period), or so often a second (frequency)");
+    pid_t pid = 0;
+    KJ_IF_MAYBE (process, wish.process) pid = process->pid();
+    if (pid == 0 && place.getCpu() < 0) refuse("say on which CPU, or in which process: an event is of one of them");
+    auto event = core.broker.openCounter(hardware, number, frequent, often, place.getCpu(), pid).wait(scope);
+    KJ_IF_MAYBE (process, wish.process)
+      if (!process->alive()) refuse("that process has ended");
+    link.target =
+        kj::str(hardware ? "hardware " : "software ", number, frequent ? " frequency " : " period ", often,
+                place.getCpu() < 0 ? kj::String() : kj::str(" cpu ", place.getCpu()), pid ? kj::str(" in process ", pid) : kj::String())
+            .cStr();
+    made.wanted.kind = wire::LinkKind::perfEvent;
+    made.wanted.attachType = BPF_PERF_EVENT;
+    made.target = kj::mv(event);
+    return made;
+  }
+};
+
+const KprobeHook KPROBE;
+const KprobeMultiHook KPROBE_MULTI;
+const PerfEventHook PERF_EVENT;
+
+}  // namespace
+
+const Hook& kprobeHook = KPROBE;
+const Hook& kprobeMultiHook = KPROBE_MULTI;
+const Hook& perfEventHook = PERF_EVENT;
+
+}  // namespace bpfman
