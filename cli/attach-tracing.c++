@@ -27,7 +27,11 @@ void setRawTracepoint(schema::Place::Builder place, const AttachArguments& argum
 }
 
 void setTpBtf(schema::Place::Builder place, const AttachArguments& arguments) { place.setTpBtf(); }
-void setFixed(schema::Place::Builder place, const AttachArguments& arguments) { place.setFixed(); }
+
+template <schema::ProgramType TYPE>
+void setFixed(schema::Place::Builder place, const AttachArguments& arguments) {
+  place.setFixed(TYPE);
+}
 
 // A library's name, such as "libc", is looked for where the dynamic linker does; a path is taken as it is, inside the container if one
 // is named.
@@ -114,8 +118,10 @@ void addTracingKinds(Kinds& kinds) {
   kinds.add("raw_tp", "To a raw tracepoint", setRawTracepoint)
       .add_option(kinds.named("TRACEPOINT", "-t,--tracepoint"), given.tracepoint, "NAME (default: the one in the program's section)");
   kinds.add("tp_btf", "To the tracepoint that was fixed at load", setTpBtf);
-  for (auto name : {"fentry", "fexit", "fmod_ret"}) kinds.add(name, "To the function that was fixed at load", setFixed);
-  kinds.add("lsm", "To the security hook that was fixed at load", setFixed);
+  kinds.add("fentry", "To the start of the function that was fixed at load", setFixed<schema::ProgramType::FENTRY>);
+  kinds.add("fexit", "To the return of the function that was fixed at load", setFixed<schema::ProgramType::FEXIT>);
+  kinds.add("fmod_ret", "To the function that was fixed at load, whose result it may set", setFixed<schema::ProgramType::FMOD_RET>);
+  kinds.add("lsm", "To the security hook that was fixed at load", setFixed<schema::ProgramType::LSM>);
 
   auto& kprobe = kinds.add("kprobe", "To a function of the kernel; of a kretprobe program: to its return", setKprobe);
   kprobe.add_option(kinds.named("FUNCTION", "-f,--fn-name"), given.function, "Its name (default: the one in the program's section)");

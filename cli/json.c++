@@ -129,6 +129,30 @@ Json linkPlaceJson(schema::LinkRecord::Reader record) {
       json.update(order);
       json.update(network);
       break;
+    case schema::ProgramType::NETKIT:
+      json.update(interface);
+      json["side"] = record.getDirection() == schema::Direction::EGRESS ? "peer" : "primary";
+      json.update(order);
+      json.update(network);
+      break;
+    case schema::ProgramType::NETFILTER:
+    case schema::ProgramType::SK_LOOKUP:
+    case schema::ProgramType::FLOW_DISSECTOR:
+      json["name"] = target;
+      json.update(network);
+      break;
+    case schema::ProgramType::KPROBE:
+    case schema::ProgramType::KRETPROBE: {
+      auto plus = target.find('+');
+      json["fn_name"] = target.substr(0, plus);
+      json["offset"] = plus == std::string::npos ? 0 : std::stoull(target.substr(plus + 1));
+      json["retprobe"] = record.getKind() == schema::ProgramType::KRETPROBE;
+      break;
+    }
+    case schema::ProgramType::FENTRY:
+    case schema::ProgramType::FEXIT:
+    case schema::ProgramType::FMOD_RET: json["fn_name"] = target; break;
+    case schema::ProgramType::LSM: json["hook_name"] = target; break;
     case schema::ProgramType::TRACEPOINT: {
       auto slash = target.find('/');
       json["group"] = slash == std::string::npos ? "" : target.substr(0, slash);

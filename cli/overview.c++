@@ -1,6 +1,7 @@
 // bpfman overview: what runs where on the whole machine, whoever attached it.
 #include "cli/commands.h"
 #include "cli/json.h"
+#include "cli/names.h"
 #include "cli/text.h"
 
 #include <iostream>
@@ -49,13 +50,39 @@ int overview(Session& session, const std::string& output) {
   return 0;
 }
 
+int host(Session& session, const std::string& output) {
+  auto answer = session.wait(session.connection().overview().hooksRequest().send());
+  Json hooks = Json::array();
+  Table table({"TYPE", "CLASS", "HERE", "REASON"});
+  for (auto hook : answer.getHooks()) {
+    bool here = hook.getMissing().size() == 0;
+    table.row({nameOf(hook.getType()), hook.getProgramClass().cStr(), here ? "yes" : "no", hook.getMissing().cStr()});
+    hooks.push_back({{"type", nameOf(hook.getType())},
+                     {"class", hook.getProgramClass().cStr()},
+                     {"supported", here},
+                     {"reason", here ? Json(nullptr) : Json(hook.getMissing().cStr())}});
+  }
+  if (output == "json")
+    print(std::cout, {{"hooks", hooks}});
+  else
+    table.print(std::cout);
+  return 0;
+}
+
+using Show = int (*)(Session& session, const std::string& output);
+
+void addShow(CLI::App& parent, const char* name, const char* description, Show show, Command& chosen) {
+  auto output = std::make_shared<std::string>("text");
+  auto& app = *parent.add_subcommand(name, description);
+  addOutput(app, *output);
+  app.callback([output, show, &chosen] { chosen = [output, show](Session& session) { return show(session, *output); }; });
+}
+
 }  // namespace
 
 void addOverview(CLI::App& parent, Command& chosen) {
-  auto output = std::make_shared<std::string>("text");
-  auto& app = *parent.add_subcommand("overview", "What runs where on the whole machine, whoever attached it");
-  addOutput(app, *output);
-  app.callback([output, &chosen] { chosen = [output](Session& session) { return overview(session, *output); }; });
+  addShow(parent, "overview", "What runs where on the whole machine, whoever attached it", overview, chosen);
+  addShow(parent, "host", "Which types of programs this host can load and attach, and why not the others", host, chosen);
 }
 
 }  // namespace bpfman

@@ -66,7 +66,7 @@ TEST_F(PolicyCommand, CheckAnswersByItsExitCodeAndSaysWhy) {
       {"--user 64402 view", 1, "no grant in"},
       {"--user 64401", 0, "role viewer (line 8): looks at everything"},
       {"--user 64402", 0, "has no role"},
-      {"", 0, "line 6: reserved for administrators: xdp, tc, tcx on *; namespaces host; priorities 0 to 19"},
+      {"", 0, "line 6: reserved for administrators: xdp, tc, tcx, netkit on *; namespaces host; priorities 0 to 19"},
   };
   for (auto& row : rows) {
     auto outcome = check(row.words);

@@ -73,6 +73,9 @@ HookType requireMayAttach(Connection& connection, Narrowed narrowed, const Progr
   if (type.row.place != place.which())
     refuse("program ", program.id, " is a ", type.row.name, " program; the ", typesAt(place.which()), " attach accepts ",
            typesAt(place.which()));
+  if (place.isFixed() && place.getFixed() != type.row.type)
+    refuse("program ", program.id, " is a ", type.row.name, " program; the ", typeName(place.getFixed()), " attach accepts ",
+           typeName(place.getFixed()));
   if (place.isXdp() && place.getXdp().getAdopt()) connection.rights.requireAdministrator("adopt another tool's program");
   KJ_IF_MAYBE (narrowing, narrowed) narrowing->requireInterface(interfaceOf(place));
   return type;

@@ -28,6 +28,7 @@ struct Core {
   BrokerChannel& broker;
   Workers& workers;
   Loads& loads;
+  KernelBtf& btf;
   Engines& engines;
   Accounts& accounts;
   Audit& audit;

@@ -100,6 +100,8 @@ void describe(Core& core, const LinkRow& row, schema::LinkRecord::Builder out) {
       if (!load->missing.empty()) out.setWaiting(kj::str("its program is not loaded: ", load->missing.c_str()));
   }
   out.setTarget(row.target.c_str());
+  out.setNetnsPath(row.netnsPath.c_str());
+  out.setNsid(row.nsid);
   if (row.interface.empty()) return;
   out.setInterface(row.interface.c_str());
   out.setIfindex(row.ifindex);
@@ -110,8 +112,6 @@ void describe(Core& core, const LinkRow& row, schema::LinkRecord::Builder out) {
   KJ_IF_MAYBE (change, core.changes.waitingOn(core, row)) out.setWaitingChange(change->id);
   auto verdicts = out.initProceedOn(row.proceedOnList.size());
   for (size_t i = 0; i < row.proceedOnList.size(); ++i) verdicts.set(i, row.proceedOnList[i]);
-  out.setNetnsPath(row.netnsPath.c_str());
-  out.setNsid(row.nsid);
   KJ_IF_MAYBE (chain, hookOf(row).hook.chainOf(row))
     KJ_IF_MAYBE (dispatcher, core.catalog.dispatcher(chain->type, row.nsid, row.ifindex)) {
       out.setDispatcherId(dispatcher->programId);

@@ -16,19 +16,21 @@ uint8_t directionOf(const AttachWish& wish) {
   return wish.program.attachTo == "egress";
 }
 
-// Next to whom, in the kernel's own order: a link of ours to the same cgroup, or any program that is attached there, by its number.
+// Next to whom, in the kernel's own order: a link of ours to the same cgroup; or, by its number, another tool's program without a link.
 struct Anchor {
   uint32_t id, flags;
 };
 
 kj::Maybe<Anchor> anchorOf(Core& core, const LinkRow& link, schema::Neighbour::Reader neighbour) {
-  if (neighbour.isProgram()) return Anchor{neighbour.getProgram(), BPF_F_ID};
   for (auto& [id, other] : core.catalog.links()) {
     if (other.kind != link.kind || other.target != link.target || other.direction != link.direction || other.kernelLinkId == 0) continue;
     auto& program = KJ_ASSERT_NONNULL(core.catalog.program(other.programId));
-    if (neighbour.isLink() ? id == neighbour.getLink() : neighbour.getName() == program.name.c_str())
-      return Anchor{other.kernelLinkId, BPF_F_ID | BPF_F_LINK};
+    bool meant = neighbour.isLink()      ? id == neighbour.getLink()
+                 : neighbour.isProgram() ? program.id == neighbour.getProgram()
+                                         : neighbour.getName() == program.name.c_str();
+    if (meant) return Anchor{other.kernelLinkId, BPF_F_ID | BPF_F_LINK};
   }
+  if (neighbour.isProgram()) return Anchor{neighbour.getProgram(), BPF_F_ID};
   return nullptr;
 }
 

@@ -49,9 +49,20 @@ Plan Hook::plan(Core&, AttachWish& wish, kj::WaitScope&) const {
   refuse("there is no order among ", typeName(static_cast<ProgramType>(wish.program.type)), " programs; xdp, tc and tcx have one");
 }
 
-static std::string withoutDescriptors(schema::Place::Reader place) {
+// As it is kept: without descriptors, which can't be.
+static std::string withoutDescriptors(schema::Place::Reader original) {
   capnp::MallocMessageBuilder message;
-  message.setRoot(place);
+  message.setRoot(original);
+  auto place = message.getRoot<schema::Place>();
+  if (place.isXdp()) place.getXdp().disownNetns();
+  if (place.isTc()) place.getTc().disownNetns();
+  if (place.isTcx()) place.getTcx().disownNetns();
+  if (place.isNetkit()) place.getNetkit().disownNetns();
+  if (place.isNetns()) place.getNetns().disownNetns();
+  if (place.isNetfilter()) place.getNetfilter().disownNetns();
+  if (place.isCgroup()) place.getCgroup().disownCgroup();
+  if (place.isUprobe()) place.getUprobe().disownBinary(), place.getUprobe().disownProcess();
+  if (place.isPerfEvent()) place.getPerfEvent().disownProcess();
   auto words = capnp::messageToFlatArray(message);
   auto bytes = words.asBytes();
   return std::string(bytes.asChars().begin(), bytes.size());

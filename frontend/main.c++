@@ -138,8 +138,8 @@ int run() {
   Callers callers(loads, catalog, workers, hostUserNamespace);
   ElementIterators elements(loads, catalog, workers, possibleCpus);
   Changes changes;
-  Core core{io,       options, fibers,  intake,   policy,  catalog,   broker,       workers, loads,  engines,
-            accounts, audit,   tickets, elements, callers, hostNetns, possibleCpus, {},      changes};
+  Core core{io,      options,  fibers, intake,  policy,   catalog, broker,    workers,      loads, btf,
+            engines, accounts, audit,  tickets, elements, callers, hostNetns, possibleCpus, {},    changes};
   SystemView system(core);
   kj::Vector<kj::Own<Listener>> listeners;
   listeners.add(kj::heap<Listener>(core, system, fd::listener, "host", nullptr));

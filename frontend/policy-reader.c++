@@ -10,7 +10,7 @@ namespace {
 constexpr uid_t UNMAPPED = 65534;  // how a user of another user namespace looks
 
 using T = schema::ProgramType;
-constexpr T NETWORK_TYPES[] = {T::XDP, T::TC, T::TCX};  // those that have priorities
+constexpr T NETWORK_TYPES[] = {T::XDP, T::TC, T::TCX, T::NETKIT};  // those that have priorities
 
 Role roleOf(std::string name, Role::Base base) {
   Role role;
@@ -178,7 +178,7 @@ std::shared_ptr<const Role> PolicyReader::roleNamed(const toml::node& node) cons
 
 TypeSet PolicyReader::typesOf(const toml::node& node) const {
   TypeSet types;
-  uint32_t places = bitsOf(node, "types", {"xdp", "tc", "tcx"});
+  uint32_t places = bitsOf(node, "types", {"xdp", "tc", "tcx", "netkit"});
   for (size_t i = 0; i < std::size(NETWORK_TYPES); ++i)
     if (places >> i & 1) types |= setOf({NETWORK_TYPES[i]});
   return types;

@@ -47,6 +47,19 @@ class OverviewServer final : public schema::Overview::Server {
     });
   }
 
+  kj::Promise<void> hooks(HooksContext context) override {
+    connection->rights.requireView();
+    return connection->read([this, context](kj::WaitScope& scope) mutable {
+      auto& all = system.hooks(scope);
+      auto out = context.getResults().initHooks(all.size());
+      for (size_t i = 0; i < all.size(); ++i) {
+        out[i].setType(all[i].row.type);
+        out[i].setProgramClass(className(all[i].row.programClass));
+        out[i].setMissing(all[i].missing.c_str());
+      }
+    });
+  }
+
   kj::Promise<void> attachments(AttachmentsContext context) override {
     connection->rights.requireView();
     return connection->read([this, context](kj::WaitScope& scope) mutable {

@@ -230,7 +230,7 @@ struct Place {
       netnsPath @26 :Text;
     }
     # As xdp; verdicts -1 unspec .. 8 trap, 30 dispatcher_return; none: pipe and dispatcher_return. Behind the last program: ok.
-    fixed @29 :Void;           # of fentry, fexit, fmod_ret and lsm: it was fixed at load
+    fixed @29 :ProgramType;    # fentry, fexit, fmod_ret or lsm, which it must be: what it is attached to was fixed at load
     kprobe :group { function @30 :Text; offset @31 :UInt64; }
     # function: of the kernel or a module; "" takes the section's. offset: bytes behind its start; 0 for a kretprobe.
     kprobeMulti @32 :List(Text);   # 1 .. 4096 functions, in one link; all or none
@@ -508,6 +508,15 @@ interface Overview {
   attachments @3 () -> (attachments :List(Attachment), notes :List(Text));
   # What runs where, with and without links: also XDP attached by netlink, clsact filters, TCX and cgroup programs of anyone.
   # notes: what could not be looked at, and why.
+
+  hooks @4 () -> (hooks :List(HookSupport));
+  # Which types of programs this host can load and attach, found by trying. In the order of docs/hooks.md.
+}
+
+struct HookSupport {
+  type @0 :ProgramType;
+  programClass @1 :Text;       # "network", "cgroup", "observe", "control": what a role must be given
+  missing @2 :Text;            # why this host has none; "": it has
 }
 
 # ---- the audit ----

@@ -464,5 +464,16 @@ def orphanMaps(before):
     return list(orphans.values())
 
 
+def cgroup2():
+    """Where the cgroup2 hierarchy is mounted; None: nowhere."""
+    with open("/proc/mounts") as file:
+        return next((line.split()[1] for line in file if line.split()[2] == "cgroup2"), None)
+
+
+def kernel():
+    """(major, minor)."""
+    return tuple(int(each) for each in os.uname().release.split("-")[0].split(".")[:2])
+
+
 def mapIds():
     return {each["id"] for each in bpftool("map", "show")}

@@ -52,6 +52,8 @@ TESTED = {
     "XDP programs": "chain_test.py testAsManyAsTheEngineTakesAllRunAndOneMoreIsRefused",
     "TC programs": "tc_test.py testAsManyAsTheEngineTakesAllRunAndOneMoreIsRefused",
     "tail calls": "frontend/chain-test.c++ Has33TailCallsInOneRunAndNo34th",
+    "functions that a kprobe.multi": "hook_targets_test.py testFunctionsAreNamedWithinTheirLimits",
+    "functions that match": "hook_targets_test.py testFunctionsAreNamedWithinTheirLimits",
     "priority": "test_what_a_client_hands_over_has_its_limits",
     "network namespaces": "test_the_network_namespaces_in_use",
     "policy file": "frontend/policy-test.c++ RefusesZeroBytesAndFilesThatAreTooLarge",

@@ -52,11 +52,6 @@ def user(uid):
     return {"user": uid, "group": uid, "extra_groups": []}
 
 
-def cgroup2():
-    with open("/proc/mounts") as file:
-        return next((line.split()[1] for line in file if line.split()[2] == "cgroup2"), None)
-
-
 class Targets(unittest.TestCase):
     def setUp(self):
         self.daemon = self.enterContext(harness.Daemon(policy=POLICY))
@@ -77,7 +72,7 @@ class Targets(unittest.TestCase):
     # ---- cgroups ----
 
     def cgroup(self, name, owner=0):
-        root = cgroup2()
+        root = harness.cgroup2()
         if root is None:
             harness.skip(self, "no cgroup2 is mounted")
         path = os.path.join(root, f"bpfman-test-{os.getpid()}-{id(self)}", name).rstrip("/")
@@ -111,7 +106,7 @@ class Targets(unittest.TestCase):
         self.sendFrom(inside, 25)
         self.sendFrom(outside, 10)
         self.assertEqual(harness.sums(self.daemon.mapId(program))[0], 25)
-        self.assertIn(os.path.relpath(inside, cgroup2()), link["details"]["name"])
+        self.assertIn(os.path.relpath(inside, harness.cgroup2()), link["details"]["name"])
         self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
         self.sendFrom(inside, 10)
         self.assertEqual(harness.sums(self.daemon.mapId(program))[0], 25)
@@ -121,7 +116,7 @@ class Targets(unittest.TestCase):
         own, others, hosts = self.cgroup("own", 4001), self.cgroup("others", 4009), self.cgroup("hosts")
         program = self.loaded("cgroup_counter", "cgroup_skb", **user(4001))
         self.daemon.json("link", "attach", "cgroup", program, own, "egress", **user(4001))
-        for path in (others, hosts, cgroup2()):
+        for path in (others, hosts, harness.cgroup2()):
             self.denied("not someone else's cgroup", "cgroup", program, path, "egress", **user(4001))
         result = self.daemon.cli("program", "load", "file", harness.example("cgroup_counter"), "--programs", "cgroup_skb:cgroup_counter",
                                  **user(4003))

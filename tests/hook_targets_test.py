@@ -1,0 +1,188 @@
+"""What hooks are attached to: only there they run; what is wrong about a target is said, and leaves nothing behind."""
+
+import os
+import socket
+import unittest
+
+import harness
+import network
+
+KPROBES = os.path.exists("/sys/bus/event_source/devices/kprobe")
+POLICY = """
+[roles.network]
+base = "operator"
+classes = ["network"]
+namespaces = ["own"]
+
+[roles.observers]
+base = "operator"
+classes = ["observe"]
+
+[[grant]]
+users = [4001]
+roles = ["network"]
+
+[[grant]]
+users = [4002]
+roles = ["observers"]
+"""
+
+
+def user(uid):
+    return {"user": uid, "group": uid, "extra_groups": []}
+
+
+class HookTargets(unittest.TestCase):
+    def setUp(self):
+        self.daemon = self.enterContext(harness.Daemon(policy=POLICY))
+
+    def load(self, type, function, attachTo="", **who):
+        words = ("program", "load", "file", harness.example("every_hook"), "--programs", f"{type}:{function}{attachTo and ':' + attachTo}")
+        return self.daemon.json(*words, **who)["programs"][0]["record"]["program_id"]
+
+    def runs(self, program):
+        return harness.sums(self.daemon.mapId(program, "runs"))[0]
+
+    def refused(self, reason, *words, **who):
+        result = self.daemon.cli(*words, **who)
+        self.assertEqual(result.code, 1, words)
+        self.assertIn(reason, result.err)
+
+    def nothingIsLeft(self):
+        self.assertEqual(self.daemon.links(), [])
+        self.assertEqual(self.daemon.settled(), [])
+
+    # ---- network namespaces ----
+
+    def testANamespacesProgramsRunThereAndNowhereElse(self):
+        inner = network.Namespace("inner")
+        self.addCleanup(inner.remove)
+
+        def talk():
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, socket.socket() as other:
+                one.sendto(b"x", ("127.0.0.1", 9))
+                other.connect_ex(("127.0.0.1", 1))
+        lookup, filter_ = self.load("sk_lookup", "lookup"), self.load("netfilter", "netfilter_") if harness.kernel() >= (6, 4) else None
+        links = [self.daemon.attach("sk_lookup", lookup, "-n", inner.path)]
+        if filter_:
+            links.append(self.daemon.attach("netfilter", filter_, "ipv4", "output", "-p", 5, "-n", inner.path))
+        for link in links:
+            self.assertEqual((link["details"]["netns"], link["details"]["nsid"]), (inner.path, os.stat(inner.path).st_ino))
+        talk()
+        self.assertEqual(self.runs(lookup), 0)
+        network.inNamespace(inner.path, talk)
+        for program in filter(None, (lookup, filter_)):
+            self.assertGreater(self.runs(program), 0)
+        inner.remove()   # the programs stay, their links are without effect and can be detached
+        for link in links:
+            self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
+        self.nothingIsLeft()
+
+    def testOnlyANamespaceThatHeMayHave(self):
+        lookup = self.load("sk_lookup", "lookup", **user(4001))
+        self.refused("not in the host's network namespace (namespaces: own)", "link", "attach", "sk_lookup", lookup, **user(4001))
+        self.refused("not class observe", "program", "load", "file", harness.example("every_hook"), "--programs", "perf_event:event", **user(4001))
+        self.refused("not class control", "program", "load", "file", harness.example("every_hook"), "--programs", "raw_tp.w:writable", **user(4002))
+        self.refused("is not a network namespace", "link", "attach", "sk_lookup", lookup, "-n", "/etc/passwd")
+        self.nothingIsLeft()
+
+    # ---- cgroups, in the kernel's own order ----
+
+    def testAPlaceAmongACgroupsPrograms(self):
+        path = os.path.join(harness.cgroup2(), f"bpfman-order-{os.getpid()}")
+        os.mkdir(path)
+        self.addCleanup(os.rmdir, path)
+        programs = [self.load("cgroup_connect4", "connect4") for _ in range(4)]
+        attach = lambda program, *where: self.daemon.cli("link", "attach", "cgroup", program, path, *where, "-o", "json")
+        self.assertEqual(attach(programs[0]).code, 0)
+        first = self.daemon.links()[0]["id"]
+        if harness.kernel() < (6, 17):
+            self.assertIn("Invalid argument", attach(programs[1], "--before", f"link:{first}").err)
+            return self.assertEqual(len(self.daemon.links()), 1)
+        for program, where in zip(programs[1:], (("--before", f"link:{first}"), ("--after", programs[1]), ("--before", programs[0]))):
+            self.assertEqual(attach(program, *where).code, 0)
+        shown = [each["id"] for each in harness.bpftool("cgroup", "show", path)]
+        self.assertEqual(shown, [programs[1], programs[2], programs[3], programs[0]])
+        self.refused("is not attached to", "link", "attach", "cgroup", self.load("cgroup_connect4", "connect4"), path, "--before", "link:77")
+        self.refused("not several", "link", "attach", "cgroup", programs[0], path, "--before", f"link:{first}", "--after", f"link:{first}")
+        for link in self.daemon.links():
+            self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
+        self.nothingIsLeft()
+
+    # ---- wrong ones ----
+
+    def testWhatDoesNotExistIsRefusedAtLoad(self):
+        load = lambda what: ("program", "load", "file", harness.example("every_hook"), "--programs", what)
+        for what, reason in (("fentry:fentry_:no_such_function", 'this kernel has no function "no_such_function"'),
+                             ("lsm:lsm:no_such_hook", 'this kernel has no security hook "no_such_hook"'),
+                             ("iter:iterator:nothing", 'this kernel has no iterator "nothing"'),
+                             ("tp_btf:tp_btf:sys_entr", "did you mean sys_enter?"),
+                             ("fentry:lsm", "implies lsm"), ("cgroup_bind4:connect4", "program type mismatch"),
+                             ("sk_msg:stream", "program type mismatch")):
+            self.refused(reason, *load(what))
+        self.nothingIsLeft()
+
+    def testWrongTargetsAreRefusedAndLeaveNothing(self):
+        event, iterator = self.load("perf_event", "event"), self.load("iter", "iterator")
+        kprobe, kretprobe, multi = self.load("kprobe", "kprobe_"), self.load("kretprobe", "kretprobe_"), self.load("kprobe.multi", "kprobe_multi")
+        tcx = self.load("netkit", "netkit_primary")
+        xdp = self.daemon.load("xdp_counter", "xdp")
+        for words, reason in ((("perf_event", event, "cpu-clock"), "on which CPU, or in which process"),
+                              (("perf_event", event, "cpu-clock", "--cpu", 4096), "count that event"),
+                              (("perf_event", event, "cpu-clock", "--cpu", 0, "--frequency", 1 << 40), "count that event"),
+                              (("perf_event", event, "cpu-clock", "--pid", 1 << 22), "process"),
+                              (("iter", iterator, "--map", self.daemon.mapId(event, "runs")), "an iterator over task takes no map"),
+                              (("kprobe", kretprobe, "do_nanosleep", "--offset", 4), "takes no offset"),
+                              (("kprobe", kprobe, "a" * 200), "may have 127 characters"),
+                              (("kprobe", kprobe, "no_such_function"), "it does not exist on this kernel" if KPROBES else "CONFIG_KPROBES"),
+                              (("kprobe", kprobe, "../x"), "Invalid argument"),
+                              (("kprobe", event), f"program {event} is a perf_event program; the kprobe or kretprobe attach accepts kprobe or kretprobe"),
+                              (("kprobe.multi", multi, "no_such_*"), "that can be probed matches no_such_*"),
+                              (("kprobe.multi", multi, "no_such_function"), "has no such target"),
+                              (("fentry", xdp), f"program {xdp} is a xdp program; the fentry"),
+                              (("sockmap", xdp, 1), "is a xdp program"),
+                              (("netkit", tcx, "lo", "primary", "-p", 5), "netkit")):
+            self.refused(reason, "link", "attach", *words)
+        if KPROBES:
+            self.refused("probe the kernel's function do_nanosleep", "link", "attach", "kprobe", kprobe, "do_nanosleep", "--offset", 1 << 20)
+        self.nothingIsLeft()
+
+    def testFunctionsAreNamedWithinTheirLimits(self):
+        multi = self.load("kprobe.multi", "kprobe_multi")
+        names = ["n" * 99] * 40 + ["m" * 96]   # with a comma between each, 4096 bytes
+        self.refused("attach to nnn", "link", "attach", "kprobe.multi", multi, *names)
+        self.refused("have 4097 bytes together, of at most 4096", "link", "attach", "kprobe.multi", multi, *names[:-1], "m" * 97)
+        if KPROBES:   # which has far more functions than that
+            self.refused("at most 4096 in one link", "link", "attach", "kprobe.multi", multi, "*")
+        self.nothingIsLeft()
+
+    @unittest.skipUnless(harness.kernel() >= (6, 10), "sockmap links need Linux 6.10")
+    def testASockmapOfHisOwnThatIsOne(self):
+        message = self.load("sk_msg", "message", **user(4001))
+        self.refused("the program does not fit it", "link", "attach", "sockmap", message, self.daemon.mapId(message, "runs"))
+        self.load("sk_msg", "message")
+        pins = sorted(each for each in self.daemon.pins() if each.endswith("/sockets"))
+        maps = [harness.bpftool("map", "show", "pinned", os.path.join(self.daemon.runtime, "fs", each))["id"] for each in pins]
+        others = next(id for id, pin in zip(maps, pins) if pin != f"maps/{message}/sockets")
+        self.refused("permission denied", "link", "attach", "sockmap", message, others, **user(4001))
+        self.nothingIsLeft()
+
+    # ---- iterators ----
+
+    def testAnIteratorIsReadAgainAndAgainByWhoMay(self):
+        iterator = self.load("iter", "iterator", **user(4002))
+        link = self.daemon.json("link", "attach", "iter", iterator, **user(4002))["record"]["id"]
+        for _ in range(3):
+            said = self.daemon.cli("link", "read", link, **user(4002))
+            self.assertEqual((said.code, set(said.out)), (0, {"x"}))
+        self.refused("permission denied", "link", "read", link, **user(4001))
+        other = self.daemon.attach("raw_tp", self.daemon.load("raw_tp_counter", "raw_tp"), "sys_enter")["id"]
+        self.refused("is not of an iterator", "link", "read", other)
+        self.refused("not found", "link", "read", 77)
+        for each in (link, other):
+            self.assertEqual(self.daemon.cli("link", "detach", each).code, 0)
+        self.nothingIsLeft()
+
+
+if __name__ == "__main__":
+    harness.main()
