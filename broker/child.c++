@@ -55,11 +55,14 @@ static void arrange(int null, int log, kj::ArrayPtr<const int> layout) {
 
 // pivot_root wants a mount of this namespace: the working directory moves along into a new one, a descriptor does not.
 static void takeRoot(int root, int xdp) {
+  auto cloneOf = [](int tree) { return kj::AutoCloseFd(open_tree(tree, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)); };
   KJ_SYSCALL(fchdir(root));
-  kj::AutoCloseFd tree(open_tree(xdp, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));  // likewise: before it is another's
+  kj::AutoCloseFd own(open("/proc/self/fd", O_PATH | O_CLOEXEC)), ownClone = cloneOf(own),
+                                                                  xdpClone = cloneOf(xdp);  // before they are others'
   KJ_SYSCALL(unshare(CLONE_NEWNS));
   KJ_SYSCALL(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
-  if (tree.get() >= 0) (void)!move_mount(tree.get(), "", AT_FDCWD, "libxdp", MOVE_MOUNT_F_EMPTY_PATH);
+  (void)!move_mount(xdpClone.get(), "", AT_FDCWD, "libxdp", MOVE_MOUNT_F_EMPTY_PATH);  // if it is there
+  (void)!move_mount(ownClone.get(), "", AT_FDCWD, "fds", MOVE_MOUNT_F_EMPTY_PATH);
   KJ_SYSCALL(syscall(SYS_pivot_root, ".", "."));
   KJ_SYSCALL(umount2(".", MNT_DETACH));
 }

@@ -1,5 +1,4 @@
 // What the frontend may ask of the broker: schema/broker.h says what each operation takes and returns.
-#include <dirent.h>
 #include <fcntl.h>
 #include <kj/debug.h>
 #include <linux/bpf.h>
@@ -14,6 +13,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "broker/supervise.h"
 
@@ -66,19 +66,18 @@ static int64_t tracepointId(int tracefs, const wire::BrokerRequest& request) {
 // An event of the whole system is opened on one CPU: a program's link to a tracepoint or a probe runs on all. The kernel wants a path of a
 // binary, and the descriptor has one, which nobody can change meanwhile.
 Supervisor::Answer Supervisor::openEvent(const wire::BrokerRequest& request, kj::AutoCloseFd binary) {
-  using Kind = wire::EventKind;
-  bool uprobe = request.kind == Kind::uprobe, hardware = request.kind == Kind::hardware;
-  KJ_REQUIRE(request.kind < Kind::count && request.returns <= 1 && request.frequent <= 1 && request.pid >= 0 && request.cpu >= -1 &&
-                 !request.group[63] && !request.name[127] && (uprobe || binary.get() < 0),
+  bool uprobe = request.kind == wire::EventKind::uprobe, hardware = request.kind == wire::EventKind::hardware;
+  KJ_REQUIRE(request.kind < wire::EventKind::count && request.returns <= 1 && request.frequent <= 1 && request.pid >= 0 &&
+                 request.cpu >= -1 && !request.group[63] && !request.name[127] && (uprobe || binary.get() < 0),
              "malformed event");
   perf_event_attr event{};
   event.size = sizeof event, event.type = hardware ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE, event.config = request.where;
   auto place = uprobe ? kj::str("/proc/self/fd/", binary.get()) : kj::str(request.name + 0);
-  if (request.kind == Kind::tracepoint) {
+  if (request.kind == wire::EventKind::tracepoint) {
     int64_t id = tracepointId(house.tracefs.get(), request);
     if (id < 0) return {{int32_t(id), 0}};
     event.type = PERF_TYPE_TRACEPOINT, event.config = id;
-  } else if (uprobe || request.kind == Kind::kprobe) {
+  } else if (uprobe || request.kind == wire::EventKind::kprobe) {
     const ProbeType& type = uprobe ? house.uprobe : house.kprobe;
     if (!uprobe && !consistsOf(request.name, LETTERS ".")) return {{-EINVAL, 0}};
     if (type.number == 0) return {{-EOPNOTSUPP, 0}};
@@ -93,11 +92,10 @@ Supervisor::Answer Supervisor::openEvent(const wire::BrokerRequest& request, kj:
 
 static std::vector<std::string> namesIn(int directory) {
   std::vector<std::string> names;
-  DIR* entries = fdopendir(fcntl(directory, F_DUPFD_CLOEXEC, 3));
-  KJ_REQUIRE(entries, "fdopendir", strerror(errno));
-  KJ_DEFER(closedir(entries));
-  while (dirent* entry = readdir(entries))
-    if (entry->d_name[0] != '.') names.push_back(entry->d_name);
+  std::error_code error;  // then there are no more
+  for (std::filesystem::directory_iterator each(kj::str("/proc/self/fd/", directory).cStr(), error), end; each != end;
+       each.increment(error))
+    names.push_back(each->path().filename());
   return names;
 }
 

@@ -86,7 +86,7 @@ kj::AutoCloseFd mountBpffs(kj::StringPtr path, Identity owner) {
 
   auto root = openFirst({path.cStr()}, BPFFS);
   if (root.get() < 0) KJ_FAIL_REQUIRE(kj::str(path, " has another file system mounted on it than a bpffs: umount ", path));
-  (void)!mkdirat(root.get(), "libxdp", 0755);  // where a worker finds openXdp()'s
+  for (auto name : {"libxdp", "fds"}) (void)!mkdirat(root.get(), name, 0755);  // where a worker finds openXdp()'s, and its own descriptors
   giveTo(root.get(), path, owner, 0755);
   return root;
 }

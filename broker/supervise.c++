@@ -168,8 +168,7 @@ void Supervisor::bury(pid_t pid) {
   if (pid == frontend) {
     // There is no policy that could be in force.
     if (WIFEXITED(status) && WEXITSTATUS(status) == wire::WRONG_POLICY && house.keptPolicy.get() < 0) stopping = refused = true;
-    frontend = 0;
-    control = nullptr;
+    frontend = 0, control = nullptr;
     killAt = std::min(killAt, Clock::now() + GRACE);
     for (auto& [other, child] : children)
       if (stopping) kill(other, SIGTERM);

@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/names.h"
 #include "client/descriptor.h"
+#include "client/symbol.h"
 
 #include <functional>
 #include <memory>
@@ -20,6 +21,9 @@ struct AttachArguments {
   int32_t cpu = -1;
   std::string family, hook;  // of netfilter
   bool defragment = false;
+  std::string probe;                // PROVIDER:NAME
+  std::vector<StaticProbe> probes;  // where it is
+  std::vector<uint64_t> cookies;    // of each
   std::string confirmWithin;
   bool adopt = false;
   int32_t adoptedPriority = 50;
@@ -28,6 +32,7 @@ struct AttachArguments {
 
 using SetPlace = void (*)(schema::Place::Builder place, const AttachArguments& arguments);
 
+using Prepare = void (*)(Session& session, AttachArguments& arguments);  // what is to be asked before the place is known
 using Act = std::function<int(Session& session, const AttachArguments& arguments, SetPlace setPlace)>;
 
 struct Kinds {  // where the commands are added, and what they do
@@ -39,13 +44,16 @@ struct Kinds {  // where the commands are added, and what they do
 
   std::string named(std::string place, const char* options) const { return words == Words::byPlace ? place : place + "," + options; }
 
-  CLI::App& add(const char* name, const char* description, SetPlace setPlace) {
+  CLI::App& add(const char* name, const char* description, SetPlace setPlace, Prepare prepare = nullptr) {
     auto& app = *parent.add_subcommand(name, description);
     if (words == Words::byPlace) app.add_option("PROGRAM", arguments->program, "The program's id")->required();
     addRepeated(app, "-m,--metadata", arguments->metadata, "KEY=VALUE, kept with the link; may be repeated");
     addOutput(app, arguments->output);
-    app.callback([arguments = arguments, act = act, setPlace, &chosen = chosen] {
-      chosen = [arguments, act, setPlace](Session& session) { return act(session, *arguments, setPlace); };
+    app.callback([arguments = arguments, act = act, setPlace, prepare, &chosen = chosen] {
+      chosen = [arguments, act, setPlace, prepare](Session& session) {
+        if (prepare) prepare(session, *arguments);
+        return act(session, *arguments, setPlace);
+      };
     });
     return app;
   }
@@ -73,6 +81,10 @@ void setNetns(Group place, const AttachArguments& arguments) {
   place.setNetnsPath(arguments.netns.c_str());
 }
 
+void chooseUsdtSpecs(Session& session, AttachArguments& arguments);  // usdt.c++
+// Finds the probe in the binary, and gives the program's map what it needs to read the arguments.
+
+std::string binaryPath(const AttachArguments& arguments);
 void addTracingKinds(Kinds& kinds);           // attach-tracing.c++
 void addCgroupAndNetworkKinds(Kinds& kinds);  // attach-network.c++
 

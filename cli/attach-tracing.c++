@@ -33,21 +33,6 @@ void setFixed(schema::Place::Builder place, const AttachArguments& arguments) {
   place.setFixed(TYPE);
 }
 
-// A library's name, such as "libc", is looked for where the dynamic linker does; a path is taken as it is, inside the container if one
-// is named.
-std::string binaryPath(const AttachArguments& arguments) {
-  namespace fs = std::filesystem;
-  std::string root = arguments.container ? "/proc/" + std::to_string(arguments.container) + "/root" : "";
-  if (arguments.binary.find('/') != std::string::npos) return root + arguments.binary;
-  for (auto directory : {"/lib64", "/usr/lib64", "/lib/" MULTIARCH, "/usr/lib/" MULTIARCH, "/lib", "/usr/lib", "/usr/local/lib"}) {
-    std::error_code none;
-    for (auto& entry : fs::directory_iterator(root + directory, none)) {
-      if (entry.path().filename().string().starts_with(arguments.binary + ".so")) return entry.path();
-    }
-  }
-  fail(kj::str("there is no library ", arguments.binary.c_str(), ": give the binary's path"));
-}
-
 void setUprobe(schema::Place::Builder place, const AttachArguments& arguments) {
   auto uprobe = place.initUprobe();
   auto path = binaryPath(arguments);
@@ -58,6 +43,26 @@ void setUprobe(schema::Place::Builder place, const AttachArguments& arguments) {
   if (arguments.process) uprobe.setProcess(carry(openProcess(arguments.process)));
   uprobe.setPath(arguments.binary.c_str());
   uprobe.setFunction(arguments.function.c_str());
+}
+
+void setUprobeMulti(schema::Place::Builder place, const AttachArguments& arguments) {
+  auto uprobe = place.initUprobeMulti();
+  auto path = binaryPath(arguments);
+  auto functions = arguments.functions;
+  auto offsets = arguments.probe.empty() ? offsetsOf(path.c_str(), functions) : std::vector<uint64_t>();
+  auto spots = uprobe.initSpots(offsets.size() + arguments.probes.size());
+  for (size_t i = 0; i < offsets.size(); ++i) spots[i].setOffset(offsets[i]);
+  for (size_t i = 0; i < arguments.probes.size(); ++i) {
+    spots[i].setOffset(arguments.probes[i].offset);
+    spots[i].setCounter(arguments.probes[i].semaphore);
+    spots[i].setCookie(arguments.cookies[i]);
+  }
+  uprobe.setBinary(carry(openPath(path.c_str())));
+  if (arguments.process) uprobe.setProcess(carry(openProcess(arguments.process)));
+  uprobe.setPath(arguments.binary.c_str());
+  std::string what = arguments.probe;
+  for (auto& function : functions) what += (what.empty() ? "" : ",") + function;
+  uprobe.setFunction(what.c_str());
 }
 
 void setKprobe(schema::Place::Builder place, const AttachArguments& arguments) {
@@ -110,6 +115,21 @@ void setIterator(schema::Place::Builder place, const AttachArguments& arguments)
 
 }  // namespace
 
+// A library's name, such as "libc", is looked for where the dynamic linker does; a path is taken as it is, inside the container if one
+// is named.
+std::string binaryPath(const AttachArguments& arguments) {
+  namespace fs = std::filesystem;
+  std::string root = arguments.container ? "/proc/" + std::to_string(arguments.container) + "/root" : "";
+  if (arguments.binary.find('/') != std::string::npos) return root + arguments.binary;
+  for (auto directory : {"/lib64", "/usr/lib64", "/lib/" MULTIARCH, "/usr/lib/" MULTIARCH, "/lib", "/usr/lib", "/usr/local/lib"}) {
+    std::error_code none;
+    for (auto& entry : fs::directory_iterator(root + directory, none)) {
+      if (entry.path().filename().string().starts_with(arguments.binary + ".so")) return entry.path();
+    }
+  }
+  fail(kj::str("there is no library ", arguments.binary.c_str(), ": give the binary's path"));
+}
+
 void addTracingKinds(Kinds& kinds) {
   auto& given = *kinds.arguments;
   kinds.add("tracepoint", "To a tracepoint of the kernel", setTracepoint)
@@ -130,12 +150,21 @@ void addTracingKinds(Kinds& kinds) {
   multi.add_option(kinds.named("FUNCTIONS", "-f,--fn-name"), given.functions,
                    "Names, or patterns such as 'vfs_*' (default: what the program's section names)");
 
+  auto addBinary = [&](CLI::App& app) {
+    app.add_option(kinds.named("TARGET", "-t,--target"), given.binary, "PATH of the program or library, or a library's name")->required();
+    app.add_option("-p,--pid", given.process, "Only in this process (default: in all)")->check(CLI::Range(1, INT32_MAX));
+    app.add_option("--container-pid", given.container, "TARGET is as this process sees it")->check(CLI::Range(1, INT32_MAX));
+  };
   auto& uprobe = kinds.add("uprobe", "To a function of a binary; of a uretprobe program: to its return", setUprobe);
-  uprobe.add_option(kinds.named("TARGET", "-t,--target"), given.binary, "PATH of the program or library, or a library's name")->required();
+  addBinary(uprobe);
   uprobe.add_option("-f,--fn-name", given.function, "The function");
   uprobe.add_option("--offset", given.offset, "Bytes behind the function's start; without one, in the file");
-  uprobe.add_option("-p,--pid", given.process, "Only in this process (default: in all)")->check(CLI::Range(1, INT32_MAX));
-  uprobe.add_option("--container-pid", given.container, "TARGET is as this process sees it")->check(CLI::Range(1, INT32_MAX));
+  auto& uprobes = kinds.add("uprobe.multi", "To many functions of a binary in one link, all or none", setUprobeMulti);
+  addBinary(uprobes);
+  uprobes.add_option(kinds.named("FUNCTIONS", "-f,--fn-name"), given.functions, "Names, or patterns such as 'SSL_*'")->required();
+  auto& usdt = kinds.add("usdt", "To a static probe of a binary (usdt programs)", setUprobeMulti, chooseUsdtSpecs);
+  addBinary(usdt);
+  usdt.add_option(kinds.named("PROBE", "--probe"), given.probe, "PROVIDER:NAME")->required();
 
   auto& perf = kinds.add("perf_event", "To an event that the processor or the kernel counts", setPerfEvent);
   perf.add_option(kinds.named("EVENT", "-e,--event"), given.function, "cycles, cpu-clock, page-faults, … as perf names them")->required();

@@ -35,11 +35,12 @@ kj::Promise<Passed> passedWith(schema::Place::Reader place) {
   if (place.isNetns()) takeNetns(place.getNetns());
   if (place.isNetfilter()) takeNetns(place.getNetfilter());
   if (place.isCgroup()) take(passed->target, "the cgroup", true, [&]() { return place.getCgroup().getCgroup(); });
-  if (place.isUprobe()) {
-    auto uprobe = place.getUprobe();
-    take(passed->target, "the binary", true, [&]() { return uprobe.getBinary(); });
-    take(passed->process, "the process", uprobe.hasProcess(), [&]() { return uprobe.getProcess(); });
-  }
+  auto takeBinary = [&](auto group) {
+    take(passed->target, "the binary", true, [&]() { return group.getBinary(); });
+    take(passed->process, "the process", group.hasProcess(), [&]() { return group.getProcess(); });
+  };
+  if (place.isUprobe()) takeBinary(place.getUprobe());
+  if (place.isUprobeMulti()) takeBinary(place.getUprobeMulti());
   if (place.isPerfEvent()) {
     auto event = place.getPerfEvent();
     take(passed->process, "the process", event.hasProcess(), [&]() { return event.getProcess(); });

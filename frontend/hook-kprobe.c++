@@ -77,8 +77,8 @@ class KprobeMultiHook final : public SingleHook {
     made.wanted.kind = wire::LinkKind::kprobeMulti;
     made.wanted.attachType = rowOf(wish).expectedAttachType;
     made.wanted.flags = wish.program.type == static_cast<uint16_t>(ProgramType::KRETPROBE_MULTI) ? BPF_F_KPROBE_MULTI_RETURN : 0;
-    for (auto& function : functions) made.functions.append(function.c_str(), function.size() + 1);
-    if (functions.size() > limits::PROBED_FUNCTIONS || made.functions.size() > limits::PROBED_FUNCTIONS_BYTES)
+    for (auto& function : functions) made.tail.append(function.c_str(), function.size() + 1);
+    if (functions.size() > limits::PROBED_FUNCTIONS || made.tail.size() > limits::PROBED_FUNCTIONS_BYTES)
       refuse(functions.size(), " functions match ", link.target.c_str(), ": at most ", limits::PROBED_FUNCTIONS, " in one link, with ",
              limits::PROBED_FUNCTIONS_BYTES, " bytes of names");
     return made;

@@ -28,7 +28,7 @@ LinkRow SingleHook::attach(Core& core, AttachWish& wish, kj::WaitScope& scope) c
     int descriptor = -1;
     KJ_IF_MAYBE (t, made.target) descriptor = t->get();
     auto with = made.target == nullptr ? nullptr : kj::arrayPtr(const_cast<const int*>(&descriptor), 1);
-    auto tail = kj::arrayPtr(reinterpret_cast<const kj::byte*>(made.functions.data()), made.functions.size());
+    auto tail = kj::arrayPtr(reinterpret_cast<const kj::byte*>(made.tail.data()), made.tail.size());
     auto reply = place->worker.call(wire::Op::createLink, made.wanted, tail, with).wait(scope);
     if (isMissing(reply.result)) {
       auto needs = rowOf(wish).needs;
@@ -41,6 +41,7 @@ LinkRow SingleHook::attach(Core& core, AttachWish& wish, kj::WaitScope& scope) c
     if (reply.result == -EBUSY)
       refuse("attach to ", link.target.c_str(), ": another program has this place, and the kernel allows one; 'bpfman overview' shows who");
     link.kernelLinkId = requireOk(reply, kj::str("attach to ", link.target.c_str()));
+    confirm(wish);
     link.state = LinkRow::attached;
     link.waiting.clear();
     core.catalog.put(link);

@@ -8,7 +8,7 @@ namespace bpfman {
 struct SingleLink {  // what the worker makes it of
   wire::CreateLink wanted{};
   kj::Maybe<kj::AutoCloseFd> target{};  // the descriptor that it is linked to, where there is one
-  std::string functions{};              // of kprobeMulti, each with its NUL
+  std::string tail{};                   // of kprobeMulti, uprobeMulti: as schema/worker.h says
 };
 
 class SingleHook : public Hook {
@@ -31,6 +31,7 @@ class SingleHook : public Hook {
   virtual SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope& scope) const = 0;
   // Checks the right to the target; fills link.target.
 
+  virtual void confirm(const AttachWish&) const {}  // once the kernel has the link: throws if it is not what was meant
   void takeOut(Core& core, const LinkRow& link, kj::WaitScope& scope) const;
 };
 

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <sstream>
 
 #include <kj/debug.h>
 
@@ -78,6 +79,13 @@ void HookSurvey::prepare(HookSupport& hook, std::vector<Tried>& tried) {
     tried.push_back({hook, {row.kernelType, row.expectedAttachType, target, 0}});
 }
 
+bool HookSurvey::hasAll(kj::StringPtr functions) {
+  std::istringstream words(functions.cStr());
+  for (std::string word; words >> word;)
+    if (core.btf.functionId(word.c_str()) == nullptr) return false;
+  return true;
+}
+
 void HookSurvey::load(std::span<Tried> tried, kj::WaitScope& scope) {
   wire::Grant grant{};
   for (auto& each : tried) grant.programs[grant.programCount++] = each.granted;
@@ -97,7 +105,7 @@ void HookSurvey::load(std::span<Tried> tried, kj::WaitScope& scope) {
     int64_t result = session.loader->call(wire::Op::loadProgram, wish, bytes).wait(scope).result;
     if (result < 0)
       hook.missing = reasonOf(row, result);
-    else if (row.feature.size() > 0 && core.btf.functionId(row.feature) == nullptr)
+    else if (!hasAll(row.feature))
       hook.missing = kj::str("it needs ", row.needs).cStr();
   }
 }

@@ -29,6 +29,7 @@ class HookSurvey {
     HookSupport& hook;
     wire::GrantedProgram granted;
   };
+  bool hasAll(kj::StringPtr functions);
   void prepare(HookSupport& hook, std::vector<Tried>& tried);
   void load(std::span<Tried> tried, kj::WaitScope& scope);  // in one session
 };

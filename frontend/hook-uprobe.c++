@@ -1,4 +1,4 @@
-// A program at an instruction of a binary, or where a function of it returns; in all processes that run it, or in one.
+// A program at instructions of a binary, or where its functions return; in all processes that run it, or in one.
 #include <linux/bpf.h>
 
 #include "frontend/hook-single.h"
@@ -11,39 +11,78 @@ namespace {
 
 constexpr auto PATIENCE = 5 * kj::SECONDS;  // with a file system
 
+using schema::ProgramType;
+
+// What was passed as the binary, when the caller may probe it, and the process. Fills link.target.
+BinaryTarget binaryOf(Core& core, AttachWish& wish, kj::StringPtr path, kj::StringPtr function, LinkRow& link, kj::WaitScope& scope) {
+  if (path.size() > limits::PATH_BYTES || function.size() > limits::NAME_BYTES)
+    refuse("the path has at most ", limits::PATH_BYTES, " bytes, the function's name ", limits::NAME_BYTES);
+  auto binary = core.intake.binary(kj::mv(wish.target));
+  AttachTarget target{static_cast<ProgramType>(wish.program.type), ""};
+  target.own = wish.uid != 0 && binary.owner == wish.uid;
+  pid_t pid = 0;
+  KJ_IF_MAYBE (process, wish.process) {
+    target.ownProcess = process->ownedBy(wish.uid);
+    pid = process->pid();
+  }
+  wish.rights.requireAttach(target);
+  auto late = core.io.provider->getTimer().afterDelay(PATIENCE).then([]() { refuse("the binary's file system does not answer"); });
+  core.intake.requireLocal(binary).exclusiveJoin(kj::mv(late)).wait(scope);
+  link.target = kj::str(path, pid ? kj::str(" in process ", pid) : kj::String(), ':', function).cStr();
+  return binary;
+}
+
 class UprobeHook final : public SingleHook {
   SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope& scope) const override {
-    SingleLink made;
     auto place = wish.place.getUprobe();
-    if (place.getPath().size() > limits::PATH_BYTES || place.getFunction().size() > limits::NAME_BYTES)
-      refuse("the path has at most ", limits::PATH_BYTES, " bytes, the function's name ", limits::NAME_BYTES);
-    auto binary = core.intake.binary(kj::mv(wish.target));
-    auto type = static_cast<schema::ProgramType>(wish.program.type);
-    AttachTarget target{type, ""};
-    target.own = wish.uid != 0 && binary.owner == wish.uid;
-    KJ_IF_MAYBE (process, wish.process) target.ownProcess = process->ownedBy(wish.uid);
-    wish.rights.requireAttach(target);
-    auto late = core.io.provider->getTimer().afterDelay(PATIENCE).then([]() { refuse("the binary's file system does not answer"); });
-    core.intake.requireLocal(binary).exclusiveJoin(kj::mv(late)).wait(scope);
+    auto binary = binaryOf(core, wish, place.getPath(), place.getFunction(), link, scope);
 
     // A process that lives when the event is there had its number all the time.
     pid_t pid = 0;
     KJ_IF_MAYBE (process, wish.process) pid = process->pid();
-    auto event = core.broker.openUprobe(binary.file, place.getOffset(), type == schema::ProgramType::URETPROBE, pid).wait(scope);
+    bool returns = rowOf(wish).type == ProgramType::URETPROBE;
+    SingleLink made;
+    made.target = core.broker.openUprobe(binary.file, place.getOffset(), returns, pid).wait(scope);
     KJ_IF_MAYBE (process, wish.process)
       if (!process->alive()) refuse("that process has ended");
-    link.target = kj::str(place.getPath(), pid ? kj::str(" in process ", pid) : kj::String(), ':', place.getFunction()).cStr();
     made.wanted.kind = wire::LinkKind::perfEvent;
     made.wanted.attachType = BPF_PERF_EVENT;
-    made.target = kj::mv(event);
     return made;
   }
 };
 
+class UprobeMultiHook final : public SingleHook {
+  SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope& scope) const override {
+    auto place = wish.place.getUprobeMulti();
+    auto spots = place.getSpots();
+    if (spots.size() == 0 || spots.size() > limits::PROBED_PLACES)
+      refuse(spots.size(), " places in the binary: 1 to ", limits::PROBED_PLACES, " in one link");
+    auto binary = binaryOf(core, wish, place.getPath(), place.getFunction(), link, scope);
+    SingleLink made;
+    auto add = [&](uint64_t number) { made.tail.append(reinterpret_cast<const char*>(&number), sizeof number); };
+    for (auto spot : spots) add(spot.getOffset());
+    for (auto spot : spots) add(spot.getCounter());
+    for (auto spot : spots) add(spot.getCookie());
+    made.wanted.kind = wire::LinkKind::uprobeMulti;
+    made.wanted.attachType = rowOf(wish).expectedAttachType;
+    made.wanted.flags = rowOf(wish).type == ProgramType::URETPROBE_MULTI ? BPF_F_UPROBE_MULTI_RETURN : 0;
+    KJ_IF_MAYBE (process, wish.process) made.wanted.relative = process->pid();
+    made.target = kj::mv(binary.file);
+    return made;
+  }
+
+  void confirm(const AttachWish& wish) const override {
+    KJ_IF_MAYBE (process, wish.process)
+      if (!process->alive()) refuse("that process has ended");
+  }
+};
+
 const UprobeHook UPROBE;
+const UprobeMultiHook UPROBE_MULTI;
 
 }  // namespace
 
 const Hook& uprobeHook = UPROBE;
+const Hook& uprobeMultiHook = UPROBE_MULTI;
 
 }  // namespace bpfman

@@ -34,6 +34,7 @@ static const struct {
     {schema::Place::KPROBE, kprobeHook},
     {schema::Place::KPROBE_MULTI, kprobeMultiHook},
     {schema::Place::UPROBE, uprobeHook},
+    {schema::Place::UPROBE_MULTI, uprobeMultiHook},
     {schema::Place::PERF_EVENT, perfEventHook},
     {schema::Place::ITERATOR, iteratorHook},
 };
@@ -62,6 +63,7 @@ static std::string withoutDescriptors(schema::Place::Reader original) {
   if (place.isNetfilter()) place.getNetfilter().disownNetns();
   if (place.isCgroup()) place.getCgroup().disownCgroup();
   if (place.isUprobe()) place.getUprobe().disownBinary(), place.getUprobe().disownProcess();
+  if (place.isUprobeMulti()) place.getUprobeMulti().disownBinary(), place.getUprobeMulti().disownProcess();
   if (place.isPerfEvent()) place.getPerfEvent().disownProcess();
   auto words = capnp::messageToFlatArray(message);
   auto bytes = words.asBytes();

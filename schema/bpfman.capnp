@@ -48,7 +48,7 @@ enum ProgramType {
   cgroupBind4 @35; cgroupBind6 @36; cgroupConnect4 @37; cgroupConnect6 @38; cgroupConnectUnix @39; cgroupSendmsg4 @40; cgroupSendmsg6 @41;
   cgroupSendmsgUnix @42; cgroupRecvmsg4 @43; cgroupRecvmsg6 @44; cgroupRecvmsgUnix @45; cgroupGetpeername4 @46; cgroupGetpeername6 @47;
   cgroupGetpeernameUnix @48; cgroupGetsockname4 @49; cgroupGetsockname6 @50; cgroupGetsocknameUnix @51; cgroupGetsockopt @52;
-  cgroupSetsockopt @53; cgroupSysctl @54; cgroupDevice @55;
+  cgroupSetsockopt @53; cgroupSysctl @54; cgroupDevice @55; uprobeMulti @56; uretprobeMulti @57; uprobeSession @58; usdt @59;
 }
 
 enum Direction { ingress @0; egress @1; section @2; }
@@ -252,8 +252,16 @@ struct Place {
       interface @48 :Text; peer @49 :Bool; priority @50 :Int32; netns @51 :Descriptor; netnsPath @52 :Text;
     }
     # interface: the primary of a pair. What it sends, or with peer, what its peer sends. Otherwise as tcx.
+    uprobeMulti :group { binary @54 :Descriptor; process @55 :Descriptor; path @56 :Text; spots @57 :List(Spot); function @58 :Text; }
+    # As uprobe: 1 .. 2048 places in one link, all or none. function: what the places are, for people.
     sockets @53 :UInt32;       # the id of the sockmap or sockhash, of a program of ours, whose sockets' data it sees
   }
+}
+
+struct Spot {                  # in a binary
+  offset @0 :UInt64;           # in the file, of the instruction
+  counter @1 :UInt64;          # in the file, of the 16-bit semaphore that is 1 while somebody probes it; 0: none
+  cookie @2 :UInt64;           # bpf_get_attach_cookie() gives it to the program
 }
 
 struct ProgramRecord {         # catalogue

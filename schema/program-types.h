@@ -33,7 +33,7 @@ struct ProgramTypeRow {
   ProgramClass programClass;
   TargetKind target;
   kj::StringPtr needs = ""_kj;    // since which Linux, or with which option; "": 6.1 has it
-  kj::StringPtr feature = ""_kj;  // a function that only such a kernel has; "": loading one tells
+  kj::StringPtr feature = ""_kj;  // functions that only such a kernel has; "": loading one tells
 };
 
 std::span<const ProgramTypeRow> programTypes();  // in the order in which they are listed

@@ -137,23 +137,25 @@ struct ReadMap { Pin pin; uint32_t keySize, valueSize, hasStart, reserved; };// 
 struct SetSlot { Pin array, program; uint32_t index, present; };  // present 0: empties the slot
 
 enum class LinkKind : uint32_t {              // tcx: netkit devices too; netns: sk_lookup, flow_dissector; sockets: a sockmap's
-  xdp, tcx, perfEvent, rawTracepoint, tracing, iterator, freplace, cgroup, netns, netfilter, sockets, kprobeMulti, count
+  xdp, tcx, perfEvent, rawTracepoint, tracing, iterator, freplace, cgroup, netns, netfilter, sockets, kprobeMulti, uprobeMulti, count
 };
 
 struct CreateLink {                           // -> kernel link id, pinned at `to`
   Pin program, to;
   LinkKind kind;
   uint32_t attachType, interface, flags;      // flags: XDP_FLAGS_*; tcx, cgroup: BPF_F_BEFORE, BPF_F_AFTER, BPF_F_ID, BPF_F_LINK; else
-                                              // BPF_F_NETFILTER_IP_DEFRAG, BPF_F_KPROBE_MULTI_RETURN
-  uint32_t relative;                          // id of a program or, with BPF_F_LINK, of a link; freplace: BTF id of a function of `target`
+                                              // BPF_F_NETFILTER_IP_DEFRAG, BPF_F_KPROBE_MULTI_RETURN, BPF_F_UPROBE_MULTI_RETURN
+  uint32_t relative;                          // id of a program or, with BPF_F_LINK, of a link; freplace: BTF id of a function of `target`;
+                                              // uprobeMulti: the process, 0: all
   uint32_t family, hook;                      // netfilter: NFPROTO_*, NF_INET_*
   int32_t priority;                           // netfilter
   uint64_t expectedRevision;                  // tcx, cgroup: 0 for any; ESTALE when another came first
   char name[NAME * 2];                        // rawTracepoint: which
   Pin target;                                 // freplace: the program whose function is replaced; sockets: the sockmap; iterator: the map, or
                                               // zeros; else zeros
-};                                            // One descriptor: of the event, the cgroup's directory or the network namespace. Tail of
-                                              // kprobeMulti: the functions, each with its NUL
+};                                            // One descriptor: of the event, the cgroup's directory, the network namespace or the binary. Tail
+                                              // of kprobeMulti: the functions, each with its NUL; of uprobeMulti: for each place a uint64_t,
+                                              // where it is in the file, then for each its reference counter (0: none), then for each its cookie
 
 struct UpdateLink { Pin link, program; };     // the link runs this program from now on; no packet sees neither
 

@@ -58,6 +58,29 @@ def bpf(command, attributes):
     return result
 
 
+# Two static probes as <sys/sdt.h> makes them, which is no dependency of ours: a note with the place, a base, the semaphore's place, who and
+# where the arguments are.
+STATIC_PROBES = r"""
+#include <stdio.h>
+#include <stdlib.h>
+__asm__(".section .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n.weak _.stapsdt.base\n_.stapsdt.base: .space 1\n.previous\n");
+unsigned short lost_semaphore __attribute__((section(".probes")));
+#define NOTE(name, semaphore, arguments) \
+  "990: nop\n.pushsection .note.stapsdt,\"\",\"note\"\n.balign 4\n.4byte 992f-991f,994f-993f,3\n991: .asciz \"stapsdt\"\n992: .balign 4\n" \
+  "993: .8byte 990b\n.8byte _.stapsdt.base\n.8byte " semaphore "\n.asciz \"shop\"\n.asciz \"" name "\"\n.asciz \"" arguments "\"\n994: .balign 4\n.popsection\n"
+int main(int argc, char** argv) {
+  int probed = 0;
+  for (long i = 0; i < atoi(argv[1]); i++) {
+    volatile int inMemory = i;
+    int twice = -2 * i;
+    __asm__ volatile(NOTE("sold", "0", "8@%1 -4@%2") : : "i"(0), "r"(i), "r"(twice));
+    __asm__ volatile(NOTE("lost", "lost_semaphore", "4@$7 -4@%0") : : "m"(inMemory));
+    probed |= lost_semaphore;
+  }
+  if (probed) puts("probed");
+}
+"""
+
 KPROBES = os.path.exists("/sys/bus/event_source/devices/kprobe")
 # This project's own machine: a kernel without kprobes that also refuses every program which needs a trampoline.
 TRAMPOLINES = KPROBES
@@ -206,6 +229,39 @@ class EveryHook(unittest.TestCase):
         self.assertEqual({type: host[type] for type in self.seen}, {type: said == "yes" for type, said in self.seen.items()})
         print("hooks of", os.uname().release, json.dumps(self.seen), flush=True)
 
+    def testStaticProbes(self):
+        """Where they are and where their arguments are, the binary says: in registers, in memory, constants; one has a semaphore."""
+        self.seen, supported = {}, harness.kernel() >= (6, 6)
+        directory = self.enterContext(tempfile.TemporaryDirectory(dir="/dev/shm"))
+        source, binary = os.path.join(directory, "probed.c"), os.path.join(directory, "probed")
+        with open(source, "w") as file:
+            file.write(STATIC_PROBES)
+        harness.run("cc", "-O1", "-o", binary, source)
+        answer = self.daemon.cli("program", "load", "file", harness.example("usdt_counter"), "--programs", "usdt:usdt_counter", "-o", "json")
+        self.assertEqual(answer.code, 0, answer)
+        program = json.loads(answer.out)["programs"][0]["record"]["program_id"]
+        attach = lambda name: self.daemon.cli("link", "attach", "usdt", program, binary, name)
+        first = attach("shop:sold")
+        if supported:
+            self.assertEqual(first.code, 0, first)
+            self.assertEqual(attach("shop:lost").code, 0)
+            self.assertEqual(harness.run(binary, "5").stdout, "probed\n")
+            sums = lambda: harness.bpftool("map", "dump", "id", str(self.daemon.mapId(program, "sums")))[0]["formatted"]["value"]
+            # sold(i, -2 i) and lost(7, i), i from 0 to 4
+            self.assertEqual(sums(), {"runs": 10, "first": 10 + 35, "second": -20 + 10})
+            for link in self.daemon.links():
+                self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
+            self.assertEqual(harness.run(binary, "5").stdout, "")
+            self.assertEqual(sums()["runs"], 10)
+        else:
+            self.assertIn("needs Linux 6.6", first.err)
+        self.assertIn("has no static probe shop:nothing", attach("shop:nothing").err)
+        self.assertIn("expected PROVIDER:NAME", attach("sold").err)
+        self.note("usdt", "yes" if supported else first.err.strip().replace("bpfman: error: ", "").replace(directory, "DIRECTORY"))
+        self.assertEqual(self.daemon.cli("program", "unload", program).code, 0)
+        self.assertEqual(self.daemon.settled(), [])
+        self.publish()
+
     def testCgroups(self):
         rows = [(f"cgroup_{kind}", kind + ("_" if kind.endswith("sockopt") or kind == "sysctl" else ""), ("cgroup", self.cgroup), self.inside)
                 for kind in ("sock_create sock_release post_bind4 post_bind6 bind4 bind6 connect4 connect6 sendmsg4 sendmsg6 recvmsg4 recvmsg6 "
@@ -229,6 +285,9 @@ class EveryHook(unittest.TestCase):
             ("tp_btf", "tp_btf", ("tp_btf",), self.getppid),
             ("uprobe", "uprobe_", ("uprobe", copy.name, "-f", "getppid"), self.getppid),
             ("uretprobe", "uretprobe_", ("uprobe", copy.name, "-f", "getppid"), self.getppid),
+            ("uprobe.multi", "uprobe_multi", ("uprobe.multi", copy.name, "getppid", "getpi*"), self.getppid, harness.kernel() >= (6, 6), "Linux 6.6"),
+            ("uretprobe.multi", "uretprobe_multi", ("uprobe.multi", copy.name, "getppid"), self.getppid, harness.kernel() >= (6, 6), "Linux 6.6"),
+            ("uprobe.session", "uprobe_session", ("uprobe.multi", copy.name, "getppid"), self.getppid, harness.kernel() >= (6, 13), "Linux 6.13"),
             ("raw_tp.w", "writable", ("raw_tp",), self.runATest),
             ("kprobe", "kprobe_", ("kprobe",), self.sleep, KPROBES, "CONFIG_KPROBES"),
             ("kretprobe", "kretprobe_", ("kprobe", "do_nanosleep"), self.sleep, KPROBES, "CONFIG_KPROBES"),

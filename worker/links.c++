@@ -3,6 +3,7 @@
 #include "worker/pins.h"
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <iterator>
 
@@ -15,25 +16,40 @@ namespace {
 
 constexpr uint64_t anyOf(auto... types) { return (... | (1ull << types)); }
 
-constexpr uint32_t ANCHORS = BPF_F_BEFORE | BPF_F_AFTER | BPF_F_ID | BPF_F_LINK, MAX_FUNCTIONS = 4096;
+constexpr uint32_t UPROBE_SESSION = BPF_TRACE_KPROBE_SESSION + 1, ANCHORS = BPF_F_BEFORE | BPF_F_AFTER | BPF_F_ID | BPF_F_LINK,
+                   MAX_PLACES = 4096;
 constexpr uint64_t ON_INTERFACE = anyOf(BPF_TCX_INGRESS, BPF_TCX_EGRESS, BPF_NETKIT_PRIMARY, BPF_NETKIT_PEER);
 constexpr uint64_t SOCKETS = anyOf(BPF_SK_SKB_STREAM_PARSER, BPF_SK_SKB_STREAM_VERDICT, BPF_SK_SKB_VERDICT, BPF_SK_MSG_VERDICT);
 constexpr uint64_t TRACING = anyOf(BPF_TRACE_RAW_TP, BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_MODIFY_RETURN, BPF_LSM_MAC);
 constexpr uint64_t PROBES = anyOf(BPF_TRACE_KPROBE_MULTI, BPF_TRACE_KPROBE_SESSION), NETNS = anyOf(BPF_SK_LOOKUP, BPF_FLOW_DISSECTOR);
-constexpr uint64_t OTHERS = anyOf(BPF_XDP, BPF_XDP_DEVMAP, BPF_XDP_CPUMAP, BPF_PERF_EVENT, BPF_TRACE_ITER, BPF_NETFILTER, BPF_LIRC_MODE2,
-                                  BPF_STRUCT_OPS, BPF_SK_REUSEPORT_SELECT, BPF_SK_REUSEPORT_SELECT_OR_MIGRATE, BPF_TRACE_UPROBE_MULTI);
+constexpr uint64_t OTHERS =
+    anyOf(BPF_XDP, BPF_XDP_DEVMAP, BPF_XDP_CPUMAP, BPF_PERF_EVENT, BPF_TRACE_ITER, BPF_NETFILTER, BPF_LIRC_MODE2, BPF_STRUCT_OPS,
+          BPF_SK_REUSEPORT_SELECT, BPF_SK_REUSEPORT_SELECT_OR_MIGRATE, BPF_TRACE_UPROBE_MULTI, UPROBE_SESSION);
 constexpr uint64_t CGROUP = (anyOf(__MAX_BPF_ATTACH_TYPE) - 1) & ~(ON_INTERFACE | SOCKETS | TRACING | PROBES | NETNS | OTHERS);
 
 // By LinkKind: what each may be attached as. A raw tracepoint and an extension have no such type.
-constexpr uint64_t ATTACH_TYPES[] = {anyOf(BPF_XDP), ON_INTERFACE, anyOf(BPF_PERF_EVENT), ~0ull,   TRACING, anyOf(BPF_TRACE_ITER), anyOf(0),
-                                     CGROUP,         NETNS,        anyOf(BPF_NETFILTER),  SOCKETS, PROBES};
+constexpr uint64_t ATTACH_TYPES[] = {anyOf(BPF_XDP),
+                                     ON_INTERFACE,
+                                     anyOf(BPF_PERF_EVENT),
+                                     ~0ull,
+                                     TRACING,
+                                     anyOf(BPF_TRACE_ITER),
+                                     anyOf(0),
+                                     CGROUP,
+                                     NETNS,
+                                     anyOf(BPF_NETFILTER),
+                                     SOCKETS,
+                                     PROBES,
+                                     anyOf(BPF_TRACE_UPROBE_MULTI, UPROBE_SESSION)};
 static_assert(std::size(ATTACH_TYPES) == static_cast<size_t>(LinkKind::count));
 
-// What the kernel wants for each kind. False: the request has what its kind does not take. names: pointers into the request.
-bool fill(const wire::CreateLink& wish, Request& request, std::vector<uint64_t>& names, bpf_attr& attr) {
-  bool takesDescriptor = wish.kind == LinkKind::perfEvent || wish.kind == LinkKind::cgroup || wish.kind == LinkKind::netns;
+// What the kernel wants for each kind. False: the request has what its kind does not take. names: pointers into the request. binary: a
+// path.
+bool fill(const wire::CreateLink& wish, Request& request, std::vector<uint64_t>& names, Path& binary, bpf_attr& attr) {
+  bool takesDescriptor = wish.kind == LinkKind::perfEvent || wish.kind == LinkKind::cgroup || wish.kind == LinkKind::netns ||
+                         wish.kind == LinkKind::uprobeMulti;
   if (wish.kind >= LinkKind::count || !covers(&ATTACH_TYPES[static_cast<size_t>(wish.kind)], 1, wish.attachType) ||
-      takesDescriptor != (request.descriptorCount == 1) || (wish.kind != LinkKind::kprobeMulti && !request.tail().empty()))
+      takesDescriptor != (request.descriptorCount == 1) || (wish.kind < LinkKind::kprobeMulti && !request.tail().empty()))
     return false;
   attr.link_create.attach_type = wish.attachType, attr.link_create.flags = wish.flags;
   attr.link_create.target_fd = takesDescriptor ? request.descriptors[0].get() : wish.interface;  // or target_ifindex, the same field
@@ -53,7 +69,20 @@ bool fill(const wire::CreateLink& wish, Request& request, std::vector<uint64_t>&
         names.push_back(toKernel(&tail[i]));
       attr.link_create.flags = 0, attr.link_create.kprobe_multi.flags = wish.flags;
       attr.link_create.kprobe_multi.syms = toKernel(names.data()), attr.link_create.kprobe_multi.cnt = names.size();
-      return !names.empty() && names.size() <= MAX_FUNCTIONS && !(wish.flags & ~BPF_F_KPROBE_MULTI_RETURN) && wish.interface == 0;
+      return !names.empty() && names.size() <= MAX_PLACES && !(wish.flags & ~BPF_F_KPROBE_MULTI_RETURN) && wish.interface == 0;
+    case LinkKind::uprobeMulti: {
+      size_t count = tail.size() / 24;
+      snprintf(binary.text, sizeof binary.text, "fds/%d", request.descriptors[0].get());  // what the broker mounted there are our own
+      attr.link_create.target_fd = attr.link_create.flags = 0;
+      attr.link_create.uprobe_multi = {toKernel(binary.text),
+                                       toKernel(tail.data()),
+                                       toKernel(tail.data() + 8 * count),
+                                       toKernel(tail.data() + 16 * count),
+                                       static_cast<uint32_t>(count),
+                                       wish.flags,
+                                       wish.relative};
+      return count > 0 && count <= MAX_PLACES && tail.size() == 24 * count && !(wish.flags & ~BPF_F_UPROBE_MULTI_RETURN);
+    }
     case LinkKind::rawTracepoint:
       attr = {}, attr.raw_tracepoint.name = toKernel(wish.name);
       return strnlen(wish.name, sizeof wish.name) < sizeof wish.name;
@@ -75,7 +104,8 @@ Answer answerCreateLink(Context& context, Request& request) {
   bpf_attr attr{};
   bpf_iter_link_info over{};
   std::vector<uint64_t> names;
-  if (kindOf(wish.to) != Kind::link || !fill(wish, request, names, attr)) die("malformed link");
+  Path binary;
+  if (kindOf(wish.to) != Kind::link || !fill(wish, request, names, binary, attr)) die("malformed link");
   bool raw = wish.kind == LinkKind::rawTracepoint, iterator = wish.kind == LinkKind::iterator, freplace = wish.kind == LinkKind::freplace;
   if (!raw && !covers(context.ceiling.attachTypes, 2, wish.attachType)) return -EPERM;
 
