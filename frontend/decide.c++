@@ -125,7 +125,7 @@ kj::String describe(const Request& request) {
       for (unsigned i = 0; i < TYPES; ++i) {
         if (request.types >> i & 1) types.add(typeAndClass(static_cast<schema::ProgramType>(i)));
       }
-      return kj::str("load ", kj::strArray(types, " and "));
+      return types.empty() ? kj::str("load programs") : kj::str("load ", kj::strArray(types, " and "));
     }
     case Request::attach:
       if (targetOf(target.type) == TargetKind::none) return kj::str("attach ", typeAndClass(target.type));

@@ -57,6 +57,12 @@ kj::StringPtr typeName(schema::ProgramType type) {
   return row == nullptr ? "unknown"_kj : row->name;
 }
 
+kj::Maybe<schema::ProgramType> typeNamed(kj::StringPtr name) {
+  auto found = std::ranges::find_if(TYPES, [&](auto& row) { return row.name == name; });
+  if (found == std::end(TYPES)) return nullptr;
+  return found->type;
+}
+
 kj::StringPtr className(ProgramClass programClass) { return CLASS_NAMES[unsigned(programClass)]; }
 
 }  // namespace bpfman

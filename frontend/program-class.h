@@ -17,5 +17,6 @@ TargetKind targetOf(schema::ProgramType type);
 ProgramClass classOf(schema::ProgramType type);  // a type that the table lacks is nobody's but an administrator's: control
 kj::StringPtr className(ProgramClass programClass);
 kj::StringPtr typeName(schema::ProgramType type);
+kj::Maybe<schema::ProgramType> typeNamed(kj::StringPtr name);  // the other way round
 
 }  // namespace bpfman
