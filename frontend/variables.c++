@@ -18,19 +18,22 @@ namespace bpfman {
 
 namespace {
 
+constexpr uint32_t NAMED_IN_AUDIT = 16;
+
 bool holdsVariables(kj::StringPtr map) { return map.startsWith(".data") || map.startsWith(".bss") || map.startsWith(".rodata"); }
 
 // The only element of a map, as the program has it before it, for as long as this lives. The kernel maps no descriptor that is for reading
 // only, so that it is the mapping which is.
 class Section {
  public:
-  Section(Core& core, const LoadRow& load, const MapRow& map, bool writable, kj::WaitScope& scope) : name(map.name.c_str()) {
+  // most: bytes; a larger one is as if it could not be mapped.
+  Section(Core& core, const LoadRow& load, const MapRow& map, bool writable, uint32_t most, kj::WaitScope& scope) : name(map.name.c_str()) {
     auto place = core.workers.host(scope);
     auto pin = loadedMap(load.load, map.index);
     auto seen = place->worker.call(wire::Op::inspect, wire::Inspect{pin}).wait(scope);
     requireOk(seen, "look at the map of the variables");
     auto info = infoOf<bpf_map_info>(seen);
-    mappable = info.type == BPF_MAP_TYPE_ARRAY && info.max_entries == 1 && info.map_flags & BPF_F_MMAPABLE;
+    mappable = info.type == BPF_MAP_TYPE_ARRAY && info.max_entries == 1 && info.map_flags & BPF_F_MMAPABLE && info.value_size <= most;
     if (!mappable) return;
     auto reply = place->worker.call(wire::Op::openMap, wire::OpenMap{pin, 0, 0}).wait(scope);
     requireOk(reply, "open the map of the variables");
@@ -112,6 +115,9 @@ void setVariables(Core& core, uint32_t program, capnp::List<schema::Global>::Rea
   LoadWish limited;  // the limits, and that none is named twice
   takeGlobals(limited, wanted);
   if (wanted.size() == 0) refuse("name at least one variable to set");
+  for (uint32_t i = 0; i < wanted.size() && i < NAMED_IN_AUDIT; ++i)
+    line.what += (i == 0 ? "" : " ") + std::string(wanted[i].getName().cStr());
+  if (wanted.size() > NAMED_IN_AUDIT) line.what += kj::str(" and ", wanted.size() - NAMED_IN_AUDIT, " more").cStr();
   Inspection inspection(core, loaded, scope);
   auto list = inspection.job.initGlobals(wanted.size());
   for (size_t i = 0; i < wanted.size(); ++i) {
@@ -135,10 +141,9 @@ void setVariables(Core& core, uint32_t program, capnp::List<schema::Global>::Rea
              "), which the kernel froze when the program was loaded: set it with 'program load --set', or 'program update --set'");
     auto& map = loaded.mapNamed(section);
     auto& mapped = sections[section.cStr()];
-    if (mapped.get() == nullptr) mapped = kj::heap<Section>(core, loaded.load, map, true, scope);
+    if (mapped.get() == nullptr) mapped = kj::heap<Section>(core, loaded.load, map, true, kj::maxValue, scope);
     KJ_REQUIRE(variable.getMask().size() == variable.getValue().size(), "malformed answer from the loader");
     stores.push_back({mapped->at(variable.getOffset(), variable.getValue().size()), variable.getValue(), variable.getMask()});
-    line.what += (line.what.empty() ? "" : " ") + std::string(variable.getName().cStr());
     if (std::find(line.maps.begin(), line.maps.end(), map.id) == line.maps.end()) line.maps.push_back(map.id);
   }
   for (auto& store : stores) storeMasked(store.at, store.value, store.mask);
@@ -153,11 +158,11 @@ void listVariables(Core& core, uint32_t program, schema::Program::VariablesResul
     kj::Array<kj::byte> bytes;
   };
   kj::Vector<Content> contents;
-  size_t together = 0;
+  uint32_t room = limits::GLOBALS_BYTES;
   for (auto& map : loaded.load.maps) {
     if (!map.internal || !holdsVariables(map.name.c_str())) continue;
-    Section section(core, loaded.load, map, false, scope);
-    if ((together += section.bytes().size()) > limits::GLOBALS_BYTES) break;
+    Section section(core, loaded.load, map, false, room, scope);
+    room -= section.bytes().size();
     contents.add(Content{map.name.c_str(), kj::heapArray(section.bytes())});
   }
   auto list = inspection.job.initContents(contents.size());

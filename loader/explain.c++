@@ -45,7 +45,7 @@ bool isInstruction(std::string_view line) {  // "12: (79) r1 = *(u64 *)(r2 +0)  
 std::string aboutProgram(const Proxy::Failure& failure, std::string_view log) {
   std::string text = "the kernel refused program \"" + failure.name + "\": " + strerror(failure.error);
   if (failure.error == ENOSPC)
-    return text + ": the verifier's log has more than " + std::to_string(wire::MAX_LOG >> 20) + " MiB: ask for a lower log level, or none";
+    text += " (the verifier's log has more than " + std::to_string(wire::MAX_LOG >> 20) + " MiB: a lower log level, or none, needs less)";
   if (std::string word = lastWord(log); !word.empty()) return text + ": " + word;
   if (failure.error == EPERM)
     return text + ": it does not load programs of this type here (locked down?), or the daemon lacks a capability";

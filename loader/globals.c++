@@ -5,10 +5,13 @@
 #include <string_view>
 
 #include "loader/refusal.h"
+#include "loader/warnings.h"
 
 namespace bpfman {
 
 namespace {
+
+constexpr size_t MAX_NAMED = 200;
 
 bool holdsGlobals(std::string_view section) {
   for (std::string_view name : {".rodata", ".data", ".bss"})
@@ -101,7 +104,10 @@ const Variable& Variables::find(const std::string& name) const {
   auto variable = byName.find(name);
   if (variable != byName.end()) return variable->second;
   std::string available;
-  for (auto& [known, there] : byName) available += (available.empty() ? "" : " ") + known;
+  size_t named = 0;
+  for (auto& [known, there] : byName)
+    if (named++ < MAX_NAMED) available += (available.empty() ? "" : " ") + printable(known, false);
+  if (named > MAX_NAMED) available += " and " + std::to_string(named - MAX_NAMED) + " more";
   throw Refusal{"global variable \"" + name + "\" not found in program; available: [" + available + "]"};
 }
 

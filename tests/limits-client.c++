@@ -26,6 +26,10 @@ class Limits {
     auto nothing = [](Options, uint32_t) {};
     load("object", {16 << 20, (16 << 20) + 1}, nothing, true);
     load("kernel_types", {16 << 20, (16 << 20) + 1}, [](Options options, uint32_t n) { options.setKernelTypes(sealed(n)); });
+    load("map_sizes", {256, 257}, [](Options options, uint32_t n) {
+      auto list = options.initMapSizes(n);
+      for (uint32_t i = 0; i < n; ++i) list[i].setName(kj::str("map", i));
+    });
     load("programs", {64, 65}, [](Options options, uint32_t n) {
       auto list = options.initPrograms(n);
       for (uint32_t i = 0; i < n; ++i) {

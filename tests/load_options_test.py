@@ -204,6 +204,19 @@ class WhichPrograms(Options):
         self.assertEqual(len(self.daemon.programs()), 5)
         self.assertEqual(self.daemon.settled(), [])
 
+    def test_they_come_back_after_a_reboot(self):
+        before = self.types(self.load("--all-programs", "--persistent", "--set", "seen=7"))
+        ids = self.daemon.programs()
+        self.assertEqual(self.daemon.stop(), 0)
+        harness.run("umount", os.path.join(self.daemon.runtime, "fs"), check=False)
+        self.daemon.start()
+        again = [self.daemon.json("program", "get", each) for each in self.daemon.programs()]
+        self.assertEqual({each["record"]["load"]["program_name"]: each["record"]["load"]["program_type"] for each in again},
+                         {name: types[0] for name, types in before.items()})
+        self.assertEqual(set(self.daemon.programs()) & set(ids), set())
+        self.assertEqual(self.variables(self.daemon.programs()[0])["seen"], 7)
+        self.assertEqual(self.daemon.settled(), [])
+
     def test_a_type_that_is_not_named_is_what_the_section_says(self):
         self.assertEqual(self.types(self.load("--programs", "kind_tcx,xdp:kind_xdp")), {"kind_tcx": ("tcx", "sched_cls"), "kind_xdp": ("xdp", "xdp")})
         self.refused('section "sk_lookup" of program kind_unknown', self.load("--programs", "kind_unknown"))
