@@ -93,7 +93,7 @@ struct Bytecode {
 }
 
 struct LoadOptions {
-  programs @0 :List(Wanted);   # 1 .. 64, names different
+  programs @0 :List(Wanted);   # 1 .. 64, names different; or allPrograms
   globals @1 :List(Global);
   metadata @2 :List(KeyValue);
   application @3 :Text;        # kept as metadata bpfman.io/application
@@ -196,7 +196,7 @@ interface Program {
 # whoever narrowed it: his rights, his limits, his lines in the audit; it ends with his connection.
 
 struct Narrowing {
-  readOnly @0 :Bool;           # only to look: get, info, maps, and reading elements, over the RPC or by an iterator
+  readOnly @0 :Bool;           # only to look: get, info, maps, variables, and reading elements, over the RPC or by an iterator
   interfaces @1 :List(Text);   # attach to these only, by name; empty: any. Hooks without an interface are then out of reach
   noDescriptors @2 :Bool;      # no map leaves as a descriptor, an iterator or a ticket
 }
