@@ -240,6 +240,13 @@ class Program final : public schema::Program::Server {
     });
   }
 
+  kj::Promise<void> set(SetContext context) override {
+    std::string text;
+    for (auto each : context.getParams().getVariables()) text += kj::str(" ", each.getName(), "=", each.getValue(), each.getJson()).cStr();
+    note(calls, "set ", id, text.c_str());
+    return kj::READY_NOW;
+  }
+
   kj::Promise<void> unload(UnloadContext) override {
     note(calls, "unload ", id);
     return kj::READY_NOW;
@@ -259,15 +266,21 @@ class Programs final : public schema::Programs::Server {
     auto options = context.getParams().getOptions();
     std::string text = kj::str("load ", bytecode.getSourcePath()).cStr();
     for (auto wanted : options.getPrograms())
-      text += kj::str(" ", nameOf(wanted.getType()), ":", wanted.getName(), ":", wanted.getAttachTo()).cStr();
-    for (auto global : options.getGlobals()) text += kj::str(" global ", global.getName(), "=", global.getValue()).cStr();
+      text += kj::str(" ", wanted.getInferType() ? "inferred" : nameOf(wanted.getType()), ":", wanted.getName(), ":", wanted.getAttachTo())
+                  .cStr();
+    if (options.getAllPrograms()) text += " all programs";
+    for (auto global : options.getGlobals()) text += kj::str(" global ", global.getName(), "=", global.getValue(), global.getJson()).cStr();
+    for (auto size : options.getMapSizes()) text += kj::str(" size ", size.getName(), "=", size.getEntries()).cStr();
+    if (options.getLogLevel()) text += " log level " + std::to_string(options.getLogLevel());
+    if (options.hasKernelTypes()) text += " with BTF";
     if (options.getMetadata().size()) text += " metadata " + words(options.getMetadata());
     if (options.getApplication().size()) text += kj::str(" application ", options.getApplication()).cStr();
     if (options.getMapOwner()) text += " owner " + std::to_string(options.getMapOwner());
     if (options.getPersistent()) text += " persistent";
     if (options.getEngine().size() > 0) text += std::string(" engine ") + options.getEngine().cStr();
-    bool refused = options.getPrograms()[0].getName() == "bad";
-    return received(bytecode.getMemfd()).then([this, context, text, refused](kj::AutoCloseFd fd) mutable {
+    bool refused = options.getPrograms().size() > 0 && options.getPrograms()[0].getName().startsWith("bad"),
+         told = text.ends_with("log level 1");
+    return received(bytecode.getMemfd()).then([this, context, text, refused, told](kj::AutoCloseFd fd) mutable {
       struct stat status;
       KJ_SYSCALL(fstat(fd.get(), &status));
       bool sealed = fcntl(fd.get(), F_GET_SEALS) == (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
@@ -276,11 +289,13 @@ class Programs final : public schema::Programs::Server {
         auto refusal = context.getResults().initRefused();
         refusal.setReason("permission denied");
         refusal.setVerifierLog("0: R1=ctx()\n1: (71) r0 = *(u8 *)(r1 +100)\ninvalid access to packet\n");
+        if (text.find("bad_explained") != text.npos) refusal.setSummary("instruction: 1: (71) r0\nverifier:    invalid access\n");
         return;
       }
       auto loaded = context.getResults().initLoaded(1)[0];
       loaded.setProgram(kj::heap<Program>(calls, 40));
       fill(loaded.initDetails(), 40);
+      if (told) loaded.setVerifierLog("processed 2 insns\n");
     });
   }
 

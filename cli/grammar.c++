@@ -46,6 +46,7 @@ void addProgram(CLI::App& program, Command& chosen) {
   addProgramGet(program, "get", chosen);
   addProgramUnload(program, chosen);
   addProgramUpdate(program, chosen);
+  addProgramSet(program, chosen);
   addProgramDelete(program, chosen);
 }
 

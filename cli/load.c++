@@ -12,40 +12,45 @@ namespace {
 
 struct LoadArguments {
   std::string path, application, engine, output = "text";
-  std::vector<std::string> programs, globals, metadata;
-  uint32_t mapOwner = 0;
-  bool persistent = false;
+  std::vector<std::string> programs, globals, typed, metadata, mapSizes;
+  std::string btf;
+  uint32_t mapOwner = 0, logLevel = 0;
+  bool persistent = false, all = false;
 };
 
-void putGlobals(capnp::List<schema::Global>::Builder list, const std::vector<std::string>& globals) {
-  for (size_t i = 0; i < globals.size(); i++) {
-    auto [name, value] = parseGlobal(globals[i]);
-    list[i].setName(name.c_str());
-    list[i].setValue(kj::arrayPtr(value.data(), value.size()));
-  }
-}
-
 void fill(schema::LoadOptions::Builder options, const LoadArguments& arguments) {
-  auto wanted = parsePrograms(arguments.programs);
+  if (arguments.all == !arguments.programs.empty()) fail(kj::str("either --programs or --all-programs says what to load"));
+  auto wanted = arguments.all ? std::vector<WantedProgram>() : parsePrograms(arguments.programs);
+  options.setAllPrograms(arguments.all);
   auto programs = options.initPrograms(wanted.size());
   for (size_t i = 0; i < wanted.size(); i++) {
     programs[i].setType(wanted[i].type);
     programs[i].setName(wanted[i].name.c_str());
     programs[i].setAttachTo(wanted[i].attachTo.c_str());
+    programs[i].setInferType(wanted[i].infer);
   }
-  putGlobals(options.initGlobals(arguments.globals.size()), arguments.globals);
+  putGlobals(options.initGlobals(arguments.globals.size() + arguments.typed.size()), arguments.globals, arguments.typed);
   put(options.initMetadata(arguments.metadata.size()), arguments.metadata, "--metadata");
   options.setApplication(arguments.application.c_str());
   options.setMapOwner(arguments.mapOwner);
   options.setPersistent(arguments.persistent);
   options.setEngine(arguments.engine.c_str());
+  options.setLogLevel(arguments.logLevel);
+  auto sizes = options.initMapSizes(arguments.mapSizes.size());
+  for (size_t i = 0; i < arguments.mapSizes.size(); i++) {
+    auto [name, entries] = parseMapSize(arguments.mapSizes[i]);
+    sizes[i].setName(name.c_str());
+    sizes[i].setEntries(entries);
+  }
 }
 
-// The verifier's log is shown whole: one line of reason says nothing to whoever has to mend the program.
-[[noreturn]] void failRefused(schema::Refusal::Reader refusal) {
+// What of the verifier's log says where and why; the whole where that can't be told, or where it was asked for.
+[[noreturn]] void failRefused(schema::Refusal::Reader refusal, bool whole) {
   if (refusal.getVerifierLog().size() == 0) fail(kj::str("failed to load programs: ", refusal.getReason()));
+  whole |= refusal.getSummary().size() == 0;
   std::string text = std::string("load program: ") + refusal.getReason().cStr() + ":";
-  for (auto& line : split(refusal.getVerifierLog().cStr(), '\n')) text += "\n\t" + line;
+  for (auto& line : split(whole ? refusal.getVerifierLog().cStr() : refusal.getSummary().cStr(), '\n')) text += "\n\t" + line;
+  if (!whole) text += "\n\t(the verifier's whole log: program load --log-level 1)";
   fail(kj::heapString(text.c_str(), text.size()));
 }
 
@@ -60,17 +65,20 @@ int load(Session& session, const LoadArguments& arguments) {
   bytecode.setMemfd(carry(kj::mv(memfd)));
   bytecode.setSourcePath(arguments.path.c_str());
   request.setOptions(options.getRoot<schema::LoadOptions>().asReader());
+  if (!arguments.btf.empty()) request.getOptions().setKernelTypes(carry(bytecodeFrom(arguments.btf.c_str())));
   auto answer = session.wait(request.send());
-  if (answer.isRefused()) failRefused(answer.getRefused());
+  if (answer.isRefused()) failRefused(answer.getRefused(), arguments.logLevel > 0);
 
   Json programs = Json::array();
   bool first = true;
   for (auto loaded : answer.getLoaded()) {
     if (arguments.output == "json") {
       programs.push_back(jsonOf(loaded.getDetails()));
+      if (arguments.logLevel > 0) programs.back()["verifier_log"] = loaded.getVerifierLog().cStr();
     } else {
       std::cout << (first ? "" : "\n");
       printProgram(std::cout, loaded.getDetails());
+      if (arguments.logLevel > 0) std::cout << "\nVerifier's log:\n" << loaded.getVerifierLog().cStr();
     }
     first = false;
   }
@@ -81,7 +89,7 @@ int load(Session& session, const LoadArguments& arguments) {
 struct UpdateArguments {
   uint32_t program = 0;
   std::string path, name;
-  std::vector<std::string> globals;
+  std::vector<std::string> globals, typed;
   ChangeOptions change;
 };
 
@@ -89,7 +97,7 @@ int update(Session& session, const UpdateArguments& arguments) {
   uint32_t seconds = secondsFrom(arguments.change.confirmWithin);
   capnp::MallocMessageBuilder scratch;
   auto options = scratch.initRoot<schema::UpdateOptions>();
-  putGlobals(options.initGlobals(arguments.globals.size()), arguments.globals);
+  putGlobals(options.initGlobals(arguments.globals.size() + arguments.typed.size()), arguments.globals, arguments.typed);
   options.setName(arguments.name.c_str());
   options.setConfirmWithin(seconds);
   auto memfd = bytecodeFrom(arguments.path.c_str());
@@ -99,7 +107,7 @@ int update(Session& session, const UpdateArguments& arguments) {
   request.getBytecode().setSourcePath(arguments.path.c_str());
   request.setOptions(options);
   auto answer = session.wait(request.send());
-  if (answer.isRefused()) failRefused(answer.getRefused());
+  if (answer.isRefused()) failRefused(answer.getRefused(), false);
   if (arguments.change.output == "json") {
     print(std::cout, jsonOf(answer.getUpdated().getDetails()));
   } else {
@@ -119,6 +127,7 @@ void addProgramUpdate(CLI::App& parent, Command& chosen) {
   app.add_option("-f,--file", arguments->path, "The object file (at most 16 MiB)")->required();
   app.add_option("--name", arguments->name, "The function (default: of the same name)");
   addRepeated(app, "-g,--global", arguments->globals, "NAME=HEX: a global variable's value (default: as it was loaded); may be repeated");
+  addRepeated(app, "--set", arguments->typed, "NAME=VALUE: likewise, by its type, as in 'program load'; may be repeated");
   addConfirmWithin(app, arguments->change.confirmWithin);
   addOutput(app, arguments->change.output);
   app.callback([arguments, &chosen] { chosen = [arguments](Session& session) { return update(session, *arguments); }; });
@@ -128,10 +137,21 @@ void addProgramLoad(CLI::App& parent, Words words, Command& chosen) {
   auto arguments = std::make_shared<LoadArguments>();
   auto& app = *parent.add_subcommand("file", "Load programs from an object file");
   app.add_option(words == Words::byPlace ? "PATH" : "PATH,-p,--path", arguments->path, "The object file (at most 16 MiB)")->required();
-  addRepeated(app, "--programs", arguments->programs, "TYPE:NAME[:ATTACH_FUNC][,...]: what to load; may be repeated")->required();
+  addRepeated(app, "--programs", arguments->programs,
+              "[TYPE:]NAME[:ATTACH_FUNC][,...]: what to load; may be repeated. Without TYPE its section says it");
+  app.add_flag("--all-programs", arguments->all,
+               "All programs of the object, but those whose section begins with \"?\"; their sections say the types");
   addRepeated(app, "-g,--global", arguments->globals, "NAME=HEX: a global variable's value, byte by byte; may be repeated");
+  addRepeated(app, "--set", arguments->typed,
+              "NAME=VALUE: a global variable's value as JSON of its type in the object's BTF (5, 0xff, true, an enumerator's name, text, "
+              "[1,2], {\"member\":1}); may be repeated");
   addRepeated(app, "-m,--metadata", arguments->metadata, "KEY=VALUE; may be repeated");
   app.add_option("-a,--application", arguments->application, "The application that the programs belong to");
+  addRepeated(app, "--map-size", arguments->mapSizes, "NAME=ENTRIES: max_entries of a map instead of the object's; may be repeated");
+  app.add_option("--btf", arguments->btf,
+                 "Fit the object to the structs of the kernel with this BTF (raw, or in an ELF file) instead of this one's");
+  app.add_option("--log-level", arguments->logLevel,
+                 "Show the verifier's log: 1 (each instruction), 2 (and each state), 4 (statistics), or a sum of them");
   app.add_option("--map-owner-id", arguments->mapOwner, "Use the maps of this program instead of new ones");
   app.add_flag("--persistent", arguments->persistent, "Load and attach them again after a reboot, and when their interface comes back");
   app.add_option("--engine", arguments->engine,

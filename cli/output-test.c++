@@ -198,6 +198,17 @@ TEST_F(Output, VerifierRefusalShowsTheWholeLog) {
             "\tinvalid access to packet\n");
 }
 
+TEST_F(Output, VerifierRefusalIsExplainedAndTheLogIsShownOnDemand) {
+  std::ofstream(daemon.runtimeDir() + "/a.o") << "ELF!";
+  std::string load = "program load file " + daemon.runtimeDir() + "/a.o --programs ";
+  EXPECT_EQ(daemon.bpfman(load + "xdp:bad_explained").err,
+            "bpfman: error: load program: permission denied:\n\tinstruction: 1: (71) r0\n\tverifier:    invalid access\n"
+            "\t(the verifier's whole log: program load --log-level 1)\n");
+  EXPECT_NE(daemon.bpfman(load + "xdp:bad_explained --log-level 1").err.find("\t1: (71) r0 = *(u8 *)(r1 +100)\n"), std::string::npos);
+  EXPECT_NE(daemon.bpfman(load + "xdp:p --log-level 1 -o json").out.find("\"verifier_log\": \"processed 2 insns\\n\""), std::string::npos);
+  EXPECT_TRUE(daemon.bpfman(load + "xdp:p --log-level 1").out.ends_with("\nVerifier's log:\nprocessed 2 insns\n"));
+}
+
 TEST_F(Output, SeveralIdsGoOnAfterAFailure) {
   auto unloaded = daemon.bpfman("program unload 5 40 6");
   EXPECT_EQ(unloaded.code, 1);

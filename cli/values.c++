@@ -11,9 +11,9 @@ namespace bpfman {
 namespace {
 
 WantedProgram parseProgram(const std::string& item) {
-  auto shape = [&] { fail(kj::str("--programs \"", item.c_str(), "\": expected TYPE:NAME[:ATTACH_FUNC]")); };
+  auto shape = [&] { fail(kj::str("--programs \"", item.c_str(), "\": expected [TYPE:]NAME[:ATTACH_FUNC]")); };
   auto colon = item.find(':');
-  if (colon == std::string::npos) shape();
+  if (colon == std::string::npos) return {schema::ProgramType::XDP, item, "", true};
   WantedProgram wanted{parseType(item.substr(0, colon)), item.substr(colon + 1), ""};
   if (auto second = wanted.name.find(':'); second != std::string::npos) {
     wanted.attachTo = wanted.name.substr(second + 1);
@@ -79,6 +79,23 @@ std::pair<std::string, std::vector<kj::byte>> parseGlobal(const std::string& tex
   return {text.substr(0, equals), bytes};
 }
 
+Pair parseTyped(const std::string& text) {
+  auto wrong = [&](const char* why) { fail(kj::str("variable \"", text.c_str(), "\": ", why)); };
+  auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) wrong("expected NAME=VALUE");
+  if (equals + 1 == text.size()) wrong("the value is empty; an empty text is '\"\"', in quotation marks");
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+std::pair<std::string, uint32_t> parseMapSize(const std::string& text) {
+  auto [name, number] = parsePair(text, "--map-size");
+  uint32_t entries = 0;
+  auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), entries);
+  if (error != std::errc() || end != number.data() + number.size() || entries == 0)
+    fail(kj::str("--map-size \"", text.c_str(), "\": expected NAME=ENTRIES, 1 .. 4294967295"));
+  return {name, entries};
+}
+
 kj::Duration parseDuration(const std::string& text) {
   static const std::pair<const char*, kj::Duration> UNITS[] = {
       {"ms", kj::MILLISECONDS}, {"s", kj::SECONDS}, {"m", kj::MINUTES}, {"h", kj::HOURS}};  // "ms" before "m"
@@ -98,6 +115,19 @@ kj::Duration parseDuration(const std::string& text) {
   }
   if (text.empty()) wrong();
   return sum;
+}
+
+void putGlobals(capnp::List<schema::Global>::Builder list, const std::vector<std::string>& bytes, const std::vector<std::string>& typed) {
+  for (size_t i = 0; i < bytes.size(); i++) {
+    auto [name, value] = parseGlobal(bytes[i]);
+    list[i].setName(name.c_str());
+    list[i].setValue(kj::arrayPtr(value.data(), value.size()));
+  }
+  for (size_t i = 0; i < typed.size(); i++) {
+    auto [name, value] = parseTyped(typed[i]);
+    list[bytes.size() + i].setName(name.c_str());
+    list[bytes.size() + i].setJson(value.c_str());
+  }
 }
 
 void put(capnp::List<schema::KeyValue>::Builder list, const std::vector<std::string>& pairs, const char* option) {

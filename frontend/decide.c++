@@ -126,7 +126,7 @@ kj::String describe(const Request& request) {
       for (unsigned i = 0; i < request.types.size(); ++i) {
         if (request.types.test(i)) types.add(typeAndClass(static_cast<schema::ProgramType>(i)));
       }
-      return kj::str("load ", kj::strArray(types, " and "));
+      return types.empty() ? kj::str("load programs") : kj::str("load ", kj::strArray(types, " and "));
     }
     case Request::attach:
       if (targetOf(target.type) == TargetKind::none || targetOf(target.type) == TargetKind::map)

@@ -55,12 +55,17 @@ void KeptBytecode::keep(uint32_t load, int object, uint64_t size) {
 
 SealedObject KeptBytecode::read(uint32_t load) {
   auto file = openPath(pathOf(load), O_RDONLY);
+  if (file.get() < 0) refuse("its bytecode is not in the state directory: ", strerror(errno));
+  return sealedCopyOf(kj::mv(file));
+}
+
+SealedObject sealedCopyOf(kj::AutoCloseFd file) {
   struct stat status;
-  if (file.get() < 0 || fstat(file.get(), &status) != 0) refuse("its bytecode is not in the state directory: ", strerror(errno));
-  if (status.st_size == 0) refuse("its bytecode in the state directory is empty");
+  KJ_SYSCALL(fstat(file, &status));
+  if (status.st_size == 0) refuse("its bytecode, as it was kept, is empty");
   auto bytes = kj::heapArray<kj::byte>(kj::min<uint64_t>(status.st_size, limits::OBJECT_BYTES));
   ssize_t got = pread(file.get(), bytes.begin(), bytes.size(), 0);
-  if (got != status.st_size) refuse("its bytecode can't be read from the state directory");
+  if (got != status.st_size) refuse("its bytecode, as it was kept, can't be read");
   Upload upload(bytes.size());
   upload.write(bytes);
   return upload.finish();

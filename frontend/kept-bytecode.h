@@ -18,4 +18,6 @@ class KeptBytecode {  // in the working directory
   static void removeOthers(const std::set<uint32_t>& loads);  // what a death left behind
 };
 
+SealedObject sealedCopyOf(kj::AutoCloseFd file);  // an object of ours, as a loader takes it
+
 }  // namespace bpfman

@@ -11,6 +11,7 @@ namespace bpfman::limits {
 constexpr uint64_t OBJECT_BYTES = 16ull << 20;       // one ELF object
 constexpr uint32_t GLOBALS_PER_LOAD = 256;           // variables
 constexpr uint32_t GLOBAL_BYTES = 64 << 10;          // one variable's value
+constexpr uint32_t GLOBALS_BYTES = 1 << 20;          // all values of one load together
 constexpr uint32_t METADATA_PAIRS = 64;              // of one program or link
 constexpr uint32_t METADATA_BYTES = 16 << 10;        // keys and values of one program or link together
 constexpr uint32_t NAME_BYTES = 255;                 // a function's, interface's or application's name

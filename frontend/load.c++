@@ -4,12 +4,9 @@
 #include <linux/bpf.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 
 #include <algorithm>
 
-#include <capnp/message.h>
-#include <capnp/serialize.h>
 #include <kj/debug.h>
 #include <kj/encoding.h>
 #include <spdlog/spdlog.h>
@@ -18,8 +15,8 @@
 #include "frontend/intake.h"
 #include "frontend/kept-bytecode.h"
 #include "frontend/limits.h"
+#include "frontend/loader-job.h"
 #include "frontend/refuse.h"
-#include "schema/loader.capnp.h"
 #include "schema/program-types.h"
 
 namespace bpfman {
@@ -27,44 +24,12 @@ namespace bpfman {
 namespace {
 
 constexpr uint64_t ANY_MAP_TYPE = ~uint64_t{0};
-constexpr size_t MAX_RESULT = 4 << 20;  // bytes of a loader's answer
-
-kj::Array<capnp::word> wordsOf(Packet& packet) {
-  size_t size = packet.bytes.size();
-  auto words = [](size_t bytes) {
-    KJ_REQUIRE(bytes > 0 && bytes % sizeof(capnp::word) == 0 && bytes <= MAX_RESULT, "malformed answer from the loader");
-    return kj::heapArray<capnp::word>(bytes / sizeof(capnp::word));
-  };
-  if (packet.descriptors.size() == 0) {
-    auto result = words(size);
-    memcpy(result.begin(), packet.bytes.begin(), size);
-    return result;
-  }
-  struct stat status;  // a memfd: only the loader, which has no file system, can have sent it
-  KJ_SYSCALL(fstat(packet.descriptors[0], &status));
-  auto result = words(status.st_size);
-  ssize_t got;
-  KJ_SYSCALL(got = pread(packet.descriptors[0], result.begin(), status.st_size, 0));
-  KJ_REQUIRE(got == status.st_size, "malformed answer from the loader");
-  return result;
-}
-
-struct Job {  // what goes to the loader, and where its text stays meanwhile
-  capnp::MallocMessageBuilder message;
-  schema::LoadJob::Builder root = message.initRoot<schema::LoadJob>();
-};
 
 void requirePublished(std::vector<kj::Promise<WorkerReply>>& pins, kj::WaitScope& scope) {
   for (auto& pin : pins) {
     auto answer = pin.wait(scope);
     if (answer.result != -EEXIST) requireOk(answer, "make the public pins of a load");
   }
-}
-
-kj::String releaseOfKernel() {
-  utsname name;
-  KJ_SYSCALL(uname(&name));
-  return kj::str(name.release);
 }
 
 }  // namespace
@@ -81,18 +46,21 @@ struct Loads::Run {
   Cancellation& cancellation;
   kj::WaitScope& scope;
   LoadRow row;
-  LoadPair pair;
+  kj::Maybe<kj::Own<LoaderJob>> loader;
   std::vector<WantedProgram> programs;
+  Pairs globals;  // as the catalogue keeps them
   std::vector<std::string> reuseNames;
   std::vector<wire::MapSource> reuse;
   wire::Grant grant{};
-  kj::Maybe<kj::String> stopped;  // why we ended the session
 
-  kj::Own<capnp::FlatArrayMessageReader> ask(bool inspectOnly, kj::Array<capnp::word>& words) {
-    Job job;
-    job.root.setInspectOnly(inspectOnly);
-    job.root.setKernelRelease(releaseOfKernel());
-    auto wanted = job.root.initPrograms(programs.size());
+  WorkerChannel& session() { return KJ_ASSERT_NONNULL(loader)->session(); }
+
+  schema::LoadResult::Reader ask(bool inspectOnly) {
+    capnp::MallocMessageBuilder message;
+    auto job = message.initRoot<schema::LoadJob>();
+    job.setInspectOnly(inspectOnly);
+    job.setKernelRelease(releaseOfKernel());
+    auto wanted = job.initPrograms(programs.size());
     for (size_t i = 0; i < programs.size(); ++i) {
       wanted[i].setName(programs[i].name.c_str());
       wanted[i].setType(programs[i].kernelType);
@@ -101,67 +69,55 @@ struct Loads::Run {
       wanted[i].setFamily(programs[i].family.c_str());
       wanted[i].setFlags(programs[i].flags);
     }
-    job.root.setListFunctions(wish.listFunctions);
-    KJ_IF_MAYBE (extension, wish.extension) job.root.setExtended(extension->function);
-    auto globals = job.root.initGlobals(wish.globals.size());
-    for (size_t i = 0; i < wish.globals.size(); ++i) {
-      globals[i].setName(wish.globals[i].first.c_str());
-      globals[i].setValue(kj::arrayPtr(reinterpret_cast<const kj::byte*>(wish.globals[i].second.data()), wish.globals[i].second.size()));
-    }
-    auto names = job.root.initReuse(reuseNames.size());
+    job.setListFunctions(wish.listFunctions);
+    KJ_IF_MAYBE (extension, wish.extension) job.setExtended(extension->function);
+    setGlobals(job);
+    auto names = job.initReuse(reuseNames.size());
     for (size_t i = 0; i < reuseNames.size(); ++i) names.set(i, reuseNames[i].c_str());
-
-    auto flat = capnp::messageToFlatArray(job.message);
-    auto bytes = flat.asBytes();
-    Packet answer = [&]() {
-      if (bytes.size() <= wire::MAX_MESSAGE) {
-        int with[1] = {object};
-        return waitFor(pair.job->call(bytes, with));
-      }
-      Upload upload(bytes.size());
-      upload.write(bytes);
-      SealedObject sealed = upload.finish();
-      int with[2] = {object, sealed.fd()};
-      return waitFor(pair.job->call(nullptr, with));
-    }();
-    words = wordsOf(answer);
-    return kj::heap<capnp::FlatArrayMessageReader>(words, capnp::ReaderOptions{MAX_RESULT / sizeof(capnp::word), 16});
-  }
-
-  // Until the loader answers, or the time is up, or nobody wants it any more.
-  Packet waitFor(kj::Promise<Packet> answer) {
-    auto late = loads.timer.afterDelay(loads.patience).then([this]() -> kj::Promise<Packet> {
-      end(kj::str("cancelled: the kernel's verifier needed more than ", loads.patience / kj::SECONDS, " s"));
-      return kj::NEVER_DONE;  // the loader's end answers
-    });
-    cancellation.kill = kj::Function<void()>([this]() { end(kj::str("cancelled")); });
-    KJ_DEFER(cancellation.kill = nullptr);
-    if (cancellation.cancelled) end(kj::str("cancelled"));
-    kj::Maybe<Packet> packet;
-    kj::Maybe<kj::Exception> failure = kj::runCatchingExceptions([&]() { packet = answer.exclusiveJoin(kj::mv(late)).wait(scope); });
-    KJ_IF_MAYBE (reason, stopped) refuse(kj::Exception::Type::OVERLOADED, kj::mv(*reason));
-    KJ_IF_MAYBE (exception, failure) {
-      if (exception->getType() != kj::Exception::Type::DISCONNECTED) kj::throwFatalException(kj::mv(*exception));
-      refuse("the loader ended on this object: it is malformed, or needs something that bpfman does not allow (see the daemon's log)");
+    job.setLogLevel(wish.logLevel);
+    auto sizes = job.initMapSizes(wish.mapSizes.size());
+    for (size_t i = 0; i < wish.mapSizes.size(); ++i) {
+      sizes[i].setName(wish.mapSizes[i].first.c_str());
+      sizes[i].setEntries(wish.mapSizes[i].second);
     }
-    return kj::mv(KJ_ASSERT_NONNULL(packet));
+    job.setOtherTypes(wish.kernelTypes >= 0);
+    int files[2] = {object, wish.kernelTypes};
+    return KJ_ASSERT_NONNULL(loader)->ask(message, kj::arrayPtr(files, wish.kernelTypes < 0 ? 1 : 2));
   }
 
-  void end(kj::String reason) {
-    if (stopped != nullptr) return;
-    stopped = kj::mv(reason);
-    pair.place->worker.call(wire::Op::endSession, wire::Session{pair.number, 0})
-        .ignoreResult()
-        .attach(kj::addRef(*pair.place))
-        .detach([](kj::Exception&&) {});
+  void setGlobals(schema::LoadJob::Builder job) {
+    auto globals = job.initGlobals(wish.globals.size() + wish.typed.size());
+    size_t i = 0;
+    for (auto& [name, value] : wish.globals) {
+      globals[i].setName(name.c_str());
+      globals[i++].setValue(kj::arrayPtr(reinterpret_cast<const kj::byte*>(value.data()), value.size()));
+    }
+    for (auto& [name, json] : wish.typed) {
+      globals[i].setName(name.c_str());
+      globals[i++].setJson(json.c_str());
+    }
+  }
+
+  // With those set by their type as the bytes that the loader made of them: what brings them back after a reboot.
+  Pairs globalsWith(capnp::List<schema::LoadResult::Variable>::Reader variables) {
+    KJ_REQUIRE(variables.size() == wish.globals.size() + wish.typed.size(), "malformed answer from the loader");
+    Pairs globals = wish.globals;
+    size_t together = 0;
+    for (auto& [name, json] : wish.typed) {
+      auto value = variables[globals.size()].getValue();
+      together += value.size();
+      KJ_REQUIRE(value.size() <= limits::GLOBAL_BYTES && together <= limits::GLOBALS_BYTES, "malformed answer from the loader");
+      globals.emplace_back(name, std::string(reinterpret_cast<const char*>(value.begin()), value.size()));
+    }
+    return globals;
   }
 
   kj::Maybe<Refused> refusal(schema::LoadResult::Reader result) {
-    if (!result.isFailed()) return nullptr;
-    auto failed = result.getFailed();
-    Refused refused{failed.getReason().cStr(), failed.getVerifierLog().cStr()};
-    if (failed.getErrno() == EINVAL && refused.verifierLog.empty()) refused.reason += whatIsNeeded();
-    return refused;
+    KJ_IF_MAYBE (refused, refusalOf(result)) {
+      if (result.getFailed().getErrno() == EINVAL && refused->verifierLog.empty()) refused->reason += whatIsNeeded();
+      return kj::mv(*refused);
+    }
+    return nullptr;
   }
 
   // By types that not every kernel has.
@@ -196,9 +152,7 @@ struct Loads::Run {
   kj::Maybe<Refused> asTheObjectSays() {
     auto isOpen = [&](const WantedProgram& program) { return !wish.own && saysMore(program); };
     if (std::ranges::none_of(programs, isOpen)) return nullptr;
-    kj::Array<capnp::word> words;
-    auto reader = ask(true, words);
-    auto result = reader->getRoot<schema::LoadResult>();
+    auto result = ask(true);
     KJ_IF_MAYBE (refused, refusal(result)) return kj::mv(*refused);
     auto found = result.getDone().getPrograms();
     KJ_REQUIRE(found.size() == programs.size(), "malformed answer from the loader");
@@ -261,14 +215,12 @@ struct Loads::Run {
       for (auto& program : programs)
         if (program.family == extension->family) program.kernelType = BPF_PROG_TYPE_EXT, program.expectedAttachType = 0;
     chooseMaps();
-    pair = loads.pool.take(scope);
+    loader = kj::heap<LoaderJob>(loads.pool.take(scope), loads.timer, loads.patience, cancellation, scope);
     KJ_IF_MAYBE (refused, asTheObjectSays()) return LoadOutcome::refusal(kj::mv(*refused));
     makeGrant();
-    requireOk(pair.session->call(wire::Op::grant, grant).wait(scope), "the host's ceiling does not allow this load");
+    requireOk(session().call(wire::Op::grant, grant).wait(scope), "the host's ceiling does not allow this load");
 
-    kj::Array<capnp::word> words;
-    auto reader = ask(false, words);
-    auto result = reader->getRoot<schema::LoadResult>();
+    auto result = ask(false);
     KJ_IF_MAYBE (refused, refusal(result)) return LoadOutcome::refusal(kj::mv(*refused));
     return commit(result.getDone());
   }
@@ -278,6 +230,7 @@ struct Loads::Run {
     auto maps = done.getMaps();
     KJ_REQUIRE(loaded.size() == programs.size() && maps.size() <= wire::MAX_MAPS, "the loader did not do what it was asked");
     row.license = done.getLicense().cStr();
+    globals = globalsWith(done.getVariables());
 
     // What was loaded: from the kernel.
     wire::Commit commit{row.load, loaded.size(), maps.size(), 0, {}};
@@ -286,6 +239,7 @@ struct Loads::Run {
     for (auto map : maps) replies.push_back(inspect(commit.handles[replies.size()] = map.getHandle()));
     LoadOutcome outcome;
     outcome.load = row.load;
+    for (auto program : loaded) outcome.logs.push_back(program.getVerifierLog().cStr());
     for (auto function : done.getFunctions()) outcome.functions[function.getName().cStr()] = function.getId();
     std::vector<ProgramRow> rows;
     for (size_t i = 0; i < loaded.size(); ++i) {
@@ -299,7 +253,7 @@ struct Loads::Run {
     }
     for (size_t i = 1; i < rows.size(); ++i) KJ_REQUIRE(rows[i].id != rows[i - 1].id, "the loader gave one program twice");
 
-    requireOk(pair.session->call(wire::Op::commit, commit).wait(scope), "pin what was loaded");
+    requireOk(session().call(wire::Op::commit, commit).wait(scope), "pin what was loaded");
     row.state = LoadRow::loaded;
     row.missing.clear();
     if (wish.again != 0)
@@ -317,7 +271,7 @@ struct Loads::Run {
     return outcome;
   }
 
-  kj::Promise<WorkerReply> inspect(uint32_t handle) { return pair.session->call(wire::Op::inspectHandle, wire::Handle{handle}); }
+  kj::Promise<WorkerReply> inspect(uint32_t handle) { return session().call(wire::Op::inspectHandle, wire::Handle{handle}); }
 
   ProgramRow checkedProgram(size_t i, schema::LoadResult::Loaded::Reader said, const WorkerReply& reply) {
     requireOk(reply, "look at a program that was loaded");
@@ -332,7 +286,7 @@ struct Loads::Run {
     program.name = programs[i].name;
     program.type = programs[i].type;
     program.attachTo = programs[i].attachTo.empty() ? std::string(said.getAttachTo().cStr()) : programs[i].attachTo;
-    program.globals = wish.globals;
+    program.globals = globals;
     program.metadata = wish.metadata;
     program.application = wish.application;
     program.mapOwner = wish.mapOwner;
@@ -417,6 +371,19 @@ LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancell
   if (failure != nullptr || outcome.refused != nullptr) undo(row.load, scope);
   KJ_IF_MAYBE (exception, failure) kj::throwFatalException(kj::mv(*exception));
   return outcome;
+}
+
+SealedObject Loads::bytecodeOf(uint32_t program) const {
+  auto path = kj::str(program, "/bytecode.o");
+  int file = openat(programsDir, path.cStr(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (file < 0) refuse("the copy of program ", program, "'s bytecode is gone (", path, "): ", strerror(errno));
+  return sealedCopyOf(kj::AutoCloseFd(file));
+}
+
+kj::Own<LoaderJob> Loads::inspector(Cancellation& cancellation, kj::WaitScope& scope) {
+  auto job = kj::heap<LoaderJob>(pool.take(scope), timer, patience, cancellation, scope);
+  pool.refillLater();
+  return job;
 }
 
 std::string purposeOf(kj::StringPtr what, kj::ArrayPtr<const kj::byte> object) {

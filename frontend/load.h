@@ -10,6 +10,7 @@
 #include <kj/vector.h>
 
 #include "frontend/catalog.h"
+#include "frontend/intake.h"
 #include "frontend/kernel-btf.h"
 #include "frontend/loader-pool.h"
 #include "frontend/locks.h"
@@ -24,6 +25,7 @@ struct WantedProgram {
   std::string family;                       // "xdp", …: for messages
   uint32_t kernelType, expectedAttachType;  // BPF_PROG_TYPE_*, BPF_*
   uint32_t flags = 0;                       // BPF_F_* to load it with
+  bool infer = false;                       // its type is what its section says: until settlePrograms, the above is not known
 };
 
 struct Extension {     // what extensions are verified against
@@ -35,6 +37,11 @@ struct Extension {     // what extensions are verified against
 struct LoadWish {
   std::vector<WantedProgram> programs;
   Pairs globals, metadata;
+  Pairs typed{};                                             // globals too: their values as JSON. The loader answers their bytes
+  bool all = false;                                          // all programs that the object does not leave to be named
+  uint32_t logLevel = 0;                                     // the verifier's log is wanted also when it accepts
+  std::vector<std::pair<std::string, uint32_t>> mapSizes{};  // max_entries instead of the object's
+  int kernelTypes = -1;  // BTF that the object is fitted to; -1: this kernel's. Whoever has the wish keeps it open
   std::string application, sourcePath;
   uint32_t mapOwner = 0;  // kernel id of the program whose maps are used; 0: none
   uint32_t uid = 0;
@@ -52,21 +59,8 @@ struct LoadWish {
 };
 
 struct Refused {  // by the kernel's verifier, or because of what the object is
-  std::string reason, verifierLog;
+  std::string reason, verifierLog, summary;
 };
-
-struct LoadOutcome {
-  kj::Maybe<Refused> refused;
-  uint32_t load = 0;
-  std::vector<uint32_t> programs;                  // kernel ids, in the order of the wish
-  std::map<std::string, uint32_t> functions;       // if they were asked for: ids in the object's BTF
-  kj::Vector<WorkerReply> seenPrograms, seenMaps;  // what the kernel said about them and about all maps of the load
-
-  static LoadOutcome refusal(Refused refused) { return {kj::mv(refused), 0, {}, {}, {}, {}}; }
-};
-
-// Changes with the object, so that what another version loaded is not taken for ours.
-std::string purposeOf(kj::StringPtr what, kj::ArrayPtr<const kj::byte> object);
 
 class Cancellation {  // set by whoever no longer wants the load
  public:
@@ -77,6 +71,20 @@ class Cancellation {  // set by whoever no longer wants the load
   bool cancelled = false;
   kj::Maybe<kj::Function<void()>> kill;
 };
+
+struct LoadOutcome {
+  kj::Maybe<Refused> refused;
+  uint32_t load = 0;
+  std::vector<uint32_t> programs;                  // kernel ids, in the order of the wish
+  std::vector<std::string> logs;                   // likewise: the verifier's, if they were asked for
+  std::map<std::string, uint32_t> functions;       // if they were asked for: ids in the object's BTF
+  kj::Vector<WorkerReply> seenPrograms, seenMaps;  // what the kernel said about them and about all maps of the load
+
+  static LoadOutcome refusal(Refused refused) { return {kj::mv(refused), 0, {}, {}, {}, {}, {}}; }
+};
+
+// Changes with the object, so that what another version loaded is not taken for ours.
+std::string purposeOf(kj::StringPtr what, kj::ArrayPtr<const kj::byte> object);
 
 class Loads {
  public:
@@ -97,6 +105,9 @@ class Loads {
   // Removes all that a load left, whatever it was doing. One that was being loaded again is missing again.
   void removeProgram(uint32_t id, kj::WaitScope& scope);  // its links are gone already
   void publish(uint32_t load, kj::WaitScope& scope);      // makes the public names that are missing
+
+  SealedObject bytecodeOf(uint32_t program) const;                                       // a copy of what was kept for people to look at
+  kj::Own<class LoaderJob> inspector(Cancellation& cancellation, kj::WaitScope& scope);  // a loader for jobs that only look at an object
 
  private:
   kj::Timer& timer;

@@ -11,6 +11,7 @@
 #include "frontend/persistence.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
+#include "frontend/variables.h"
 
 namespace bpfman {
 
@@ -104,6 +105,20 @@ class ProgramServer final : public schema::Program::Server {
   }
 
   kj::Promise<void> update(UpdateContext context) override { return updateProgram(connection, id, context); }
+
+  kj::Promise<void> set(SetContext context) override {
+    connection->rights.requireMap(MapRight::write, ownerOf(core, rowOf(core, id)));
+    return connection.change("set", [this, context](kj::WaitScope& scope, AuditLine& line) mutable {
+      line.programs = {id};
+      auto turn = core.locks.take(programLock(id), scope);
+      setVariables(core, id, context.getParams().getVariables(), line, scope);
+    });
+  }
+
+  kj::Promise<void> variables(VariablesContext context) override {
+    connection->rights.requireMap(MapRight::read, ownerOf(core, rowOf(core, id)));
+    return connection.read([this, context](kj::WaitScope& scope) mutable { listVariables(core, id, context.getResults(), scope); });
+  }
 
   kj::Promise<void> narrow(NarrowContext context) override {
     auto narrowing = connection.narrow(context.getParams().getNarrowing());

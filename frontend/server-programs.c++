@@ -1,5 +1,6 @@
 // Loading, and the list of programs.
 #include <algorithm>
+#include <set>
 #include <fcntl.h>
 #include <linux/bpf.h>
 
@@ -11,6 +12,7 @@
 #include "frontend/kept-bytecode.h"
 #include "frontend/kernel-names.h"
 #include "frontend/refuse.h"
+#include "frontend/settle-programs.h"
 #include "frontend/servers.h"
 #include "frontend/system-view.h"
 
@@ -50,33 +52,55 @@ class ByteSinkServer final : public schema::ByteSink::Server {
 
 bool isForAnEngine(const WantedProgram& program) { return program.family == "xdp" || program.family == "tc"; }
 
+void requireFew(Connection& connection, uint32_t programs) {
+  uint32_t most = connection.core.options.ceiling.maxPrograms;
+  if (programs > most) refuse("at most ", most, " programs in one load, not ", programs);
+}
+
+void requireUsableEngine(const LoadWish& wish) {
+  if (!wish.engine.empty() && !std::ranges::any_of(wish.programs, isForAnEngine))
+    refuse("--engine ", wish.engine.c_str(), ": only xdp and tc programs are loaded for an engine");
+}
+
+TypeSet typesOf(const LoadWish& wish) {  // that are known already
+  TypeSet types;
+  for (auto& program : wish.programs)
+    if (!program.infer) types |= setOf({static_cast<ProgramType>(program.type)});
+  return types;
+}
+
+WantedProgram wantedFrom(schema::LoadOptions::Wanted::Reader wanted) {
+  auto type = wanted.getType();
+  auto name = limitedText(wanted.getName(), "a program's name"), attachTo = limitedText(wanted.getAttachTo(), "an attach target");
+  if (name.empty()) refuse("a program without a name");
+  if (wanted.getInferType()) return {0, name, attachTo, "", 0, 0, 0, true};
+  KJ_IF_MAYBE (row, rowOf(type))
+    return {static_cast<uint16_t>(type), name, attachTo, row->name.cStr(), row->kernelType, row->expectedAttachType};
+  refuse("this version can't load programs of type ", typeName(type));
+}
+
+void takeMapSizes(LoadWish& wish, capnp::List<schema::LoadOptions::MapSize>::Reader list) {
+  if (list.size() > wire::MAX_MAPS) refuse("at most ", wire::MAX_MAPS, " sizes of maps in one load");
+  for (auto size : list) wish.mapSizes.emplace_back(limitedText(size.getName(), "a map's name"), size.getEntries());
+  if (list.size() > 0 && wish.persistent)
+    refuse("sizes of maps are not kept for persistent programs: after a reboot their maps would have the object's own sizes");
+}
+
 // The request as what is to be done; refused when it can't be, or when the caller may not.
 LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, schema::LoadOptions::Reader options) {
   LoadWish wish;
   auto programs = options.getPrograms();
-  TypeSet types;
-  if (programs.size() == 0) refuse("name at least one program to load (--programs TYPE:NAME)");
-  uint32_t most = connection.core.options.ceiling.maxPrograms;
-  if (programs.size() > most) refuse("at most ", most, " programs in one load, not ", programs.size());
+  wish.all = options.getAllPrograms();
+  if (wish.all && programs.size() > 0) refuse("all programs of the object, or those that are named: not both");
+  if (!wish.all && programs.size() == 0) refuse("name at least one program to load (--programs TYPE:NAME), or --all-programs");
+  requireFew(connection, programs.size());
   for (auto wanted : programs) {
-    auto type = wanted.getType();
-    KJ_IF_MAYBE (hook, hookOf(type)) {
-      types |= setOf({type});
-      WantedProgram program{static_cast<uint16_t>(type),
-                            limitedText(wanted.getName(), "a program's name"),
-                            limitedText(wanted.getAttachTo(), "an attach target"),
-                            hook->row.name.cStr(),
-                            hook->row.kernelType,
-                            hook->row.expectedAttachType};
-      if (program.name.empty()) refuse("a program without a name");
-      for (auto& other : wish.programs)
-        if (other.name == program.name) refuse("program ", program.name.c_str(), " is named twice");
-      wish.programs.push_back(std::move(program));
-    } else {
-      refuse("this version can't load programs of type ", typeName(type));
-    }
+    WantedProgram program = wantedFrom(wanted);
+    for (auto& other : wish.programs)
+      if (other.name == program.name) refuse("program ", program.name.c_str(), " is named twice");
+    wish.programs.push_back(std::move(program));
   }
-  wish.globals = globalsFrom(options.getGlobals());
+  takeGlobals(wish, options.getGlobals());
   wish.metadata = pairsFrom(options.getMetadata());
   wish.application = limitedText(options.getApplication(), "the application's name");
   if (!wish.application.empty()) {
@@ -89,12 +113,18 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   wish.mapOwner = options.getMapOwner();
   wish.engine = limitedText(options.getEngine(), "the engine's name");
   if (wish.engine == "auto") wish.engine = "";
-  if (!wish.engine.empty() && !std::ranges::any_of(wish.programs, isForAnEngine))
-    refuse("--engine ", wish.engine.c_str(), ": only xdp and tc programs are loaded for an engine");
   wish.uid = connection.uid();
   wish.request = connection.requestKey(options.getRequestId());
   wish.persistent = options.getPersistent();
-  requireMayLoad(connection, wish, types);
+  wish.logLevel = options.getLogLevel();
+  if (wish.logLevel > 7) refuse("log level ", wish.logLevel, ": bits 1 (instructions), 2 (and states), 4 (statistics) are known");
+  takeMapSizes(wish, options.getMapSizes());
+  if (options.hasKernelTypes() && wish.persistent)
+    refuse(
+        "the types of another kernel are not kept for persistent programs: after a reboot they would be fitted to the kernel that runs "
+        "then");
+  if (!mustSettle(wish)) requireUsableEngine(wish);
+  requireMayLoad(connection, wish, typesOf(wish));
   return wish;
 }
 
@@ -115,14 +145,19 @@ class ProgramsServer final : public schema::Programs::Server {
     auto params = context.getParams();
     connection->requireCapabilities(params.getOptions().getPrograms().size());
     auto wish = kj::heap<LoadWish>(wishFrom(*connection, params.getBytecode(), params.getOptions()));
-    return objectFrom(*connection, params.getBytecode()).then([this, context, wish = kj::mv(wish)](SealedObject object) mutable {
-      return connection->change(
-          "load", [this, context, wish = kj::mv(wish), object = kj::mv(object)](kj::WaitScope& scope, AuditLine& line) mutable {
-            line.what = wish->sourcePath;
-            line.request = wish->request;
-            carryOut(context, *wish, object, line, scope);
+    auto types = kernelTypesFrom(params.getOptions());
+    return objectFrom(*connection, params.getBytecode())
+        .then([this, context, wish = kj::mv(wish), types = kj::mv(types)](SealedObject object) mutable {
+          return types.then([this, context, wish = kj::mv(wish), object = kj::mv(object)](kj::Maybe<SealedObject> types) mutable {
+            return connection->change("load", [this, context, wish = kj::mv(wish), object = kj::mv(object), types = kj::mv(types)](
+                                                  kj::WaitScope& scope, AuditLine& line) mutable {
+              line.what = wish->sourcePath;
+              line.request = wish->request;
+              KJ_IF_MAYBE (given, types) wish->kernelTypes = given->fd();
+              carryOut(context, *wish, object, line, scope);
+            });
           });
-    });
+        });
   }
 
   kj::Promise<void> list(ListContext context) override {
@@ -145,6 +180,13 @@ class ProgramsServer final : public schema::Programs::Server {
   Holding connection;
   Core& core;
   SystemView& system;
+
+  kj::Promise<kj::Maybe<SealedObject>> kernelTypesFrom(schema::LoadOptions::Reader options) {
+    if (!options.hasKernelTypes()) return kj::Maybe<SealedObject>(nullptr);
+    return descriptorOf(options.getKernelTypes(), "the BTF").then([this](kj::AutoCloseFd fd) {
+      return kj::Maybe<SealedObject>(core.intake.object(kj::mv(fd)));
+    });
+  }
 
   // A retry, after the answer to the first try was lost.
   bool answerAgain(LoadContext& context, const LoadWish& wish, AuditLine& line, kj::WaitScope& scope) {
@@ -173,6 +215,13 @@ class ProgramsServer final : public schema::Programs::Server {
     Cancellation cancellation;
     connection->loads.insert(&cancellation);
     KJ_DEFER(connection->loads.erase(&cancellation));
+    if (mustSettle(wish)) {
+      settlePrograms(core, wish, object, cancellation, scope);
+      requireFew(*connection, wish.programs.size());
+      requireUsableEngine(wish);
+      connection->requireCapabilities(wish.programs.size());
+      requireMayLoad(*connection, wish, typesOf(wish));
+    }
     LoadOutcome outcome = core.engines.load(core.loads, wish, object, cancellation, scope);
     auto results = context.getResults();
     line.programs = outcome.programs;
@@ -182,12 +231,14 @@ class ProgramsServer final : public schema::Programs::Server {
       auto refusal = results.initRefused();
       refusal.setReason(refused->reason.c_str());
       refusal.setVerifierLog(refused->verifierLog.c_str());
+      refusal.setSummary(refused->summary.c_str());
       return;
     }
     auto loaded = results.initLoaded(outcome.programs.size());
     for (size_t i = 0; i < outcome.programs.size(); ++i) {
       loaded[i].setProgram(newProgram(*connection, outcome.programs[i]));
       describeLoaded(core, outcome, i, loaded[i].initDetails());
+      loaded[i].setVerifierLog(outcome.logs[i].c_str());
     }
   }
 
@@ -288,16 +339,23 @@ std::string limitedText(capnp::Text::Reader reader, kj::StringPtr what, size_t m
   return std::string(reader.begin(), reader.size());
 }
 
-Pairs globalsFrom(capnp::List<schema::Global>::Reader list) {
-  Pairs globals;
+void takeGlobals(LoadWish& wish, capnp::List<schema::Global>::Reader list) {
   if (list.size() > limits::GLOBALS_PER_LOAD) refuse("at most ", limits::GLOBALS_PER_LOAD, " global variables in one load");
+  std::set<std::string> names;
   for (auto global : list) {
     auto value = global.getValue();
-    if (value.size() > limits::GLOBAL_BYTES) refuse("global variable ", global.getName(), ": more than ", limits::GLOBAL_BYTES, " bytes");
-    globals.emplace_back(limitedText(global.getName(), "a variable's name"),
-                         std::string(reinterpret_cast<const char*>(value.begin()), value.size()));
+    auto json = global.getJson();
+    if (kj::max(value.size(), json.size()) > limits::GLOBAL_BYTES)
+      refuse("global variable ", global.getName(), ": more than ", limits::GLOBAL_BYTES, " bytes");
+    std::string name = limitedText(global.getName(), "a variable's name");
+    bool byType = json.size() > 0;
+    if (byType && value.size() > 0) refuse("global variable ", name.c_str(), ": its bytes, or its value as JSON, not both");
+    if (!names.insert(name).second) refuse("global variable ", name.c_str(), " is set twice");
+    if (byType)
+      wish.typed.emplace_back(name, std::string(json.begin(), json.size()));
+    else
+      wish.globals.emplace_back(name, std::string(reinterpret_cast<const char*>(value.begin()), value.size()));
   }
-  return globals;
 }
 
 void requireMayLoad(Connection& connection, LoadWish& wish, TypeSet types) {

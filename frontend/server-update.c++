@@ -20,7 +20,8 @@ LoadWish wishFrom(Connection& connection, uint32_t id, schema::Bytecode::Reader 
     LoadWish wish;
     std::string name = options.getName().size() == 0 ? old->name : limitedText(options.getName(), "a program's name");
     wish.programs.push_back({old->type, name, old->attachTo, typeName(type).cStr(), hook.row.kernelType, hook.row.expectedAttachType});
-    wish.globals = options.getGlobals().size() == 0 ? old->globals : globalsFrom(options.getGlobals());
+    takeGlobals(wish, options.getGlobals());
+    if (options.getGlobals().size() == 0) wish.globals = old->globals;
     wish.metadata = old->metadata;
     wish.application = old->application;
     wish.sourcePath = limitedText(bytecode.getSourcePath(), "the source path", limits::PATH_BYTES);
@@ -59,6 +60,7 @@ void carryOut(Holding& connection, uint32_t id, UpdateContext& context, LoadWish
     auto refusal = results.initRefused();
     refusal.setReason(refused->reason.c_str());
     refusal.setVerifierLog(refused->verifierLog.c_str());
+    refusal.setSummary(refused->summary.c_str());
     return;
   }
   uint32_t replacement = outcome.programs[0];

@@ -23,7 +23,7 @@ kj::Promise<kj::AutoCloseFd> descriptorOf(schema::Descriptor::Client client, kj:
 // A duplicate of the descriptor that it carries. Fails when it carries none.
 
 std::string limitedText(capnp::Text::Reader reader, kj::StringPtr what, size_t most = limits::NAME_BYTES);
-Pairs globalsFrom(capnp::List<schema::Global>::Reader list);  // within the limits, or refused
+void takeGlobals(LoadWish& wish, capnp::List<schema::Global>::Reader list);  // within the limits, or refused
 void requireMayLoad(Connection& connection, LoadWish& wish, TypeSet types);
 // What the caller's rights allow: refused, or the wish's limit of map memory set. types: bit = schema::ProgramType.
 kj::Promise<SealedObject> objectFrom(Connection& connection, schema::Bytecode::Reader bytecode);

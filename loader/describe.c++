@@ -7,12 +7,16 @@
 
 #include <bpf/btf.h>
 
+#include "loader/btf-walk.h"
 #include "loader/object.h"
 #include "loader/run-config.h"
+#include "loader/typed-value.h"
 
 namespace bpfman {
 
 namespace {
+
+constexpr size_t MAX_LISTED = 4096, MAX_JSON = 256 << 10;  // variables, and bytes of their values
 
 uint32_t countTailCalls(const bpf_program* program) {
   const bpf_insn* first = bpf_program__insns(program);
@@ -44,7 +48,7 @@ uint32_t BpfObject::handleOf(int fd) const {
 void BpfObject::describe(schema::LoadResult::Done::Builder result) const {
   auto programs = result.initPrograms(chosen.size());
   for (size_t i = 0; i < chosen.size(); ++i) {
-    const auto& [program, section] = chosen[i];
+    const auto& [program, section, optional] = chosen[i];
     programs[i].setName(printable(bpf_program__name(program), false).c_str());
     programs[i].setSection(printable(section.name, false).c_str());
     programs[i].setHandle(job.getInspectOnly() ? wire::NO_HANDLE : handleOf(bpf_program__fd(program)));
@@ -53,6 +57,9 @@ void BpfObject::describe(schema::LoadResult::Done::Builder result) const {
     programs[i].setExpectedAttachType(section.expectedAttachType);
     programs[i].setFlags(section.flags);
     programs[i].setAttachTo(printable(section.attachTo, false).c_str());
+    programs[i].setFamily(section.family.c_str());
+    programs[i].setOptional(optional);
+    if (auto log = logs.find(programs[i].getHandle()); log != logs.end()) programs[i].setVerifierLog(log->second.c_str());
     RunConfig config = section.type == BPF_PROG_TYPE_XDP ? runConfigOf(object.get(), bpf_program__name(program)) : RunConfig{};
     programs[i].setRunPriority(config.priority);
     programs[i].setProceedOn(config.proceedOn);
@@ -74,7 +81,53 @@ void BpfObject::describe(schema::LoadResult::Done::Builder result) const {
     maps[i].setBytes(bytesOf(found[i]));
   }
   result.setLicense(license.c_str());
+  listVariables(result);
   if (job.getListFunctions()) listFunctions(result);
+}
+
+void BpfObject::listVariables(schema::LoadResult::Done::Builder result) const {
+  std::vector<std::pair<std::string, Variable>> all;
+  if (job.getListVariables()) {
+    Variables variables(object.get(), bytes);
+    all.assign(variables.all().begin(), variables.all().end());
+    std::stable_sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.second.section < b.second.section; });
+    if (all.size() > MAX_LISTED) all.resize(MAX_LISTED);
+  }
+  auto list = result.initVariables(given.size() + all.size());
+  auto fill = [](schema::LoadResult::Variable::Builder out, const std::string& name, const Variable& variable) {
+    out.setName(printable(name, false).c_str());
+    out.setSection(printable(variable.section, false).c_str());
+    out.setOffset(variable.offset);
+    out.setSize(variable.bytes.size());
+  };
+  for (size_t i = 0; i < given.size(); ++i) {
+    const auto& [name, variable, mask] = given[i];
+    fill(list[i], name, variable);
+    list[i].setValue(kj::arrayPtr(variable.bytes.data(), variable.bytes.size()));
+    list[i].setMask(kj::arrayPtr(mask.data(), mask.size()));
+  }
+  size_t room = MAX_JSON;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const auto& [name, variable] = all[i];
+    auto out = list[given.size() + i];
+    fill(out, name, variable);
+    if (variable.type == 0) continue;
+    const btf* types = bpf_object__btf(object.get());
+    out.setType(BtfWalk(types).name(variable.type).c_str());
+    std::string json = readJson(types, variable.type, now(variable), room);
+    out.setJson(json.c_str());
+    room -= json.size();
+  }
+}
+
+// As the job says that the section is now; nothing where it says nothing.
+std::span<const unsigned char> BpfObject::now(const Variable& variable) const {
+  for (auto content : job.getContents()) {
+    auto bytes = content.getBytes();
+    if (content.getSection() != variable.section.c_str() || variable.offset > bytes.size()) continue;
+    if (bytes.size() - variable.offset >= variable.bytes.size()) return {bytes.begin() + variable.offset, variable.bytes.size()};
+  }
+  return {};
 }
 
 void BpfObject::listFunctions(schema::LoadResult::Done::Builder result) const {

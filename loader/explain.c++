@@ -9,26 +9,43 @@ namespace bpfman {
 
 namespace {
 
-constexpr size_t MAX_LOG = 256 << 10;
+constexpr size_t MAX_LINE = 300;
 
-// The verifier ends with the reason, and statistics behind it.
-std::string lastWord(std::string_view log) {
+bool isStatistics(std::string_view line) {
+  return line.starts_with("processed ") || line.starts_with("verification time") || line.starts_with("stack depth");
+}
+
+// The last line for which `wanted` is true, of the log up to its end, which becomes that line's begin.
+template <typename Wanted>
+std::string_view lastLine(std::string_view& log, Wanted&& wanted) {
   while (!log.empty()) {
     if (log.back() == '\n') {
       log.remove_suffix(1);
       continue;
     }
-    size_t start = log.rfind('\n') + 1;
-    std::string_view line = log.substr(start);
+    std::string_view line = log.substr(log.rfind('\n') + 1);
     log.remove_suffix(line.size());
-    bool statistics = line.starts_with("processed ") || line.starts_with("verification time") || line.starts_with("stack depth");
-    if (!statistics && line.find_first_not_of(" \t") != line.npos) return printable(line.substr(0, 300), false);
+    if (wanted(line)) return line;
   }
-  return "";
+  return {};
+}
+
+// The verifier ends with the reason, and statistics behind it.
+std::string_view complaintIn(std::string_view& log) {
+  return lastLine(log, [](std::string_view line) { return !isStatistics(line) && line.find_first_not_of(" \t") != line.npos; });
+}
+
+std::string lastWord(std::string_view log) { return printable(complaintIn(log).substr(0, MAX_LINE), false); }
+
+bool isInstruction(std::string_view line) {  // "12: (79) r1 = *(u64 *)(r2 +0)     ; R1_w=…"
+  size_t digits = line.find_first_not_of("0123456789");
+  return digits != 0 && digits != line.npos && line.substr(digits).starts_with(": (");
 }
 
 std::string aboutProgram(const Proxy::Failure& failure, std::string_view log) {
   std::string text = "the kernel refused program \"" + failure.name + "\": " + strerror(failure.error);
+  if (failure.error == ENOSPC)
+    text += " (the verifier's log has more than " + std::to_string(wire::MAX_LOG >> 20) + " MiB: a lower log level, or none, needs less)";
   if (std::string word = lastWord(log); !word.empty()) return text + ": " + word;
   if (failure.error == EPERM)
     return text + ": it does not load programs of this type here (locked down?), or the daemon lacks a capability";
@@ -64,6 +81,24 @@ std::string cutInTheMiddle(std::string_view log, size_t limit) {
   return std::string(head) + "[... " + missing + " bytes left out ...]\n" + std::string(tail);
 }
 
+std::string summaryOf(std::string_view log) {
+  std::string_view complaint = complaintIn(log), instruction = lastLine(log, isInstruction);
+  if (instruction.empty()) return "";  // it did not come so far
+  std::string_view source = lastLine(log, [](std::string_view line) { return line.starts_with("; "); });
+  std::string text;
+  auto add = [&](const char* what, std::string_view line) { text += what + printable(line.substr(0, MAX_LINE), false) + "\n"; };
+  if (!source.empty()) {
+    source.remove_prefix(2);
+    size_t at = source.rfind(" @ ");  // kernels before 6.8 don't say in which file
+    if (at != source.npos) add("source:      ", source.substr(at + 3));
+    add(at == source.npos ? "source:      " : "             ", source.substr(0, at));
+  }
+  instruction = instruction.substr(0, instruction.find(" ; "));
+  add("instruction: ", instruction.substr(0, instruction.find_last_not_of(' ') + 1));
+  add("verifier:    ", complaint);
+  return text;
+}
+
 Refusal explain(const Proxy& proxy, const Warnings& warnings, int error, std::string_view log) {
   const Proxy::Failure& failure = proxy.lastFailure();
   if (proxy.sessionLost())
@@ -71,7 +106,7 @@ Refusal explain(const Proxy& proxy, const Warnings& warnings, int error, std::st
                 ": the object asks for something that this load may not have (the daemon's log says what)",
             EPIPE};
   if (failure.op == wire::Op::loadProgram)
-    return {aboutProgram(failure, log), failure.error, printable(cutInTheMiddle(log, MAX_LOG), true)};
+    return {aboutProgram(failure, log), failure.error, printable(cutInTheMiddle(log, MAX_VERIFIER_LOG), true), summaryOf(log)};
   if (failure.op == wire::Op::createMap) return {aboutMap(failure), failure.error};
   std::string word = warnings.mostUseful();
   return {"cannot load the object: " + (word.empty() ? std::string(strerror(error)) : word), failure.error ? failure.error : error};

@@ -50,18 +50,23 @@ int absent() {
 
 }  // namespace
 
+int Files::btfAt(const char* path) const {
+  return path == KERNEL_BTF ? kernelBtf : std::string_view(path) == OTHER_TYPES ? otherTypes : -1;
+}
+
 FILE* Files::openStream(const char* path) const {
-  if (path != KERNEL_BTF || kernelBtf < 0) return absent(), nullptr;
-  auto cursor = std::make_unique<Cursor>(Cursor{kernelBtf, 0});
+  int btf = btfAt(path);
+  if (btf < 0) return absent(), nullptr;
+  auto cursor = std::make_unique<Cursor>(Cursor{btf, 0});
   FILE* stream = fopencookie(cursor.get(), "r", {readAt, nullptr, seek, closeCursor});
   if (stream) cursor.release();
   return stream;
 }
 
 int Files::open(const char* path) const {
-  if (path == KERNEL_BTF && kernelBtf >= 0) {
-    lseek(kernelBtf, 0, SEEK_SET);
-    return fcntl(kernelBtf, F_DUPFD_CLOEXEC, 0);
+  if (int btf = btfAt(path); btf >= 0) {
+    lseek(btf, 0, SEEK_SET);
+    return fcntl(btf, F_DUPFD_CLOEXEC, 0);
   }
   if (path != POSSIBLE_CPUS || possibleCpus.empty()) return absent();
   int memfd = memfd_create("cpus", MFD_CLOEXEC);
@@ -69,7 +74,7 @@ int Files::open(const char* path) const {
   return memfd;
 }
 
-int Files::access(const char* path) const { return path == KERNEL_BTF && kernelBtf >= 0 ? 0 : absent(); }
+int Files::access(const char* path) const { return btfAt(path) >= 0 ? 0 : absent(); }
 
 std::string readPossibleCpus() {
   int fd = static_cast<int>(syscall(SYS_openat, AT_FDCWD, POSSIBLE_CPUS.data(), O_RDONLY | O_CLOEXEC));

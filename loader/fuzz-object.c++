@@ -32,12 +32,40 @@ class YesSession final : public Session {
   int64_t next = 0;
 };
 
+// What it was read as, and some that few types take, each in a job of its own: one that is refused hides no other.
+void setVariables(const std::vector<unsigned char>& object, capnp::List<schema::LoadResult::Variable>::Reader variables) {
+  unsigned tried = 0;
+  for (auto variable : variables) {
+    for (const char* json : {variable.getJson().cStr(), "-1", "[1,[2],{\"a\":3}]", "{\"a\":1,\"b\":{\"c\":true}}", "text", "true", "0.5"}) {
+      if (*json == 0 || ++tried > 200) continue;
+      std::vector<unsigned char> bytes = object;
+      capnp::MallocMessageBuilder message, result;
+      auto job = message.initRoot<schema::LoadJob>();
+      job.setInspectOnly(true);
+      auto global = job.initGlobals(1)[0];
+      global.setName(variable.getName());
+      global.setJson(json);
+      try {
+        BpfObject(bytes, job).describe(result.initRoot<schema::LoadResult>().initDone());
+      } catch (const Refusal&) {}
+    }
+  }
+}
+
 void run(std::vector<unsigned char> bytes, uint8_t mood) {
   std::vector<std::string> names;
   std::vector<std::pair<uint32_t, uint32_t>> types;
   capnp::MallocMessageBuilder look, message, result;
   auto job = look.initRoot<schema::LoadJob>();
   job.setInspectOnly(true);
+  job.setListVariables(true);
+  std::vector<unsigned char> now(1 << 16, mood);
+  auto contents = job.initContents(3);
+  const char* const sections[] = {".data", ".bss", ".rodata"};
+  for (unsigned i = 0; i < 3; ++i) {
+    contents[i].setSection(sections[i]);
+    contents[i].setBytes(kj::arrayPtr(now.data(), now.size()));
+  }
   BpfObject inspected(bytes, job);
   auto seen = result.initRoot<schema::LoadResult>().initDone();
   inspected.describe(seen);
@@ -50,6 +78,7 @@ void run(std::vector<unsigned char> bytes, uint8_t mood) {
     programs[i].setType(seen.getPrograms()[i].getType());
     programs[i].setExpectedAttachType(seen.getPrograms()[i].getExpectedAttachType());
   }
+  setVariables(bytes, seen.getVariables());
   BpfObject object(bytes, second);
   YesSession session(mood);
   object.load(session, Files(-1, "0-1"));

@@ -46,25 +46,31 @@ kj::Array<capnp::word> aligned(const unsigned char* bytes, size_t size) {
 
 }  // namespace
 
-ReceivedJob::ReceivedJob(kj::AutoCloseFd object, kj::Array<capnp::word> given)
-    : words(kj::mv(given)),
+ReceivedJob::ReceivedJob(kj::AutoCloseFd object, kj::AutoCloseFd types, kj::Array<capnp::word> given)
+    : types(kj::mv(types)),
+      words(kj::mv(given)),
       message(words, capnp::ReaderOptions{MAX_JOB / sizeof(capnp::word), 16}),
       job(message.getRoot<schema::LoadJob>()),
-      bytes(map(object, MAX_OBJECT)) {}
+      bytes(map(object, MAX_OBJECT)) {
+  KJ_REQUIRE(job.getOtherTypes() == (this->types.get() >= 0), "a job with other files than it says");
+}
 
 kj::Maybe<kj::Own<ReceivedJob>> JobSocket::receive() {
   auto buffer = kj::heapArray<unsigned char>(wire::MAX_MESSAGE);
   ReceivedPacket packet = receivePacket(socket, {buffer.begin(), buffer.size()});
   if (packet.ended()) return nullptr;
-  KJ_REQUIRE(packet.descriptors.size() == (packet.size ? 1 : 2), "a job without its object");
+  size_t files = packet.descriptors.size() - (packet.size ? 0 : 1);
+  KJ_REQUIRE(files == 1 || files == 2, "a job without its object");
   kj::Array<capnp::word> words;
   if (packet.size) {
     words = aligned(buffer.begin(), packet.size);
   } else {
-    auto bytes = map(packet.descriptors[1], MAX_JOB);
+    auto bytes = map(packet.descriptors[files], MAX_JOB);
     words = aligned(bytes.begin(), bytes.size());
   }
-  return kj::heap<ReceivedJob>(kj::mv(packet.descriptors[0]), kj::mv(words));
+  kj::AutoCloseFd types;
+  if (files == 2) types = kj::mv(packet.descriptors[1]);
+  return kj::heap<ReceivedJob>(kj::mv(packet.descriptors[0]), kj::mv(types), kj::mv(words));
 }
 
 void JobSocket::answer(capnp::MessageBuilder& result) {

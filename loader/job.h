@@ -13,11 +13,13 @@ namespace bpfman {
 
 class ReceivedJob {
  public:
-  ReceivedJob(kj::AutoCloseFd object, kj::Array<capnp::word> words);
+  ReceivedJob(kj::AutoCloseFd object, kj::AutoCloseFd types, kj::Array<capnp::word> words);
+  int otherTypes() const { return types; }  // the file that came second; -1: none
   schema::LoadJob::Reader get() { return job; }
   std::span<unsigned char> object() { return {bytes.begin(), bytes.size()}; }
 
  private:
+  kj::AutoCloseFd types;
   kj::Array<capnp::word> words;
   capnp::FlatArrayMessageReader message;
   schema::LoadJob::Reader job;

@@ -17,6 +17,7 @@ static void fail(schema::LoadResult::Builder result, const Refusal& refusal) {
   failure.setReason(refusal.reason.c_str());
   failure.setErrno(refusal.error);
   failure.setVerifierLog(refusal.verifierLog.c_str());
+  failure.setSummary(refusal.summary.c_str());
 }
 
 static void perform(ReceivedJob& received, Session& session, const Files& files, schema::LoadResult::Builder result) {
@@ -31,7 +32,7 @@ static int serve() {
   // 1. Limits, and the one thing to know about the machine that only its files say.
   limitResources();
   int kernelBtf = fcntl(wire::fd::loader::kernelBtf, F_GETFD) < 0 ? -1 : wire::fd::loader::kernelBtf;
-  Files files(kernelBtf, readPossibleCpus());
+  std::string possibleCpus = readPossibleCpus();
   SocketSession session{kj::AutoCloseFd(wire::fd::loader::session)};
   JobSocket jobs{kj::AutoCloseFd(wire::fd::control)};
 
@@ -43,7 +44,7 @@ static int serve() {
     KJ_IF_MAYBE (job, jobs.receive()) {
       capnp::MallocMessageBuilder message;
       auto result = message.initRoot<schema::LoadResult>();
-      perform(**job, session, files, result);
+      perform(**job, session, Files(kernelBtf, possibleCpus, (*job)->otherTypes()), result);
       jobs.answer(message);
       if (!(*job)->get().getInspectOnly()) return 0;
     } else {

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <sys/mman.h>
 
 #include <bpf/btf.h>
@@ -9,13 +10,15 @@
 
 #include "loader/elf.h"
 #include "loader/explain.h"
-#include "loader/globals.h"
 #include "loader/intercept.h"
 #include "loader/refusal.h"
+#include "loader/typed-value.h"
 
 namespace bpfman {
 
 namespace {
+
+constexpr size_t MAX_VALUE = 64 << 10, MAX_VALUES = 1 << 20;  // bytes of global variables
 
 // The verifier's log may have 16 MiB; only the pages that it fills cost anything.
 class LogBuffer {
@@ -30,10 +33,27 @@ class LogBuffer {
   char* text;
 };
 
-std::unique_ptr<bpf_object, void (*)(bpf_object*)> open(std::span<unsigned char> bytes, const Warnings& warnings, const char* name) {
+// Those of variables, those with an element for each object that they are kept with, and those of which there is one for each CPU.
+bool hasFixedSize(const bpf_map* map) {
+  switch (bpf_map__type(map)) {
+    case BPF_MAP_TYPE_CGROUP_STORAGE:
+    case BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE:
+    case BPF_MAP_TYPE_SK_STORAGE:
+    case BPF_MAP_TYPE_INODE_STORAGE:
+    case BPF_MAP_TYPE_TASK_STORAGE:
+    case BPF_MAP_TYPE_CGRP_STORAGE:
+    case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
+    case BPF_MAP_TYPE_STRUCT_OPS: return true;
+    default: return bpf_map__is_internal(map);
+  }
+}
+
+std::unique_ptr<bpf_object, void (*)(bpf_object*)> open(std::span<unsigned char> bytes, const Warnings& warnings, const char* name,
+                                                        bool otherTypes) {
   requireBpfObject(bytes);
   LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = name, .kconfig = "");
   options.bpf_token_path = "";
+  if (otherTypes) options.btf_custom_path = OTHER_TYPES;
   bpf_object* object = bpf_object__open_mem(bytes.data(), bytes.size(), &options);
   if (!object)
     throw Refusal{"cannot read the object: " + (warnings.mostUseful().empty() ? std::string(strerror(errno)) : warnings.mostUseful()) +
@@ -45,12 +65,34 @@ std::unique_ptr<bpf_object, void (*)(bpf_object*)> open(std::span<unsigned char>
 
 // The object's name is the first part of the kernel's names for its data sections.
 BpfObject::BpfObject(std::span<unsigned char> bytes, schema::LoadJob::Reader job)
-    : job(job), object(open(bytes, warnings, job.getPrograms().size() ? job.getPrograms()[0].getName().cStr() : "object")) {
+    : job(job),
+      object(open(bytes, warnings, job.getPrograms().size() ? job.getPrograms()[0].getName().cStr() : "object", job.getOtherTypes())) {
   choose();
   leavePinning();
+  resizeMaps();
+  this->bytes = bytes;
+  setGlobals();
+}
+
+void BpfObject::setGlobals() {
+  if (job.getGlobals().size() == 0) return;
+  Variables variables(object.get(), bytes);
+  size_t together = 0;
   for (auto global : job.getGlobals()) {
-    auto value = global.getValue();
-    setGlobal(object.get(), global.getName().cStr(), {value.begin(), value.size()});
+    std::string name = global.getName().cStr();
+    const Variable& variable = variables.find(name);
+    size_t size = variable.bytes.size();
+    bool typed = global.getJson().size() > 0;
+    if (!typed) variables.set(name, {global.getValue().begin(), global.getValue().size()});
+    if (typed && variable.type == 0)
+      throw Refusal{"global variable \"" + name +
+                    "\": the object has no BTF, which would say its type: compile it with clang -g, or give the " + std::to_string(size) +
+                    " bytes of the value with -g NAME=HEX"};
+    if (size > MAX_VALUE || (together += size) > MAX_VALUES)
+      throw Refusal{"global variable \"" + name + "\": values are at most " + std::to_string(MAX_VALUE) + " bytes each, " +
+                    std::to_string(MAX_VALUES) + " together"};
+    given.push_back({name, variable, std::vector<unsigned char>(size, typed ? 0 : 0xff)});
+    if (typed) writeJson(bpf_object__btf(object.get()), variable.type, name, global.getJson().cStr(), variable.bytes, given.back().mask);
   }
 }
 
@@ -63,19 +105,22 @@ bpf_program* BpfObject::find(const std::string& name) const {
 void BpfObject::choose() {
   bpf_program* program;
   std::string available, missing;
+  std::set<bpf_program*> optional;
   bpf_object__for_each_program(program, object.get()) {
+    if (!bpf_program__autoload(program)) optional.insert(program);
     bpf_program__set_autoload(program, false);
     available += (available.empty() ? "" : " ") + printable(bpf_program__name(program), false);
-    if (job.getPrograms().size() == 0 && job.getInspectOnly()) chosen.push_back({program, Section(program)});
+    if (job.getPrograms().size() == 0 && job.getInspectOnly()) chosen.push_back({program, Section(program), optional.count(program) > 0});
   }
   for (auto wanted : job.getPrograms()) {
     if ((program = find(wanted.getName().cStr())))
-      chosen.push_back({program, Section(program)});
+      chosen.push_back({program, Section(program), optional.count(program) > 0});
     else
       missing += (missing.empty() ? "" : " ") + std::string(wanted.getName().cStr());
   }
   if (!missing.empty()) throw Refusal{"program(s) not found in object file: [" + missing + "]; available programs: [" + available + "]"};
-  for (size_t i = 0; i < job.getPrograms().size(); ++i) setType(chosen[i], job.getPrograms()[i]);
+  for (size_t i = 0; i < job.getPrograms().size(); ++i)
+    if (job.getPrograms()[i].getType() != BPF_PROG_TYPE_UNSPEC || !job.getInspectOnly()) setType(chosen[i], job.getPrograms()[i]);
 }
 
 // Sections of these types differ only in where libbpf itself would attach them; one of kprobe.multi can be a plain kprobe.
@@ -91,6 +136,8 @@ void BpfObject::setType(Chosen& choice, schema::LoadJob::Wanted::Reader wanted) 
                   printable(section.name, false) + "\" implies " + (section.family.empty() ? "no type" : printable(section.family, false)) +
                   "; recompile the .bpf.o with the matching SEC or pass the matching ProgramType"};
   bpf_program__set_autoload(choice.program, true);
+  // It forgets its section, by which libbpf would set the flag of xdp.frags, whatever was asked for.
+  if (section.type == BPF_PROG_TYPE_XDP) bpf_program__set_type(choice.program, BPF_PROG_TYPE_UNSPEC);
   bpf_program__set_type(choice.program, static_cast<bpf_prog_type>(wanted.getType()));
   bpf_program__set_expected_attach_type(choice.program, static_cast<bpf_attach_type>(wanted.getExpectedAttachType()));
   bpf_program__set_flags(choice.program, wanted.getFlags());
@@ -102,6 +149,25 @@ void BpfObject::leavePinning() {
     if (!bpf_map__pin_path(map)) continue;
     pinnedByName.push_back(map);
     bpf_map__set_pin_path(map, nullptr);
+  }
+}
+
+void BpfObject::resizeMaps() {
+  for (auto wanted : job.getMapSizes()) {
+    std::string name = wanted.getName().cStr(), available;
+    const bpf_map* each;
+    bpf_object__for_each_map(each, object.get()) if (!hasFixedSize(each)) available +=
+        (available.empty() ? "" : " ") + printable(bpf_map__name(each), false);
+    auto refuse = [&](const std::string& why) {
+      throw Refusal{"the size of map \"" + name + "\" can't be set: " + why + "; maps whose size can be set: [" + available + "]"};
+    };
+    bpf_map* map = bpf_object__find_map_by_name(object.get(), name.c_str());
+    if (!map) refuse("the object has no such map");
+    if (hasFixedSize(map)) refuse("it is fixed by what the map is");
+    for (auto reused : job.getReuse())
+      if (reused == name.c_str()) refuse("it is another program's map, which is used again");
+    if (wanted.getEntries() == 0) refuse("a map has at least one entry");
+    if (int error = bpf_map__set_max_entries(map, wanted.getEntries()); error < 0) refuse(strerror(-error));
   }
 }
 
@@ -149,10 +215,15 @@ void BpfObject::load(Session& session, const Files& files) {
   reuseMaps(proxy);
   aimPrograms();
   LogBuffer log;
-  for (Chosen& choice : chosen) bpf_program__set_log_buf(choice.program, log.text, wire::MAX_LOG);
+  proxy.keepLogs(MAX_VERIFIER_LOG / std::max<size_t>(chosen.size(), 1));
+  for (Chosen& choice : chosen) {
+    bpf_program__set_log_buf(choice.program, log.text, wire::MAX_LOG);
+    bpf_program__set_log_level(choice.program, job.getLogLevel());
+  }
   int error = bpf_object__load(object.get());
   for (Chosen& choice : chosen) bpf_program__set_log_buf(choice.program, nullptr, 0);
   license = printable(proxy.license(), false);
+  logs = proxy.logs();
   if (error < 0) throw explain(proxy, warnings, -error, log.text);
 }
 

@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 
 #include "loader/files.h"
+#include "loader/globals.h"
 #include "loader/proxy.h"
 #include "loader/section.h"
 #include "loader/warnings.h"
@@ -29,19 +30,33 @@ class BpfObject {
   struct Chosen {
     bpf_program* program;
     Section section;  // before the job's word for the type replaced it
+    bool optional;    // of a section that begins with "?"
   };
   std::vector<Chosen> chosen;
   std::vector<const bpf_map*> pinnedByName;  // libbpf would pin them: that is the daemon's business
   Placeholders placeholders;
   std::string license;  // as the kernel was told
+  struct Given {        // a global that the job sets
+    std::string name;
+    Variable variable;
+    std::vector<unsigned char> mask;
+  };
+  std::vector<Given> given;
+
+  std::map<uint32_t, std::string> logs;  // the verifier's, by handle
+  std::span<unsigned char> bytes;
 
   bpf_program* find(const std::string& name) const;
   void choose();
   void leavePinning();
+  void resizeMaps();
+  void setGlobals();
   void setType(Chosen& choice, schema::LoadJob::Wanted::Reader wanted);
   void reuseMaps(Proxy& proxy);
   void aimPrograms();
   uint32_t handleOf(int fd) const;
+  void listVariables(schema::LoadResult::Done::Builder result) const;
+  std::span<const unsigned char> now(const Variable& variable) const;
   void listFunctions(schema::LoadResult::Done::Builder result) const;
 };
 

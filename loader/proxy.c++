@@ -7,6 +7,8 @@
 #include <unistd.h>
 #include <vector>
 
+#include "loader/explain.h"
+
 namespace bpfman {
 
 using wire::NO_HANDLE;
@@ -158,6 +160,8 @@ long Proxy::loadProgram(const bpf_attr& attr) {
                     bytesAt(attr.core_relos, size_t{attr.core_relo_rec_size} * attr.core_relo_cnt)});
   copyLog(answer, attr);
   long handle = perform(Op::loadProgram, wish.name, answer);
+  if (handle >= 0 && bytesOfLog > 0 && wish.logLevel > 0 && attr.log_buf)
+    kept[handle] = printable(cutInTheMiddle(pointer<const char>(attr.log_buf), bytesOfLog), true);
   return handle < 0 ? handle : placeholders.make({Kind::program, static_cast<uint32_t>(handle)});
 }
 

@@ -2,6 +2,7 @@
 // way out and placeholders on the way back.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "loader/placeholders.h"
@@ -26,6 +27,8 @@ class Proxy {
   };
   const Failure& lastFailure() const { return failure; }
   const std::string& license() const { return licenseGiven; }
+  void keepLogs(size_t bytes) { bytesOfLog = bytes; }                   // of each program's that the kernel wrote although it took it
+  const std::map<uint32_t, std::string>& logs() const { return kept; }  // by handle
   bool sessionLost() const { return session.lost(); }
 
  private:
@@ -34,6 +37,8 @@ class Proxy {
   const Probes& probes;
   uint32_t extended;  // BTF id of the function that extensions replace
   Failure failure;
+  size_t bytesOfLog = 0;
+  std::map<uint32_t, std::string> kept;
   std::string licenseGiven;  // with the last program
 
   long createMap(const bpf_attr& attr);

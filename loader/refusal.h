@@ -9,6 +9,7 @@ struct Refusal {
   std::string reason;            // one line, says what to do
   int error = 0;                 // the kernel's errno
   std::string verifierLog = "";  // cut to size
+  std::string summary = "";      // of the log, for people: a few lines
 };
 
 }  // namespace bpfman

@@ -16,11 +16,12 @@ constexpr struct {
              {"sk_skb/verdict", BPF_PROG_TYPE_SK_SKB, BPF_SK_SKB_VERDICT}};
 
 std::string familyOf(std::string_view section, uint32_t type) {
-  static const std::map<std::string_view, const char*> others = {{"tp", "tracepoint"},   {"raw_tp", "raw_tracepoint"},
-                                                                 {"classifier", "tc"},   {"action", "tc"},
-                                                                 {"ksyscall", "kprobe"}, {"kretsyscall", "kretprobe"}};
+  static const std::map<std::string_view, const char*> others = {
+      {"tp", "tracepoint"},   {"raw_tp", "raw_tracepoint"}, {"classifier", "tc"},    {"action", "tc"},
+      {"ksyscall", "kprobe"}, {"kretsyscall", "kretprobe"}, {"cgroup", "cgroup_skb"}};
   if (type == BPF_PROG_TYPE_UNSPEC) return "";
   std::string_view first = section.substr(0, section.find_first_of("/.@"));
+  if (first == "cgroup" && type != BPF_PROG_TYPE_CGROUP_SKB) return std::string(section);
   auto other = others.find(first);
   return other != others.end() ? other->second : std::string(first);
 }

@@ -37,8 +37,13 @@ interface Daemon {
 }
 
 struct KeyValue { key @0 :Text; value @1 :Text; }
-struct Global { name @0 :Text; value @1 :Data; }
-# A global variable's new value: raw bytes, exactly as many as the variable has.
+struct Global { name @0 :Text; value @1 :Data; json @2 :Text; }
+# A global variable's new value: raw bytes, exactly as many as the variable has; or, where `json` is not "", as JSON of the type that the
+# object's BTF gives it (and `value` is empty). Integers: a number, or a string "-1", "0xff"; bool: true, false, 0, 1; enums: an enumerator's
+# name, or a number; float, double: a number; arrays of char: a string, with room for the NUL behind it, the rest becomes 0; other arrays: at
+# most as many elements as there are; structs: an object. Elements and members that are not named keep the object's initial value. Text that
+# does not begin with {, [ or " and is no JSON is a string. Errors name variable and member, and say what was expected: out of range, too
+# many or long, unknown names with those that there are; pointers and unions can't be set. Answers (ProgramRecord) have bytes only.
 
 enum ProgramType {
   xdp @0; tc @1; tcx @2; tracepoint @3; rawTracepoint @4; tpBtf @5; kprobe @6; kretprobe @7; uprobe @8; uretprobe @9;
@@ -95,7 +100,7 @@ struct Bytecode {
 }
 
 struct LoadOptions {
-  programs @0 :List(Wanted);   # 1 .. 64, names different
+  programs @0 :List(Wanted);   # 1 .. 64, names different; or allPrograms
   globals @1 :List(Global);
   metadata @2 :List(KeyValue);
   application @3 :Text;        # kept as metadata bpfman.io/application
@@ -103,12 +108,20 @@ struct LoadOptions {
   requestId @5 :Data;          # see RequestId
   persistent @6 :Bool;         # the programs and their links outlive a reboot, and links come back with their interface (docs/persistence.md)
   engine @7 :Text;             # "libxdp" (XDP), "freplace" (TC), "tailcall"; "", "auto": the host's, or tailcall where the object can't be an extension
+  allPrograms @8 :Bool;        # instead of `programs`, which is empty: all that the object has, but those whose section begins with "?"
+  logLevel @9 :UInt32;         # the verifier's log also when it accepts: bits 1 (each instruction), 2 (and each state), 4 (statistics). 0: none
+  mapSizes @10 :List(MapSize); # max_entries of these maps instead of the object's. Fails for maps that it does not have or uses of another
+                               # program, and for those whose size is fixed by what they are; the limit of map memory holds
+  kernelTypes @11 :Descriptor; # a sealed memfd, 1 byte .. 16 MiB: BTF, raw or in an ELF file, of a kernel to whose structs the object is fitted
+                               # (CO-RE) instead of this kernel's. Absent: this kernel's own
 
   struct Wanted {
     type @0 :ProgramType;
     name @1 :Text;             # the function's name in the object
     attachTo @2 :Text;         # fentry, fexit, lsm: required; tpBtf: when the section does not name the tracepoint
+    inferType @3 :Bool;        # the type is what its section says; `type` is ignored
   }
+  struct MapSize { name @0 :Text; entries @1 :UInt32; }   # entries: 1 .. 2^32-1; of ring buffers bytes
 }
 
 struct LoadAnswer {
@@ -116,7 +129,11 @@ struct LoadAnswer {
     loaded @0 :List(Loaded);
     refused @1 :Refusal;
   }
-  struct Loaded { program @0 :Program; details @1 :ProgramDetails; }
+  struct Loaded {
+    program @0 :Program;
+    details @1 :ProgramDetails;
+    verifierLog @2 :Text;      # with logLevel; cut in its middle, so that those of all programs have 256 KiB together
+  }
 }
 
 struct UpdateOptions {
@@ -136,6 +153,7 @@ struct UpdateAnswer {
 struct Refusal {
   reason @0 :Text;             # one line
   verifierLog @1 :Text;        # the kernel's log, cut in its middle above 256 KiB; "" if the kernel wrote none
+  summary @2 :Text;            # a few lines of it: the source line, the instruction, the complaint; "" where there is none
 }
 
 # ---- programs ----
@@ -162,7 +180,22 @@ interface Program {
   # (by name, without global variables) are used again, so that what they hold goes on; link ids stay; the program's id is the kernel's and
   # so a new one. All or nothing. Needs what load and unload need, and the right to write the maps.
 
+  set @7 (variables :List(Global));
+  # Changes variables of .data and .bss while the program runs: all or none; exactly the bytes (and bits) that are named, aligned numbers of
+  # up to 8 bytes in one store each. 1 .. 256 variables. Fails for those of .rodata, which the kernel has frozen: set them at load. Needs
+  # the right to write the maps. It is not kept: what is loaded again after a reboot begins with the values of the load.
+
+  variables @8 () -> (variables :List(Variable));
+  # All of the object's global variables, in the order of their sections and names. Needs the right to read the maps.
+
   struct NamedMap { name @0 :Text; id @1 :UInt32; map @2 :Map; }
+  struct Variable {
+    name @0 :Text;
+    section @1 :Text;          # ".data", ".bss", ".rodata", …
+    type @2 :Text;             # as C writes it; "" when the object has no BTF
+    size @3 :UInt32;           # bytes
+    value @4 :Text;            # JSON, as it is now; "" when it can't be told: no BTF, too much (256 KiB for all), or the section is not readable
+  }
 }
 
 # Narrowing: a capability with less power, for handing on over a connection between clients. What comes from it (the links that it
@@ -170,7 +203,7 @@ interface Program {
 # whoever narrowed it: his rights, his limits, his lines in the audit; it ends with his connection.
 
 struct Narrowing {
-  readOnly @0 :Bool;           # only to look: get, info, maps, and reading elements, over the RPC or by an iterator
+  readOnly @0 :Bool;           # only to look: get, info, maps, variables, and reading elements, over the RPC or by an iterator
   interfaces @1 :List(Text);   # attach to these only, by name; empty: any. Hooks without an interface are then out of reach
   noDescriptors @2 :Bool;      # no map leaves as a descriptor, an iterator or a ticket
 }

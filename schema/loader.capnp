@@ -5,7 +5,8 @@
 $import "/capnp/c++.capnp".namespace("bpfman::schema");
 
 struct LoadJob {
-  # Descriptor 0: the object, a memfd sealed against change. Descriptor 1, when the job itself is larger than 64 KiB: this message.
+  # Descriptor 0: the object, a memfd sealed against change. Then, with `otherTypes`, a second one. The last one, when the job itself is
+  # larger than 64 KiB: this message.
   programs @0 :List(Wanted);
   globals @1 :List(Global);
   reuse @2 :List(Text);      # names of maps that are not created but taken from the session: handle i is reuse[i]
@@ -13,10 +14,18 @@ struct LoadJob {
   inspectOnly @4 :Bool;      # only list what the object has: nothing is loaded
   extended @5 :UInt32;       # programs of type BPF_PROG_TYPE_EXT replace this function: its id in the BTF of the program that the session knows
   listFunctions @6 :Bool;    # say the BTF ids of the object's global functions
+  listVariables @7 :Bool;    # say all global variables, with their values; `contents` says what they are now
+  contents @8 :List(Content);
+  logLevel @9 :UInt32;       # of the verifier, as bpf(2) takes it; 0: a log only when it refuses
+  mapSizes @10 :List(MapSize);
+  otherTypes @11 :Bool;      # the file that came second is the BTF of the kernel that the object is made for: raw, or in an ELF file
+
+  struct Content { section @0 :Text; bytes @1 :Data; }   # of a map that holds variables, all of it
+  struct MapSize { name @0 :Text; entries @1 :UInt32; }
 
   struct Wanted {
     name @0 :Text;           # the function's name
-    type @1 :UInt32;         # BPF_PROG_TYPE_*: what the grant says. The ELF section must agree, or the job fails
+    type @1 :UInt32;         # BPF_PROG_TYPE_*: what the grant says. The ELF section must agree, or the job fails. 0, with inspectOnly: not known
     expectedAttachType @2 :UInt32;
     attachTo @3 :Text;       # "" or the function or hook that replaces the one in the section's name
     family @4 :Text;         # the caller's word for the type ("xdp", "tcx", "tracepoint", …), for messages
@@ -25,6 +34,7 @@ struct LoadJob {
   struct Global {
     name @0 :Text;           # a variable of .rodata, .data or .bss (also .rodata.x …)
     value @1 :Data;          # exactly as long as the variable
+    json @2 :Text;           # unless it is "": the value, as bpfman.capnp's Global has it; then `value` is empty
   }
 }
 
@@ -38,12 +48,24 @@ struct LoadResult {
     reason @0 :Text;         # one line, says what to do
     errno @1 :Int32;         # the kernel's, or 0
     verifierLog @2 :Text;    # empty, or the log of the program that the kernel refused, cut in its middle above 256 KiB
+    summary @3 :Text;        # empty, or what of it says where and why: a few lines
   }
   struct Done {
     programs @0 :List(Loaded);   # in the order of the job
     maps @1 :List(MapLoaded);
     license @2 :Text;
     functions @3 :List(Function);  # if they were asked for
+    variables @4 :List(Variable);  # those of the job's globals that were given as JSON, in their order; then, if they were asked for, all
+  }
+  struct Variable {
+    name @0 :Text;
+    section @1 :Text;        # the name of its map: ".data", ".bss", ".rodata", …
+    offset @2 :UInt32;       # bytes, in the only element of that map
+    value @3 :Data;          # all of its bytes; at most 64 KiB, of all variables together 1 MiB
+    mask @4 :Data;           # as many: the bits that the JSON names; the others are the object's
+    type @5 :Text;           # if all were asked for: as C writes it, "" when it is not known. Value and mask are then empty
+    json @6 :Text;           # likewise; "" when it can't be told, or when it and those before it would have more than 256 KiB
+    size @7 :UInt32;         # bytes
   }
   struct Function {
     name @0 :Text;
@@ -60,6 +82,9 @@ struct LoadResult {
     attachTo @7 :Text;       # from the section's name: tracepoint, function, …; "" when it has none
     runPriority @8 :Int32 = -1;  # XDP: of the object's .xdp_run_config; -1: it has none
     proceedOn @9 :UInt32;    # likewise: bit = 1 << verdict; 0: none
+    family @10 :Text;        # our word for the type that the section implies ("xdp", "tcx", "tracepoint", …); "" when it implies none
+    optional @11 :Bool;      # its section begins with "?": it is loaded only when it is named
+    verifierLog @12 :Text;   # if one was asked for; cut in its middle, so that all have 256 KiB together
   }
   struct MapLoaded {
     name @0 :Text;           # the ELF name: "counters", ".rodata", …

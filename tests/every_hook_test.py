@@ -313,6 +313,7 @@ class EveryHook(unittest.TestCase):
         self.addCleanup(self.wire.remove)
         self.each([
             ("xdp", "xdp_", ("xdp", "lan0", "-p", 10), self.packets),
+            ("xdp", "xdp_frags", ("xdp", "lan0", "-p", 20), self.packets),
             ("tc", "tc_", ("tc", "lan0", "ingress", "-p", 10), self.packets),
             ("tcx", "tcx_", ("tcx", "lan0", "ingress", "-p", 10), self.packets, harness.kernel() >= (6, 6), "Linux 6.6"),
             ("netfilter", "netfilter_", ("netfilter", "ipv4", "output", "-p", 10), self.udp, harness.kernel() >= (6, 4), "Linux 6.4"),

@@ -25,6 +25,11 @@ class Limits {
     using Options = schema::LoadOptions::Builder;
     auto nothing = [](Options, uint32_t) {};
     load("object", {16 << 20, (16 << 20) + 1}, nothing, true);
+    load("kernel_types", {16 << 20, (16 << 20) + 1}, [](Options options, uint32_t n) { options.setKernelTypes(sealed(n)); });
+    load("map_sizes", {256, 257}, [](Options options, uint32_t n) {
+      auto list = options.initMapSizes(n);
+      for (uint32_t i = 0; i < n; ++i) list[i].setName(kj::str("map", i));
+    });
     load("programs", {64, 65}, [](Options options, uint32_t n) {
       auto list = options.initPrograms(n);
       for (uint32_t i = 0; i < n; ++i) {
@@ -107,16 +112,20 @@ class Limits {
     }
   }
 
-  // Bytecode that is no object: at the limit it is refused for that.
-  template <typename Set>
-  capnp::Request<schema::Programs::LoadParams, schema::LoadAnswer> loading(size_t size, Set&& set) {
+  static schema::Descriptor::Client sealed(size_t size) {
     int memfd;
     KJ_SYSCALL(memfd = memfd_create("bytecode", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     kj::AutoCloseFd file(memfd);
     KJ_SYSCALL(ftruncate(memfd, size));
     KJ_SYSCALL(fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL));
+    return carry(kj::mv(file));
+  }
+
+  // Bytecode that is no object: at the limit it is refused for that.
+  template <typename Set>
+  capnp::Request<schema::Programs::LoadParams, schema::LoadAnswer> loading(size_t size, Set&& set) {
     auto request = daemon.programs().loadRequest();
-    request.initBytecode().setMemfd(carry(kj::mv(file)));
+    request.initBytecode().setMemfd(sealed(size));
     auto wanted = request.initOptions().initPrograms(1);
     wanted[0].setType(schema::ProgramType::XDP);
     wanted[0].setName("nobody");

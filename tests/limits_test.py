@@ -18,6 +18,10 @@ TESTED = {
     "maps": "test_the_ceiling_of_programs_and_maps",
     "memory of its maps": "test_the_ceiling_of_memory",
     "global variables": "test_what_a_client_hands_over_has_its_limits",
+    "values of the variables": "loader/globals-test.c++ ByTypeAreLimitedInTheirSize",
+    "variables that": "loader/globals-test.c++ ListsSoManyVariablesAndValues",
+    "sizes of maps": "test_what_a_client_hands_over_has_its_limits",
+    "BTF of another": "test_what_a_client_hands_over_has_its_limits",
     "metadata of one program or link": "test_what_a_client_hands_over_has_its_limits",
     "name of a function": "test_what_a_client_hands_over_has_its_limits",
     "path that is kept": "test_what_a_client_hands_over_has_its_limits",
@@ -93,7 +97,7 @@ class Limits(unittest.TestCase):
 
     def test_what_a_client_hands_over_has_its_limits(self):
         """NAME: what is said at the limit (ok, or that it is no object: all else was right), and one above."""
-        expected = {"object": ("ELF", "16777216"), "programs": ("ELF", "at most 64 programs"), "globals": ("ELF", "at most 256 global"),
+        expected = {"object": ("ELF", "16777216"), "map_sizes": ("ELF", "at most 256 sizes"), "kernel_types": ("ELF", "16777216"), "programs": ("ELF", "at most 64 programs"), "globals": ("ELF", "at most 256 global"),
                     "global": ("ELF", "more than 65536 bytes"), "metadata_pairs": ("ELF", "at most 64 pairs"),
                     "metadata_bytes": ("ELF", "16384 bytes together"), "name": ("ELF", "longer than 255 bytes"),
                     "request_id": ("ELF", "at most 64 bytes"), "path": ("ok", "longer than 4096 bytes"),

@@ -32,6 +32,7 @@ static __always_inline void count(__u32 element) {
 #define COUNTS(section, name, context, result) COUNTS_IN(0, section, name, context, result)
 
 COUNTS("xdp", xdp_, struct xdp_md, XDP_PASS)
+COUNTS("xdp.frags", xdp_frags, struct xdp_md, XDP_PASS)
 COUNTS("tc", tc_, struct __sk_buff, 0)
 COUNTS("tcx/ingress", tcx_, struct __sk_buff, -1)
 COUNTS("netkit/primary", netkit_primary, struct __sk_buff, -1)
