@@ -12,22 +12,30 @@ namespace {
 
 struct LoadArguments {
   std::string path, application, engine, output = "text";
-  std::vector<std::string> programs, globals, typed, metadata, mapSizes;
+  std::vector<std::string> programs, alternatives, globals, typed, metadata, mapSizes;
   std::string btf;
   uint32_t mapOwner = 0, logLevel = 0;
   bool persistent = false, all = false;
 };
 
-void fill(schema::LoadOptions::Builder options, const LoadArguments& arguments) {
-  if (arguments.all == !arguments.programs.empty()) fail(kj::str("either --programs or --all-programs says what to load"));
-  auto wanted = arguments.all ? std::vector<WantedProgram>() : parsePrograms(arguments.programs);
-  options.setAllPrograms(arguments.all);
-  auto programs = options.initPrograms(wanted.size());
+void fill(capnp::List<schema::LoadOptions::Wanted>::Builder programs, const std::vector<WantedProgram>& wanted) {
   for (size_t i = 0; i < wanted.size(); i++) {
     programs[i].setType(wanted[i].type);
     programs[i].setName(wanted[i].name.c_str());
     programs[i].setAttachTo(wanted[i].attachTo.c_str());
     programs[i].setInferType(wanted[i].infer);
+  }
+}
+
+void fill(schema::LoadOptions::Builder options, const LoadArguments& arguments) {
+  if (arguments.all == !arguments.programs.empty()) fail(kj::str("either --programs or --all-programs says what to load"));
+  auto wanted = arguments.all ? std::vector<WantedProgram>() : parsePrograms(arguments.programs);
+  options.setAllPrograms(arguments.all);
+  fill(options.initPrograms(wanted.size()), wanted);
+  auto others = options.initAlternatives(arguments.alternatives.size());
+  for (size_t i = 0; i < arguments.alternatives.size(); i++) {
+    auto instead = parsePrograms({arguments.alternatives[i]});
+    fill(others.init(i, instead.size()), instead);
   }
   putGlobals(options.initGlobals(arguments.globals.size() + arguments.typed.size()), arguments.globals, arguments.typed);
   put(options.initMetadata(arguments.metadata.size()), arguments.metadata, "--metadata");
@@ -139,6 +147,8 @@ void addProgramLoad(CLI::App& parent, Words words, Command& chosen) {
   app.add_option(words == Words::byPlace ? "PATH" : "PATH,-p,--path", arguments->path, "The object file (at most 16 MiB)")->required();
   addRepeated(app, "--programs", arguments->programs,
               "[TYPE:]NAME[:ATTACH_FUNC][,...]: what to load; may be repeated. Without TYPE its section says it");
+  addRepeated(app, "--or", arguments->alternatives,
+              "TYPE:NAME[:ATTACH_FUNC][,...]: these, if this host has no such hook or its kernel refuses the ones before; may be repeated");
   app.add_flag("--all-programs", arguments->all,
                "All programs of the object, but those whose section begins with \"?\"; their sections say the types");
   addRepeated(app, "-g,--global", arguments->globals, "NAME=HEX: a global variable's value, byte by byte; may be repeated");

@@ -9,6 +9,7 @@ namespace bpfman::limits {
 
 // ---- what a client hands over ----
 constexpr uint64_t OBJECT_BYTES = 16ull << 20;       // one ELF object
+constexpr uint32_t ALTERNATIVES_PER_LOAD = 8;        // lists of programs, besides the first
 constexpr uint32_t GLOBALS_PER_LOAD = 256;           // variables
 constexpr uint32_t GLOBAL_BYTES = 64 << 10;          // one variable's value
 constexpr uint32_t GLOBALS_BYTES = 1 << 20;          // all values of one load together

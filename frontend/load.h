@@ -36,6 +36,7 @@ struct Extension {     // what extensions are verified against
 
 struct LoadWish {
   std::vector<WantedProgram> programs;
+  std::vector<std::vector<WantedProgram>> alternatives{};  // the first that this host takes, if not `programs`
   Pairs globals, metadata;
   Pairs typed{};                                             // globals too: their values as JSON. The loader answers their bytes
   bool all = false;                                          // all programs that the object does not leave to be named

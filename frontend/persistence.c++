@@ -206,12 +206,15 @@ void describePlace(const LinkRow& link, capnp::MallocMessageBuilder& message) {
   memcpy(words.begin(), link.place.data(), words.asBytes().size());
   message.setRoot(capnp::FlatArrayMessageReader(words).getRoot<schema::Place>());
   auto place = message.getRoot<schema::Place>();
-  auto changed = [&](auto chain) {
-    chain.setPriority(link.priority);
-    chain.setProceedOn(kj::arrayPtr(link.proceedOnList.data(), link.proceedOnList.size()));
+  auto chain = [&](auto group) {
+    group.setInterface(link.interface.c_str());  // it may have another name now
+    group.setPriority(link.priority);
+    group.setProceedOn(kj::arrayPtr(link.proceedOnList.data(), link.proceedOnList.size()));
   };
-  if (place.isXdp()) changed(place.getXdp());
-  if (place.isTc()) changed(place.getTc());
+  if (place.isXdp()) chain(place.getXdp());
+  if (place.isTc()) chain(place.getTc());
+  if (place.isTcx()) place.getTcx().setInterface(link.interface.c_str());
+  if (place.isNetkit()) place.getNetkit().setInterface(link.interface.c_str());
 }
 
 void attachOne(Core& core, const LinkRow& link, kj::WaitScope& scope) {

@@ -64,8 +64,12 @@ void requireUsableEngine(const LoadWish& wish) {
 
 TypeSet typesOf(const LoadWish& wish) {  // that are known already
   TypeSet types;
-  for (auto& program : wish.programs)
-    if (!program.infer) types |= setOf({static_cast<ProgramType>(program.type)});
+  auto add = [&](const std::vector<WantedProgram>& programs) {
+    for (auto& program : programs)
+      if (!program.infer) types |= setOf({static_cast<ProgramType>(program.type)});
+  };
+  add(wish.programs);
+  for (auto& list : wish.alternatives) add(list);
   return types;
 }
 
@@ -77,6 +81,18 @@ WantedProgram wantedFrom(schema::LoadOptions::Wanted::Reader wanted) {
   KJ_IF_MAYBE (row, rowOf(type))
     return {static_cast<uint16_t>(type), name, attachTo, row->name.cStr(), row->kernelType, row->expectedAttachType};
   refuse("this version can't load programs of type ", typeName(type));
+}
+
+std::vector<WantedProgram> wantedFrom(Connection& connection, capnp::List<schema::LoadOptions::Wanted>::Reader list) {
+  requireFew(connection, list.size());
+  std::vector<WantedProgram> programs;
+  for (auto wanted : list) {
+    WantedProgram program = wantedFrom(wanted);
+    for (auto& other : programs)
+      if (other.name == program.name) refuse("program ", program.name.c_str(), " is named twice");
+    programs.push_back(std::move(program));
+  }
+  return programs;
 }
 
 void takeMapSizes(LoadWish& wish, capnp::List<schema::LoadOptions::MapSize>::Reader list) {
@@ -93,13 +109,13 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   wish.all = options.getAllPrograms();
   if (wish.all && programs.size() > 0) refuse("all programs of the object, or those that are named: not both");
   if (!wish.all && programs.size() == 0) refuse("name at least one program to load (--programs TYPE:NAME), or --all-programs");
-  requireFew(connection, programs.size());
-  for (auto wanted : programs) {
-    WantedProgram program = wantedFrom(wanted);
-    for (auto& other : wish.programs)
-      if (other.name == program.name) refuse("program ", program.name.c_str(), " is named twice");
-    wish.programs.push_back(std::move(program));
-  }
+  wish.programs = wantedFrom(connection, programs);
+  auto alternatives = options.getAlternatives();
+  if (alternatives.size() > limits::ALTERNATIVES_PER_LOAD) refuse("at most ", limits::ALTERNATIVES_PER_LOAD, " alternatives in one load");
+  for (auto list : alternatives) wish.alternatives.push_back(wantedFrom(connection, list));
+  for (auto& list : wish.alternatives)
+    if (list.empty() || wish.all || std::ranges::any_of(list, &WantedProgram::infer))
+      refuse("alternatives name their programs, each with its type");
   takeGlobals(wish, options.getGlobals());
   wish.metadata = pairsFrom(options.getMetadata());
   wish.application = limitedText(options.getApplication(), "the application's name");
@@ -222,7 +238,7 @@ class ProgramsServer final : public schema::Programs::Server {
       connection->requireCapabilities(wish.programs.size());
       requireMayLoad(*connection, wish, typesOf(wish));
     }
-    LoadOutcome outcome = core.engines.load(core.loads, wish, object, cancellation, scope);
+    LoadOutcome outcome = loadFirst(wish, object, cancellation, scope);
     auto results = context.getResults();
     line.programs = outcome.programs;
     for (auto& map : outcome.seenMaps) line.maps.push_back(infoOf<bpf_map_info>(map).id);
@@ -240,6 +256,39 @@ class ProgramsServer final : public schema::Programs::Server {
       describeLoaded(core, outcome, i, loaded[i].initDetails());
       loaded[i].setVerifierLog(outcome.logs[i].c_str());
     }
+  }
+
+  // What this host has no hook for; "": it has all.
+  std::string missing(const std::vector<WantedProgram>& programs, kj::WaitScope& scope) {
+    for (auto& hook : system.hooks(scope))
+      for (auto& program : programs)
+        if (static_cast<uint16_t>(hook.row.type) == program.type && !hook.missing.empty())
+          return kj::str("this host has no ", hook.row.name, ": ", hook.missing.c_str()).cStr();
+    return "";
+  }
+
+  LoadOutcome loadFirst(LoadWish& wish, SealedObject& object, Cancellation& cancellation, kj::WaitScope& scope) {
+    if (wish.alternatives.empty()) return core.engines.load(core.loads, wish, object, cancellation, scope);
+    kj::Vector<kj::String> reasons;
+    wish.alternatives.insert(wish.alternatives.begin(), wish.programs);
+    for (auto& programs : wish.alternatives) {
+      wish.programs = programs;
+      std::string reason = missing(programs, scope);
+      if (reason.empty()) {
+        kj::Maybe<LoadOutcome> outcome;
+        auto failure = kj::runCatchingExceptions([&]() { outcome = core.engines.load(core.loads, wish, object, cancellation, scope); });
+        KJ_IF_MAYBE (exception, failure) {
+          if (exception->getType() != kj::Exception::Type::FAILED) kj::throwFatalException(kj::mv(*exception));
+          reason = exception->getDescription().cStr();
+        } else {
+          auto& done = KJ_ASSERT_NONNULL(outcome);
+          if (done.refused == nullptr) return kj::mv(done);
+          reason = KJ_ASSERT_NONNULL(done.refused).reason;
+        }
+      }
+      reasons.add(kj::str(programs[0].family.c_str(), " ", programs[0].name.c_str(), ": ", reason.c_str()));
+    }
+    return LoadOutcome::refusal({kj::str("none of the alternatives can be loaded: ", kj::strArray(reasons, "; ")).cStr(), "", ""});
   }
 
   void requireRoomToKeep(uint64_t bytes) {

@@ -114,6 +114,8 @@ struct LoadOptions {
                                # program, and for those whose size is fixed by what they are; the limit of map memory holds
   kernelTypes @11 :Descriptor; # a sealed memfd, 1 byte .. 16 MiB: BTF, raw or in an ELF file, of a kernel to whose structs the object is fitted
                                # (CO-RE) instead of this kernel's. Absent: this kernel's own
+  alternatives @12 :List(List(Wanted));   # 0 .. 8: what is loaded instead of `programs` where this host has no such hook, or its kernel refuses
+                               # them; the first list that it takes. The answer's types say which. The right to load each is needed
 
   struct Wanted {
     type @0 :ProgramType;

@@ -232,6 +232,8 @@ class Daemon:
         self.baseUid = 1_000_000_000 + (hash(self.directory) % 10_000_000) * 100 + next(Daemon.numbers) % 10 * 10
         if "[users]" not in config:
             config = f"[users]\nbase_uid = {self.baseUid}\n" + config
+        if SLOW > 1 and "[limits]" not in config:   # several virtual machines may share a processor
+            config += "\n[limits]\nverifier_seconds = 300\n"
         if policy is not None:
             self.write(self.policyFile, policy)
         self.write(self.configFile, config)

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import tempfile
+import time
 import unittest
 
 import harness
@@ -111,6 +113,38 @@ class HookTargets(unittest.TestCase):
 
     # ---- wrong ones ----
 
+    def testTheFirstOfSeveralThatTheKernelTakes(self):
+        """Where it has trampolines fentry, else where it has fprobes kprobe.multi, else the tracepoint: and that one runs."""
+        words = ("--programs", "fentry:fentry_", "--or", "kprobe.multi:kprobe_multi", "--or", "tracepoint:tracepoint")
+        answer = self.daemon.json("program", "load", "file", harness.example("every_hook"), *words)
+        loaded, = answer["programs"]
+        program, type = loaded["record"]["program_id"], loaded["record"]["load"]["program_type"]
+        supported = {each["type"]: each["supported"] for each in self.daemon.json("host")["hooks"]}
+        self.assertEqual(type, next(each for each in ("fentry", "kprobe.multi", "tracepoint") if supported[each]))
+        self.daemon.attach(type, program, *(["syscalls/sys_enter_getppid"] if type == "tracepoint" else []))
+        time.sleep(0.01)
+        os.getppid()
+        self.assertGreater(self.runs(program), 0)
+        self.refused("none of the alternatives can be loaded: netfilter bind4: ", "program", "load", "file", harness.example("every_hook"),
+                     "--programs", "netfilter:bind4", "--or", "xdp:no_such_program")
+        self.refused("not class observe", "program", "load", "file", harness.example("every_hook"), "--programs", "xdp:xdp_", "--or",
+                     "perf_event:event", **user(4001))
+        self.refused("each with its type", "program", "load", "file", harness.example("every_hook"), "--programs", "xdp:xdp_", "--or", "tc_")
+        many = lambda count: ("program", "load", "file", harness.example("every_hook"), "--programs", "xdp:no_such", *["--or", "xdp:no_such"] * count)
+        self.refused("none of the alternatives", *many(8))
+        self.refused("at most 8 alternatives", *many(9))
+        self.assertEqual(self.daemon.programs(), [program])
+        self.assertEqual(self.daemon.cli("program", "unload", program).code, 0)
+        self.nothingIsLeft()
+
+    def testASectionSaysTheTypeOfEachKind(self):
+        expected = {"connect4": "cgroup_connect4", "sockops_": "sockops", "cgroup_skb": "cgroup_skb", "message": "sk_msg", "parser": "sk_skb_parser",
+                    "lookup": "sk_lookup", "event": "perf_event", "iterator": "iter", "kprobe_multi": "kprobe.multi", "kretprobe_": "kretprobe",
+                    "uprobe_": "uprobe", "raw_tp": "raw_tp", "writable": "raw_tp.w", "tcx_": "tcx", "device": "cgroup_device", "xdp_frags": "xdp"}
+        for function, type in expected.items():
+            loaded, = self.daemon.json("program", "load", "file", harness.example("every_hook"), "--programs", function)["programs"]
+            self.assertEqual(loaded["record"]["load"]["program_type"], type, function)
+
     def testWhatDoesNotExistIsRefusedAtLoad(self):
         load = lambda what: ("program", "load", "file", harness.example("every_hook"), "--programs", what)
         for what, reason in (("fentry:fentry_:no_such_function", 'this kernel has no function "no_such_function"'),
@@ -154,6 +188,26 @@ class HookTargets(unittest.TestCase):
         self.refused("have 4097 bytes together, of at most 4096", "link", "attach", "kprobe.multi", multi, *names[:-1], "m" * 97)
         if KPROBES:   # which has far more functions than that
             self.refused("at most 4096 in one link", "link", "attach", "kprobe.multi", multi, "*")
+        self.nothingIsLeft()
+
+    @unittest.skipUnless(harness.kernel() >= (6, 6), "uprobe.multi needs Linux 6.6")
+    def testPlacesOfABinaryAreManyButLimited(self):
+        directory = self.enterContext(tempfile.TemporaryDirectory(dir="/dev/shm"))
+        source, binary = os.path.join(directory, "many.c"), os.path.join(directory, "many")
+        with open(source, "w") as file:
+            for i in range(2049):
+                file.write(f"void f{i:04}(void) {{ }}\n")
+            file.write("int main(void) { " + " ".join(f"f{i:04}();" for i in range(2048)) + " return 0; }\n")
+        harness.run("cc", "-O0", "-o", binary, source)
+        many = self.load("uprobe.multi", "uprobe_multi")
+        self.refused("2049 places in the binary: 1 to 2048 in one link", "link", "attach", "uprobe.multi", many, binary, "f[0-9]*")
+        self.refused("has no function that matches \"g*\"", "link", "attach", "uprobe.multi", many, binary, "f000?", "g*")
+        link = self.daemon.attach("uprobe.multi", many, binary, "f0*", "f1*", "f20[0-3]*", "f204[0-7]")
+        harness.run(binary)
+        self.assertEqual(self.runs(many), 2048)
+        self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
+        harness.run(binary)
+        self.assertEqual(self.runs(many), 2048)
         self.nothingIsLeft()
 
     @unittest.skipUnless(harness.kernel() >= (6, 10), "sockmap links need Linux 6.10")

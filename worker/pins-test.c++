@@ -208,6 +208,8 @@ TEST_F(WorkerControl, ALinkTakesOnlyWhatItsKindTakes) {
   linked(wire::LinkKind::tracing, BPF_LSM_MAC, asItIs, 1);
   linked(wire::LinkKind::kprobeMulti, BPF_TRACE_KPROBE_MULTI, asItIs);  // no function
   linked(wire::LinkKind::sockets, BPF_XDP, asItIs);
+  linked(wire::LinkKind::uprobeMulti, BPF_TRACE_UPROBE_MULTI, asItIs, 1);  // no place
+  linked(wire::LinkKind::uprobeMulti, BPF_TRACE_KPROBE_MULTI, asItIs, 1);
   dies([](auto& wish) { wish.kind = wire::LinkKind::rawTracepoint, memset(wish.name, 'x', sizeof wish.name); });
   EXPECT_EQ(control(Op::createLink, tcx()), 0);
   wire::CreateLink egress = tcx();
@@ -235,6 +237,20 @@ TEST_F(WorkerControl, ALinkToAnObjectOfOursOpensNothingElse) {
   iterator.target = pinOf(Dir::loads, "m");
   EXPECT_EQ(control(Op::createLink, iterator), 0);
   EXPECT_EQ(bpf.last(BPF_LINK_CREATE).attr.link_create.iter_info_len, sizeof(bpf_iter_link_info));
+}
+
+TEST_F(WorkerControl, PlacesOfABinaryAreCountedByWhatCame) {
+  ceiling.attachTypes[0] = ~0ull;
+  wire::CreateLink wish = tcx();
+  wish.kind = wire::LinkKind::uprobeMulti, wish.attachType = BPF_TRACE_UPROBE_MULTI, wish.flags = BPF_F_UPROBE_MULTI_RETURN;
+  EXPECT_DEATH_BY_LINE(control(Op::createLink, wish, std::vector<uint8_t>(47), 1), "malformed link");
+  EXPECT_DEATH_BY_LINE(control(Op::createLink, wish, std::vector<uint8_t>(48)), "malformed link") << "no binary";
+  EXPECT_EQ(control(Op::createLink, wish, std::vector<uint8_t>(48), 1), 0);
+  auto& asked = bpf.last(BPF_LINK_CREATE).attr.link_create.uprobe_multi;
+  EXPECT_EQ(asked.cnt, 2u);
+  EXPECT_EQ(asked.ref_ctr_offsets - asked.offsets, 16u);
+  EXPECT_EQ(asked.cookies - asked.ref_ctr_offsets, 16u);
+  EXPECT_EQ(bpf.last(BPF_LINK_CREATE).attr.link_create.target_fd, 0u);
 }
 
 TEST_F(WorkerControl, FunctionsComeByTheirNamesEachWithItsEnd) {
