@@ -13,9 +13,10 @@ namespace bpfman {
 
 namespace {
 
-// The type that is called as the section's first word, or as the family that the word stands for; else the only one of these kernel
-// numbers.
+// The only type of these kernel numbers; else the one that is called as the section's first word, or as the family that the word stands for.
 kj::Maybe<const ProgramTypeRow&> typeOf(schema::LoadResult::Loaded::Reader said) {
+  auto fits = [&](auto& row) { return row.kernelType == said.getType() && row.expectedAttachType == said.getExpectedAttachType(); };
+  if (std::ranges::count_if(programTypes(), fits) == 1) return *std::ranges::find_if(programTypes(), fits);
   std::string word = said.getSection().cStr();
   word.resize(std::min(word.size(), word.find_first_of("/@")));
   if (word.starts_with('?')) word.erase(0, 1);
@@ -25,13 +26,7 @@ kj::Maybe<const ProgramTypeRow&> typeOf(schema::LoadResult::Loaded::Reader said)
       auto& row = KJ_ASSERT_NONNULL(rowOf(*type));
       if (row.kernelType == said.getType()) return row;
     }
-  const ProgramTypeRow* only = nullptr;
-  for (auto& row : programTypes()) {
-    if (row.kernelType != said.getType() || row.expectedAttachType != said.getExpectedAttachType()) continue;
-    if (only) return nullptr;
-    only = &row;
-  }
-  return only ? kj::Maybe<const ProgramTypeRow&>(*only) : nullptr;
+  return nullptr;
 }
 
 schema::LoadResult::Loaded::Reader namedIn(capnp::List<schema::LoadResult::Loaded>::Reader found, const std::string& name) {
