@@ -68,9 +68,9 @@ struct Loads::Run {
       wanted[i].setAttachTo(programs[i].attachTo.c_str());
       wanted[i].setFamily(programs[i].family.c_str());
       wanted[i].setFlags(programs[i].flags);
+      wanted[i].setTarget(functionOf(programs[i]));
     }
     job.setListFunctions(wish.listFunctions);
-    KJ_IF_MAYBE (extension, wish.extension) job.setExtended(extension->function);
     setGlobals(job);
     auto names = job.initReuse(reuseNames.size());
     for (size_t i = 0; i < reuseNames.size(); ++i) names.set(i, reuseNames[i].c_str());
@@ -169,8 +169,15 @@ struct Loads::Run {
            program.kernelType == BPF_PROG_TYPE_KPROBE;
   }
 
+  // What it extends or watches, in another program's BTF; 0: nothing.
+  uint32_t functionOf(const WantedProgram& program) {
+    if (program.kernelType == BPF_PROG_TYPE_EXT) return KJ_REQUIRE_NONNULL(wish.extension).function;
+    return program.watched.function;
+  }
+
   // The kernel's own name for what a program is verified against, and its number in the kernel's BTF; 0: of another type.
   uint32_t targetOf(const WantedProgram& program) {
+    if (uint32_t function = functionOf(program)) return function;
     kj::StringPtr name = program.attachTo.c_str();
     kj::Maybe<uint32_t> found;
     kj::StringPtr what = "function"_kj;
@@ -200,10 +207,8 @@ struct Loads::Run {
     grant.programCount = programs.size();
     for (size_t i = 0; i < programs.size(); ++i) {
       grant.programs[i] = {programs[i].kernelType, programs[i].expectedAttachType, targetOf(programs[i]), programs[i].flags};
-      if (programs[i].kernelType != BPF_PROG_TYPE_EXT) continue;
-      auto& extension = KJ_REQUIRE_NONNULL(wish.extension);
-      grant.programs[i].attachBtfId = extension.function;
-      grant.programs[i].target = extension.load;
+      grant.programs[i].target = programs[i].watched.load, grant.programs[i].targetIndex = programs[i].watched.index;
+      if (programs[i].kernelType == BPF_PROG_TYPE_EXT) grant.programs[i].target = KJ_REQUIRE_NONNULL(wish.extension).load;
     }
     grant.reuseCount = reuse.size();
     std::copy(reuse.begin(), reuse.end(), grant.reuse);

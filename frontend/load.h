@@ -19,6 +19,11 @@
 
 namespace bpfman {
 
+struct Watched {  // a function of a program of ours
+  uint32_t load = 0, index = 0;
+  uint32_t function = 0;  // an id in that program's BTF
+};
+
 struct WantedProgram {
   uint16_t type;  // schema::ProgramType, or IRRELEVANT for bpfman's own objects
   std::string name, attachTo;
@@ -26,6 +31,7 @@ struct WantedProgram {
   uint32_t kernelType, expectedAttachType;  // BPF_PROG_TYPE_*, BPF_*
   uint32_t flags = 0;                       // BPF_F_* to load it with
   bool infer = false;                       // its type is what its section says: until settlePrograms, the above is not known
+  Watched watched{};                        // what it is for, instead of a function of the kernel; load 0: it is not
 };
 
 struct Extension {     // what extensions are verified against

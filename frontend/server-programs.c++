@@ -268,7 +268,11 @@ class ProgramsServer final : public schema::Programs::Server {
   }
 
   LoadOutcome loadFirst(LoadWish& wish, SealedObject& object, Cancellation& cancellation, kj::WaitScope& scope) {
-    if (wish.alternatives.empty()) return core.engines.load(core.loads, wish, object, cancellation, scope);
+    auto load = [&]() {
+      aimAtPrograms(core, connection->rights, wish, scope);
+      return core.engines.load(core.loads, wish, object, cancellation, scope);
+    };
+    if (wish.alternatives.empty()) return load();
     kj::Vector<kj::String> reasons;
     wish.alternatives.insert(wish.alternatives.begin(), wish.programs);
     for (auto& programs : wish.alternatives) {
@@ -276,7 +280,7 @@ class ProgramsServer final : public schema::Programs::Server {
       std::string reason = missing(programs, scope);
       if (reason.empty()) {
         kj::Maybe<LoadOutcome> outcome;
-        auto failure = kj::runCatchingExceptions([&]() { outcome = core.engines.load(core.loads, wish, object, cancellation, scope); });
+        auto failure = kj::runCatchingExceptions([&]() { outcome = load(); });
         KJ_IF_MAYBE (exception, failure) {
           if (exception->getType() != kj::Exception::Type::FAILED) kj::throwFatalException(kj::mv(*exception));
           reason = exception->getDescription().cStr();

@@ -3,17 +3,22 @@
 #include <linux/bpf.h>
 
 #include <algorithm>
+#include <cctype>
+#include <cstdlib>
 
 #include <kj/debug.h>
 
+#include "frontend/inspection.h"
 #include "frontend/loader-job.h"
 #include "frontend/refuse.h"
+#include "frontend/servers.h"
 
 namespace bpfman {
 
 namespace {
 
-// The only type of these kernel numbers; else the one that is called as the section's first word, or as the family that the word stands for.
+// The only type of these kernel numbers; else the one that is called as the section's first word, or as the family that the word stands
+// for.
 kj::Maybe<const ProgramTypeRow&> typeOf(schema::LoadResult::Loaded::Reader said) {
   auto fits = [&](auto& row) { return row.kernelType == said.getType() && row.expectedAttachType == said.getExpectedAttachType(); };
   if (std::ranges::count_if(programTypes(), fits) == 1) return *std::ranges::find_if(programTypes(), fits);
@@ -48,6 +53,31 @@ void settle(WantedProgram& program, capnp::List<schema::LoadResult::Loaded>::Rea
 }
 
 }  // namespace
+
+void aimAtPrograms(Core& core, const Rights& rights, LoadWish& wish, kj::WaitScope& scope) {
+  for (auto& program : wish.programs) {
+    bool traces = program.kernelType == BPF_PROG_TYPE_TRACING && program.expectedAttachType != BPF_TRACE_RAW_TP &&
+                  program.expectedAttachType != BPF_TRACE_ITER;
+    if (!traces || program.attachTo.empty() || !isdigit(static_cast<unsigned char>(program.attachTo[0]))) continue;
+    char* end;
+    uint32_t id = strtoul(program.attachTo.c_str(), &end, 10);
+    if (*end != 0 && *end != '/') refuse("\"", program.attachTo.c_str(), "\": a program is named by its id, or ID/FUNCTION");
+    if (wish.persistent) refuse("a persistent program can't be for program ", id, ", which has another id after a reboot");
+    KJ_IF_MAYBE (row, core.catalog.program(id)) {
+      rights.requireUnload(KJ_ASSERT_NONNULL(core.catalog.load(row->load)).uid);
+      std::string function = *end ? end + 1 : row->name;
+      program.watched = {row->load, row->index, 0};
+      Inspection inspection(core, id, scope);
+      inspection.job.setListFunctions(true);
+      for (auto each : inspection.ask().getFunctions())
+        if (each.getName() == function.c_str()) program.watched.function = each.getId();
+      if (program.watched.function == 0)
+        refuse("program ", id, " has no global function \"", function.c_str(), "\", or its object no types");
+    } else {
+      refuseNoProgram(core, id);
+    }
+  }
+}
 
 bool mustSettle(const LoadWish& wish) { return wish.all || std::ranges::any_of(wish.programs, &WantedProgram::infer); }
 

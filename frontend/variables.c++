@@ -8,6 +8,7 @@
 
 #include <kj/debug.h>
 
+#include "frontend/inspection.h"
 #include "frontend/limits.h"
 #include "frontend/loader-job.h"
 #include "frontend/refuse.h"
@@ -82,32 +83,6 @@ Loaded loadedOf(Core& core, uint32_t id) {
   refuseNoProgram(core, id);
 }
 
-// What a loader that holds the program's bytecode answers.
-class Inspection {
- public:
-  Inspection(Core& core, const Loaded& loaded, kj::WaitScope& scope)
-      : object(core.loads.bytecodeOf(loaded.program.id)), loader(core.loads.inspector(never, scope)) {
-    job.setInspectOnly(true);
-    job.setKernelRelease(releaseOfKernel());
-  }
-
-  schema::LoadResult::Done::Reader ask() {
-    int files[1] = {object.fd()};
-    auto result = loader->ask(message, files);
-    KJ_IF_MAYBE (refused, refusalOf(result)) refuse(refused->reason.c_str());
-    return result.getDone();
-  }
-
- private:
-  Cancellation never;
-  SealedObject object;
-  kj::Own<LoaderJob> loader;
-  capnp::MallocMessageBuilder message;
-
- public:
-  schema::LoadJob::Builder job = message.initRoot<schema::LoadJob>();
-};
-
 }  // namespace
 
 void setVariables(Core& core, uint32_t program, capnp::List<schema::Global>::Reader wanted, AuditLine& line, kj::WaitScope& scope) {
@@ -118,7 +93,7 @@ void setVariables(Core& core, uint32_t program, capnp::List<schema::Global>::Rea
   for (uint32_t i = 0; i < wanted.size() && i < NAMED_IN_AUDIT; ++i)
     line.what += (i == 0 ? "" : " ") + std::string(wanted[i].getName().cStr());
   if (wanted.size() > NAMED_IN_AUDIT) line.what += kj::str(" and ", wanted.size() - NAMED_IN_AUDIT, " more").cStr();
-  Inspection inspection(core, loaded, scope);
+  Inspection inspection(core, loaded.program.id, scope);
   auto list = inspection.job.initGlobals(wanted.size());
   for (size_t i = 0; i < wanted.size(); ++i) {
     list[i].setName(wanted[i].getName());
@@ -151,7 +126,7 @@ void setVariables(Core& core, uint32_t program, capnp::List<schema::Global>::Rea
 
 void listVariables(Core& core, uint32_t program, schema::Program::VariablesResults::Builder results, kj::WaitScope& scope) {
   Loaded loaded = loadedOf(core, program);
-  Inspection inspection(core, loaded, scope);
+  Inspection inspection(core, loaded.program.id, scope);
   inspection.job.setListVariables(true);
   struct Content {
     kj::StringPtr section;

@@ -136,8 +136,8 @@ void BpfObject::setType(Chosen& choice, schema::LoadJob::Wanted::Reader wanted) 
                   printable(section.name, false) + "\" implies " + (section.family.empty() ? "no type" : printable(section.family, false)) +
                   "; recompile the .bpf.o with the matching SEC or pass the matching ProgramType"};
   bpf_program__set_autoload(choice.program, true);
-  // It forgets its section, by which libbpf would set the flag of xdp.frags, whatever was asked for.
-  if (section.type == BPF_PROG_TYPE_XDP) bpf_program__set_type(choice.program, BPF_PROG_TYPE_UNSPEC);
+  // It forgets its section, by which libbpf would set the flag of xdp.frags, or look for a function of the kernel, whatever was asked for.
+  if (section.type == BPF_PROG_TYPE_XDP || wanted.getTarget() != 0) bpf_program__set_type(choice.program, BPF_PROG_TYPE_UNSPEC);
   bpf_program__set_type(choice.program, static_cast<bpf_prog_type>(wanted.getType()));
   bpf_program__set_expected_attach_type(choice.program, static_cast<bpf_attach_type>(wanted.getExpectedAttachType()));
   bpf_program__set_flags(choice.program, wanted.getFlags());
@@ -200,7 +200,7 @@ void BpfObject::aimPrograms() {
     auto target = job.getPrograms()[i].getAttachTo();
     bool byName =
         bpf_program__type(chosen[i].program) == BPF_PROG_TYPE_TRACING || bpf_program__type(chosen[i].program) == BPF_PROG_TYPE_LSM;
-    if (target.size() == 0 || !byName) continue;
+    if (target.size() == 0 || !byName || job.getPrograms()[i].getTarget() != 0) continue;
     if (int error = bpf_program__set_attach_target(chosen[i].program, 0, target.cStr()); error < 0)
       throw Refusal{"the kernel has nothing called \"" + std::string(target.cStr()) + "\" that program \"" +
                         bpf_program__name(chosen[i].program) + "\" could be attached to: " + warnings.mostUseful(),
@@ -210,7 +210,12 @@ void BpfObject::aimPrograms() {
 
 void BpfObject::load(Session& session, const Files& files) {
   Probes probes(object.get(), job.getKernelRelease().cStr());
-  Proxy proxy(session, placeholders, probes, job.getExtended());
+  auto targetOf = [&](const bpf_insn* instructions) {
+    for (size_t i = 0; i < chosen.size(); ++i)
+      if (bpf_program__insns(chosen[i].program) == instructions) return job.getPrograms()[i].getTarget();
+    return 0u;
+  };
+  Proxy proxy(session, placeholders, probes, targetOf);
   Interception interception(proxy, files);
   reuseMaps(proxy);
   aimPrograms();

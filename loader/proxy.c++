@@ -126,9 +126,10 @@ long Proxy::loadProgram(const bpf_attr& attr) {
     instruction.imm = static_cast<int>(map->handle);
   }
 
+  uint32_t target = targetOf(given);
   wire::LoadProgram wish{attr.prog_type,
                          attr.expected_attach_type,
-                         attr.prog_type == BPF_PROG_TYPE_EXT ? extended : attr.attach_btf_id,
+                         target ? target : attr.attach_btf_id,
                          attr.prog_flags,
                          attr.kern_version,
                          NO_HANDLE,

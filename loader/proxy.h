@@ -2,6 +2,7 @@
 // way out and placeholders on the way back.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 
@@ -13,8 +14,11 @@ namespace bpfman {
 
 class Proxy {
  public:
-  Proxy(Session& session, Placeholders& placeholders, const Probes& probes, uint32_t extended)
-      : session(session), placeholders(placeholders), probes(probes), extended(extended) {}
+  // Of the program with these instructions: the function of another program that it is for, 0: none.
+  using TargetOf = std::function<uint32_t(const bpf_insn* instructions)>;
+
+  Proxy(Session& session, Placeholders& placeholders, const Probes& probes, TargetOf targetOf)
+      : session(session), placeholders(placeholders), probes(probes), targetOf(std::move(targetOf)) {}
 
   long call(int command, bpf_attr* attr, unsigned size);  // as bpf(2): >= 0, or -1 and errno
 
@@ -35,7 +39,7 @@ class Proxy {
   Session& session;
   Placeholders& placeholders;
   const Probes& probes;
-  uint32_t extended;  // BTF id of the function that extensions replace
+  TargetOf targetOf;
   Failure failure;
   size_t bytesOfLog = 0;
   std::map<uint32_t, std::string> kept;

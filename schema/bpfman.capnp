@@ -120,7 +120,8 @@ struct LoadOptions {
   struct Wanted {
     type @0 :ProgramType;
     name @1 :Text;             # the function's name in the object
-    attachTo @2 :Text;         # fentry, fexit, lsm: required; tpBtf: when the section does not name the tracepoint
+    attachTo @2 :Text;         # the function, security hook, tracepoint …; "": the one that the section names. Of fentry, fexit and fmod_ret
+                               # also "ID" or "ID/FUNCTION": a program of ours (its own function), for who may change it
     inferType @3 :Bool;        # the type is what its section says; `type` is ignored
   }
   struct MapSize { name @0 :Text; entries @1 :UInt32; }   # entries: 1 .. 2^32-1; of ring buffers bytes

@@ -12,13 +12,12 @@ struct LoadJob {
   reuse @2 :List(Text);      # names of maps that are not created but taken from the session: handle i is reuse[i]
   kernelRelease @3 :Text;    # as uname says
   inspectOnly @4 :Bool;      # only list what the object has: nothing is loaded
-  extended @5 :UInt32;       # programs of type BPF_PROG_TYPE_EXT replace this function: its id in the BTF of the program that the session knows
-  listFunctions @6 :Bool;    # say the BTF ids of the object's global functions
-  listVariables @7 :Bool;    # say all global variables, with their values; `contents` says what they are now
-  contents @8 :List(Content);
-  logLevel @9 :UInt32;       # of the verifier, as bpf(2) takes it; 0: a log only when it refuses
-  mapSizes @10 :List(MapSize);
-  otherTypes @11 :Bool;      # the file that came second is the BTF of the kernel that the object is made for: raw, or in an ELF file
+  listFunctions @5 :Bool;    # say the BTF ids of the object's global functions
+  listVariables @6 :Bool;    # say all global variables, with their values; `contents` says what they are now
+  contents @7 :List(Content);
+  logLevel @8 :UInt32;       # of the verifier, as bpf(2) takes it; 0: a log only when it refuses
+  mapSizes @9 :List(MapSize);
+  otherTypes @10 :Bool;      # the file that came second is the BTF of the kernel that the object is made for: raw, or in an ELF file
 
   struct Content { section @0 :Text; bytes @1 :Data; }   # of a map that holds variables, all of it
   struct MapSize { name @0 :Text; entries @1 :UInt32; }
@@ -30,6 +29,8 @@ struct LoadJob {
     attachTo @3 :Text;       # "" or the function or hook that replaces the one in the section's name
     family @4 :Text;         # the caller's word for the type ("xdp", "tcx", "tracepoint", …), for messages
     flags @5 :UInt32;        # BPF_F_* to load it with: what the grant says
+    target @6 :UInt32;       # 0, or a function's id in the BTF of the program that the session knows: what it extends or watches, whatever
+                             # `attachTo` and the section say
   }
   struct Global {
     name @0 :Text;           # a variable of .rodata, .data or .bss (also .rodata.x …)

@@ -111,6 +111,32 @@ class HookTargets(unittest.TestCase):
             self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
         self.nothingIsLeft()
 
+    # ---- another program ----
+
+    def testAProgramWatchesAnother(self):
+        target = self.daemon.load("tcx_counter", "tcx")
+        words = ("program", "load", "file", harness.example("every_hook"), "--programs")
+        self.refused("has no global function \"nothing\"", *words, f"fexit:fexit_:{target}/nothing")
+        self.refused("program 4294967 does not exist", *words, "fexit:fexit_:4294967")
+        self.refused("named by its id", *words, f"fexit:fexit_:{target}x")
+        self.refused("another id after a reboot", *words, f"fexit:fexit_:{target}", "--persistent")
+        self.refused("only his own programs", *words, f"fexit:fexit_:{target}", **user(4002))
+        if not KPROBES:   # this project's machine refuses trampolines
+            self.refused("Operation not permitted", *words, f"fexit:fexit_:{target}")
+            return
+        exits, entries = self.load("fexit", "fexit_", str(target)), self.load("fentry", "fentry_", f"{target}/tcx_counter")
+        links = [self.daemon.attach("fexit", exits), self.daemon.attach("fentry", entries)]
+        shown = {each["id"]: each for each in harness.bpftool("link", "show")}
+        self.assertEqual([shown[each["kernel_link_id"]]["target_obj_id"] for each in links], [target, target])
+        with tempfile.NamedTemporaryFile() as packet:
+            packet.write(bytes(64))
+            packet.flush()
+            harness.run("bpftool", "prog", "run", "id", str(target), "data_in", packet.name, "repeat", "7")
+        self.assertEqual([self.runs(exits), self.runs(entries)], [7, 7])
+        for link in links:
+            self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
+        self.nothingIsLeft()
+
     # ---- wrong ones ----
 
     def testTheFirstOfSeveralThatTheKernelTakes(self):
