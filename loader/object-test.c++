@@ -193,6 +193,24 @@ TEST_F(Loader, RefusesAnotherTypeThanTheSections) {
             "the matching ProgramType");
 }
 
+TEST_F(Loader, TakesObjectsForOtherLoaders) {
+  TestLoad load({{"named_xdp"},
+                 {"named_tc", BPF_PROG_TYPE_SCHED_CLS, 0, "tc"},
+                 {"named_cgroup", BPF_PROG_TYPE_CGROUP_SKB, 0, "cgroup_skb"},
+                 {"named_lookup", BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP, "sk_lookup"}});
+  auto result = load.run(example("foreign_style"));
+  ASSERT_DONE(result);
+  EXPECT_EQ(text(result.getDone().getPrograms()[2].getAttachTo()), "ingress");
+  EXPECT_EQ(text(result.getDone().getPrograms()[3].getAttachTo()), "");
+  for (auto map : result.getDone().getMaps()) {
+    bpf_map_info info = load.mapInfo(map.getHandle());
+    uint32_t size = info.type == BPF_MAP_TYPE_RINGBUF ? 0 : 4;
+    EXPECT_EQ(std::pair(info.key_size, info.value_size), std::pair(size, size)) << info.name;
+  }
+  TestLoad nothing({{"named_nothing"}});
+  EXPECT_TRUE(has(reasonFor(nothing, example("foreign_style")), "\"nothing/of_mine\" implies no type"));
+}
+
 TEST_F(Loader, NamesWhatTheObjectHasInstead) {
   TestLoad load({{"nope"}});
   EXPECT_EQ(reasonFor(load, example("two_programs")),

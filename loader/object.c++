@@ -48,6 +48,7 @@ BpfObject::BpfObject(std::span<unsigned char> bytes, schema::LoadJob::Reader job
     : job(job), object(open(bytes, warnings, job.getPrograms().size() ? job.getPrograms()[0].getName().cStr() : "object")) {
   choose();
   leavePinning();
+  fitSizes();
   for (auto global : job.getGlobals()) {
     auto value = global.getValue();
     setGlobal(object.get(), global.getName().cStr(), {value.begin(), value.size()});
@@ -102,6 +103,18 @@ void BpfObject::leavePinning() {
     if (!bpf_map__pin_path(map)) continue;
     pinnedByName.push_back(map);
     bpf_map__set_pin_path(map, nullptr);
+  }
+}
+
+// Of these the kernel takes one size only. Objects for other loaders, such as cilium/ebpf, give them types all the same, for the code that
+// is generated from those.
+void BpfObject::fitSizes() {
+  bpf_map* map;
+  bpf_object__for_each_map(map, object.get()) {
+    bool events = bpf_map__type(map) == BPF_MAP_TYPE_PERF_EVENT_ARRAY;
+    if (!events && bpf_map__type(map) != BPF_MAP_TYPE_RINGBUF && bpf_map__type(map) != BPF_MAP_TYPE_USER_RINGBUF) continue;
+    bpf_map__set_key_size(map, events ? sizeof(uint32_t) : 0);
+    bpf_map__set_value_size(map, events ? sizeof(uint32_t) : 0);
   }
 }
 
