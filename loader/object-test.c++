@@ -211,6 +211,14 @@ TEST_F(Loader, TakesObjectsForOtherLoaders) {
   EXPECT_TRUE(has(reasonFor(nothing, example("foreign_style")), "\"nothing/of_mine\" implies no type"));
 }
 
+TEST_F(Loader, SaysWhatToDoAboutMapsThatItsLibraryDoesNotTake) {
+  TestLoad old({{"old_maps"}}), sized({{"sized_elsewhere"}});
+  std::string reason = reasonFor(old, example("old_maps"));
+  EXPECT_TRUE(has(reason, "define them with BTF, in SEC(\".maps\")")) << reason;
+  reason = reasonFor(sized, example("sized_elsewhere"));
+  EXPECT_TRUE(has(reason, "cannot create map \"no_elements\"") && has(reason, "recompile it with max_entries")) << reason;
+}
+
 TEST_F(Loader, NamesWhatTheObjectHasInstead) {
   TestLoad load({{"nope"}});
   EXPECT_EQ(reasonFor(load, example("two_programs")),

@@ -30,14 +30,20 @@ class LogBuffer {
   char* text;
 };
 
+// What libbpf says about an object that it can't read, and what its author can do.
+std::string whyUnreadable(const std::string& said, int error) {
+  if (said.find("legacy map definitions") != said.npos)
+    return "its maps are defined in the old way, in section \"maps\", which says nothing of their types: define them with BTF, in "
+           "SEC(\".maps\") and compiled with -g (in Aya: #[btf_map] in place of #[map])";
+  return (said.empty() ? std::string(strerror(error)) : said) + "; is it complete, and compiled with clang -g -target bpf?";
+}
+
 std::unique_ptr<bpf_object, void (*)(bpf_object*)> open(std::span<unsigned char> bytes, const Warnings& warnings, const char* name) {
   requireBpfObject(bytes);
   LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = name, .kconfig = "");
   options.bpf_token_path = "";
   bpf_object* object = bpf_object__open_mem(bytes.data(), bytes.size(), &options);
-  if (!object)
-    throw Refusal{"cannot read the object: " + (warnings.mostUseful().empty() ? std::string(strerror(errno)) : warnings.mostUseful()) +
-                  "; is it complete, and compiled with clang -g -target bpf?"};
+  if (!object) throw Refusal{"cannot read the object: " + whyUnreadable(warnings.mostUseful(), errno)};
   return {object, bpf_object__close};
 }
 
