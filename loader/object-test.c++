@@ -1,12 +1,14 @@
 // The real loader on the examples and on bad objects, against the worker's real session. Needs root.
 #include <cstring>
 #include <random>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <gtest/gtest.h>
 
+#include "loader/probes.h"
 #include "loader/test-session.h"
 #include "tests/cannot-run.h"
 
@@ -211,12 +213,32 @@ TEST_F(Loader, TakesObjectsForOtherLoaders) {
   EXPECT_TRUE(has(reasonFor(nothing, example("foreign_style")), "\"nothing/of_mine\" implies no type"));
 }
 
+TEST_F(Loader, GivesAnArenaAnAddressButNoGlobals) {
+  TestLoad globals({{"arena_globals"}}), load({{"map_types_new"}});
+  std::string reason = reasonFor(globals, example("arena_globals"));
+  EXPECT_TRUE(has(reason, "global variables in its arena")) << reason;
+  utsname kernel;
+  if (uname(&kernel) == 0 && versionOf(kernel.release) < (6 << 16 | 9)) CANNOT_RUN("arenas came with Linux 6.9");
+  auto result = load.run(example("map_types_new"));
+  ASSERT_DONE(result);
+  for (auto map : result.getDone().getMaps()) {
+    bpf_map_info info = load.mapInfo(map.getHandle());
+    EXPECT_EQ(info.map_extra, info.type == BPF_MAP_TYPE_ARENA ? uint64_t{1} << 44 : 0) << info.name;
+  }
+}
+
 TEST_F(Loader, SaysWhatToDoAboutMapsThatItsLibraryDoesNotTake) {
   TestLoad old({{"old_maps"}}), sized({{"sized_elsewhere"}});
   std::string reason = reasonFor(old, example("old_maps"));
   EXPECT_TRUE(has(reason, "define them with BTF, in SEC(\".maps\")")) << reason;
   reason = reasonFor(sized, example("sized_elsewhere"));
   EXPECT_TRUE(has(reason, "cannot create map \"no_elements\"") && has(reason, "recompile it with max_entries")) << reason;
+}
+
+TEST_F(Loader, NamesThePlaceOfAProgramThatIsForAMapsEntries) {
+  TestLoad load({{"on_cpu"}});
+  std::string reason = reasonFor(load, example("other_places"));
+  EXPECT_TRUE(has(reason, "section \"xdp/cpumap\" implies attach type xdp_cpumap")) << reason;
 }
 
 TEST_F(Loader, NamesWhatTheObjectHasInstead) {

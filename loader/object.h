@@ -38,7 +38,7 @@ class BpfObject {
   bpf_program* find(const std::string& name) const;
   void choose();
   void leavePinning();
-  void fitSizes();
+  void fitMaps();
   void setType(Chosen& choice, schema::LoadJob::Wanted::Reader wanted);
   void reuseMaps(Proxy& proxy);
   void aimPrograms();
