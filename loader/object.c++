@@ -35,9 +35,11 @@ class LogBuffer {
 
 // What libbpf says about an object that it can't read, and what its author can do.
 std::string whyUnreadable(const std::string& said, int error) {
-  if (said.find("legacy map definitions") != said.npos)
-    return "its maps are defined in the old way, in section \"maps\", which says nothing of their types: define them with BTF, in "
-           "SEC(\".maps\") and compiled with -g (in Aya: #[btf_map] in place of #[map])";
+  if (said.find("legacy map definitions") != said.npos || said.find("bad map relo") != said.npos)
+    return said +
+           ": its maps are defined in the old way, which says nothing of their types; define them with BTF, in SEC(\".maps\"), and "
+           "compile with -g (in Aya: #[btf_map] in place of #[map])";
+  if (said.find("BTF is required") != said.npos) return said + ": compile with clang -g -target bpf, and do not strip .BTF";
   return (said.empty() ? std::string(strerror(error)) : said) + "; is it complete, and compiled with clang -g -target bpf?";
 }
 
