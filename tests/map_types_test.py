@@ -6,11 +6,11 @@ import mmap
 import os
 import struct
 import subprocess
-import tempfile
 import unittest
 import warnings
 
 import harness
+import network
 
 LOOKUP, UPDATE, POP = 1, 2, 21
 MODES = {"read": os.O_RDONLY, "write": os.O_WRONLY, "both": os.O_RDWR}
@@ -73,12 +73,13 @@ class MapTypes(unittest.TestCase):
         warnings.simplefilter("ignore", ResourceWarning)
         self.daemon = self.enterContext(harness.Daemon())
 
-    def loaded(self, name, types):
-        program = self.daemon.load(name, "xdp")
+    def loaded(self, name, types, *programs):
+        answer = self.daemon.json("program", "load", "file", harness.example(name), "--programs", ",".join(programs))
+        loaded = [each["record"]["program_id"] for each in answer["programs"]]
         self.shown = {each["id"]: each for each in harness.bpftool("-f", "map", "show")}
-        self.said = {each["name"]: each for each in self.daemon.json("program", "get", program)["status"]["maps"]}
+        self.said = {each["name"]: each for one in loaded for each in self.daemon.json("program", "get", one)["status"]["maps"]}
         self.assertEqual({name[:15] for name in types}, set(self.said))
-        return program
+        return loaded[0]
 
     def assertIsShown(self, name, ours, theirs, key, value, elements, flags):
         said = self.said[name[:15]]
@@ -124,7 +125,7 @@ class MapTypes(unittest.TestCase):
         return maps
 
     def testThoseOfLinux6_1(self):
-        program = self.loaded("map_types", TYPES)
+        program = self.loaded("map_types", TYPES, "xdp:map_types", "cgroup_skb:map_types_cgroup")
         for name, row in TYPES.items():
             with self.subTest(name):
                 self.assertIsShown(name, *row)
@@ -132,7 +133,8 @@ class MapTypes(unittest.TestCase):
         self.elements(maps)
         self.mappedArray(maps["array_mmap"])
         self.fromAProgram(program, maps)
-        self.assertEqual(self.daemon.cli("program", "unload", program).code, 0)
+        for each in self.daemon.programs():
+            self.assertEqual(self.daemon.cli("program", "unload", each).code, 0)
         self.assertEqual(self.daemon.settled(), [])
 
     def testThoseThatCameLater(self):
@@ -140,7 +142,7 @@ class MapTypes(unittest.TestCase):
             result = self.daemon.cli("program", "load", "file", harness.example("map_types_new"), "--programs", "xdp:map_types_new")
             self.assertRegex(result.err, 'cannot create map "(cgrp_storage|arena)"')
             return
-        program = self.loaded("map_types_new", LATER)
+        program = self.loaded("map_types_new", LATER, "xdp:map_types_new")
         for name, row in LATER.items():
             with self.subTest(name):
                 self.assertIsShown(name, *row)
@@ -201,16 +203,16 @@ class MapTypes(unittest.TestCase):
         """It pushes each packet's length into the queue, the stack and the ring buffer, whose consumer we are."""
         ring = maps["ringbuf"]
         self.assertCannotBeMapped(ring)
-        with tempfile.NamedTemporaryFile() as packet:
-            for length in (64, 100):
-                packet.seek(0)
-                packet.write(bytes(length))
-                packet.flush()
-                harness.run("bpftool", "prog", "run", "id", program, "data_in", packet.name)
-        for name, first in (("queue", 64), ("stack", 100)):
-            value = number(0)
-            self.assertEqual(bpf(POP, maps[name]["both"], None, value), 0)
-            self.assertEqual(int.from_bytes(value.raw, "little"), first)
+        wire = network.Wire("lan0")
+        self.addCleanup(wire.remove)
+        self.daemon.attach("xdp", program, "lan0", "-p", 10)
+        wire.send(2)
+        value, lengths = number(0), set()
+        for name in ("queue", "stack"):
+            for _ in range(2):
+                self.assertEqual(bpf(POP, maps[name]["both"], None, value), 0)
+                lengths.add(int.from_bytes(value.raw, "little"))
+        self.assertEqual(len(lengths), 1)
         # The consumer's position is a page that it writes; the producer's and the data, which is there twice, are read only.
         page = mmap.PAGESIZE
         with mmap.mmap(ring["both"], page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE) as consumer, \
@@ -222,7 +224,7 @@ class MapTypes(unittest.TestCase):
                 found.append(struct.unpack_from("=Q", data, page + at % 4096 + 8)[0])
                 at += (8 + size + 7) // 8 * 8
             struct.pack_into("=Q", consumer, 0, at)
-            self.assertEqual(found, [64, 100])
+            self.assertEqual(found, 2 * list(lengths))
 
 
 if __name__ == "__main__":

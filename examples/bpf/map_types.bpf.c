@@ -103,12 +103,18 @@ int map_types(struct xdp_md* packet) {
   NAMED(sk_storage);
   NAMED(inode_storage);
   NAMED(task_storage);
-  NAMED(cgroup_storage);
-  NAMED(percpu_cgroup);
   NAMED(inner);
   NAMED(array_of_maps);
   NAMED(hash_of_maps);
   return XDP_PASS;
+}
+
+// Storage of the old kind is for cgroup programs alone.
+SEC("cgroup_skb/egress")
+int map_types_cgroup(struct __sk_buff* packet) {
+  NAMED(cgroup_storage);
+  NAMED(percpu_cgroup);
+  return 1;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
