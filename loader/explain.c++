@@ -56,7 +56,10 @@ std::string aboutMap(const Proxy::Failure& failure) {
   const char* type = libbpf_bpf_map_type_str(static_cast<bpf_map_type>(failure.mapType));
   std::string text = "cannot create map \"" + failure.name + "\" (" + (type ? type : "of an unknown type") + ", about " +
                      std::to_string(failure.mapBytes) + " bytes): " + strerror(failure.error);
-  return failure.error == EPERM ? text + ": more maps or map memory than the policy allows" : text;
+  if (failure.error == EPERM) return text + ": more maps or map memory than the policy allows";
+  if (failure.error == EINVAL && failure.mapBytes == 0)
+    return text + ": the object leaves its number of elements to a loader of its own; recompile it with max_entries";
+  return text;
 }
 
 const char* under(wire::Op op) {

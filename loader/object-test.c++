@@ -1,12 +1,14 @@
 // The real loader on the examples and on bad objects, against the worker's real session. Needs root.
 #include <cstring>
 #include <random>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <gtest/gtest.h>
 
+#include "loader/probes.h"
 #include "loader/test-session.h"
 #include "tests/cannot-run.h"
 
@@ -191,6 +193,52 @@ TEST_F(Loader, RefusesAnotherTypeThanTheSections) {
             "program type mismatch: caller specified kprobe but ELF section \"xdp\" implies xdp; recompile the .bpf.o with the matching "
             "SEC or pass "
             "the matching ProgramType");
+}
+
+TEST_F(Loader, TakesObjectsForOtherLoaders) {
+  TestLoad load({{"named_xdp"},
+                 {"named_tc", BPF_PROG_TYPE_SCHED_CLS, 0, "tc"},
+                 {"named_cgroup", BPF_PROG_TYPE_CGROUP_SKB, 0, "cgroup_skb"},
+                 {"named_lookup", BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP, "sk_lookup"}});
+  auto result = load.run(example("foreign_style"));
+  ASSERT_DONE(result);
+  EXPECT_EQ(text(result.getDone().getPrograms()[2].getAttachTo()), "ingress");
+  EXPECT_EQ(text(result.getDone().getPrograms()[3].getAttachTo()), "");
+  for (auto map : result.getDone().getMaps()) {
+    bpf_map_info info = load.mapInfo(map.getHandle());
+    uint32_t size = info.type == BPF_MAP_TYPE_RINGBUF ? 0 : 4;
+    EXPECT_EQ(std::pair(info.key_size, info.value_size), std::pair(size, size)) << info.name;
+  }
+  TestLoad nothing({{"named_nothing"}});
+  EXPECT_TRUE(has(reasonFor(nothing, example("foreign_style")), "\"nothing/of_mine\" implies no type"));
+}
+
+TEST_F(Loader, GivesAnArenaAnAddressButNoGlobals) {
+  TestLoad globals({{"arena_globals"}}), load({{"map_types_new"}});
+  std::string reason = reasonFor(globals, example("arena_globals"));
+  EXPECT_TRUE(has(reason, "global variables in its arena")) << reason;
+  utsname kernel;
+  if (uname(&kernel) == 0 && versionOf(kernel.release) < (6 << 16 | 9)) CANNOT_RUN("arenas came with Linux 6.9");
+  auto result = load.run(example("map_types_new"));
+  ASSERT_DONE(result);
+  for (auto map : result.getDone().getMaps()) {
+    bpf_map_info info = load.mapInfo(map.getHandle());
+    EXPECT_EQ(info.map_extra, info.type == BPF_MAP_TYPE_ARENA ? uint64_t{1} << 44 : 0) << info.name;
+  }
+}
+
+TEST_F(Loader, SaysWhatToDoAboutMapsThatItsLibraryDoesNotTake) {
+  TestLoad old({{"old_maps"}}), sized({{"sized_elsewhere"}});
+  std::string reason = reasonFor(old, example("old_maps"));
+  EXPECT_TRUE(has(reason, "define them with BTF, in SEC(\".maps\")")) << reason;
+  reason = reasonFor(sized, example("sized_elsewhere"));
+  EXPECT_TRUE(has(reason, "cannot create map \"no_elements\"") && has(reason, "recompile it with max_entries")) << reason;
+}
+
+TEST_F(Loader, NamesThePlaceOfAProgramThatIsForAMapsEntries) {
+  TestLoad load({{"on_cpu"}});
+  std::string reason = reasonFor(load, example("other_places"));
+  EXPECT_TRUE(has(reason, "section \"xdp/cpumap\" implies attach type xdp_cpumap")) << reason;
 }
 
 TEST_F(Loader, NamesWhatTheObjectHasInstead) {

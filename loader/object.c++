@@ -19,6 +19,8 @@ namespace bpfman {
 namespace {
 
 constexpr size_t MAX_VALUE = 64 << 10, MAX_VALUES = 1 << 20;  // bytes of global variables
+constexpr uint64_t ARENA_ADDRESS = uint64_t{1} << 44;         // far from where processes have anything, on each 64-bit machine
+constexpr char ARENA_GLOBALS[] = ".addr_space.1";
 
 // The verifier's log may have 16 MiB; only the pages that it fills cost anything.
 class LogBuffer {
@@ -48,6 +50,23 @@ bool hasFixedSize(const bpf_map* map) {
   }
 }
 
+// What libbpf says about an object that it can't read, and what its author can do.
+std::string whyUnreadable(const std::string& said, int error) {
+  if (said.find("legacy map definitions") != said.npos || said.find("bad map relo") != said.npos)
+    return said +
+           ": its maps are defined in the old way, which says nothing of their types; define them with BTF, in SEC(\".maps\"), and "
+           "compile with -g (in Aya: #[btf_map] in place of #[map])";
+  if (said.find("BTF is required") != said.npos) return said + ": compile with clang -g -target bpf, and do not strip .BTF";
+  return (said.empty() ? std::string(strerror(error)) : said) + "; is it complete, and compiled with clang -g -target bpf?";
+}
+
+// "xdp/cpumap" is of type xdp, but for another place.
+std::string implied(const Section& section, uint32_t wantedType) {
+  const char* place = libbpf_bpf_attach_type_str(static_cast<bpf_attach_type>(section.expectedAttachType));
+  if (section.type == wantedType && place) return std::string("attach type ") + place;
+  return section.family.empty() ? "no type" : printable(section.family, false);
+}
+
 std::unique_ptr<bpf_object, void (*)(bpf_object*)> open(std::span<unsigned char> bytes, const Warnings& warnings, const char* name,
                                                         bool otherTypes) {
   requireBpfObject(bytes);
@@ -55,9 +74,7 @@ std::unique_ptr<bpf_object, void (*)(bpf_object*)> open(std::span<unsigned char>
   options.bpf_token_path = "";
   if (otherTypes) options.btf_custom_path = OTHER_TYPES;
   bpf_object* object = bpf_object__open_mem(bytes.data(), bytes.size(), &options);
-  if (!object)
-    throw Refusal{"cannot read the object: " + (warnings.mostUseful().empty() ? std::string(strerror(errno)) : warnings.mostUseful()) +
-                  "; is it complete, and compiled with clang -g -target bpf?"};
+  if (!object) throw Refusal{"cannot read the object: " + whyUnreadable(warnings.mostUseful(), errno)};
   return {object, bpf_object__close};
 }
 
@@ -69,6 +86,7 @@ BpfObject::BpfObject(std::span<unsigned char> bytes, schema::LoadJob::Reader job
       object(open(bytes, warnings, job.getPrograms().size() ? job.getPrograms()[0].getName().cStr() : "object", job.getOtherTypes())) {
   choose();
   leavePinning();
+  fitMaps();
   resizeMaps();
   this->bytes = bytes;
   setGlobals();
@@ -133,7 +151,7 @@ void BpfObject::setType(Chosen& choice, schema::LoadJob::Wanted::Reader wanted) 
                    (section.type == BPF_PROG_TYPE_XDP || section.type == BPF_PROG_TYPE_SCHED_CLS);
   if (!extension && (section.type != wanted.getType() || !sameAttach))
     throw Refusal{"program type mismatch: caller specified " + std::string(wanted.getFamily().cStr()) + " but ELF section \"" +
-                  printable(section.name, false) + "\" implies " + (section.family.empty() ? "no type" : printable(section.family, false)) +
+                  printable(section.name, false) + "\" implies " + implied(section, wanted.getType()) +
                   "; recompile the .bpf.o with the matching SEC or pass the matching ProgramType"};
   bpf_program__set_autoload(choice.program, true);
   // It forgets its section, by which libbpf would set the flag of xdp.frags, or look for a function of the kernel, whatever was asked for.
@@ -169,6 +187,24 @@ void BpfObject::resizeMaps() {
     if (wanted.getEntries() == 0) refuse("a map has at least one entry");
     if (int error = bpf_map__set_max_entries(map, wanted.getEntries()); error < 0) refuse(strerror(-error));
   }
+}
+
+// Of ring buffers and event arrays the kernel takes one size only. Objects for other loaders, such as cilium/ebpf, give them types all the
+// same, for the code that is generated from those. Arenas are to be at one address in all processes: other loaders map them to find one.
+void BpfObject::fitMaps() {
+  bpf_map* map;
+  bpf_object__for_each_map(map, object.get()) {
+    uint32_t type = bpf_map__type(map), size = type == BPF_MAP_TYPE_PERF_EVENT_ARRAY ? sizeof(uint32_t) : 0;
+    if (type == BPF_MAP_TYPE_PERF_EVENT_ARRAY || type == BPF_MAP_TYPE_RINGBUF || type == BPF_MAP_TYPE_USER_RINGBUF) {
+      bpf_map__set_key_size(map, size);
+      bpf_map__set_value_size(map, size);
+    }
+    if (type == BPF_MAP_TYPE_ARENA && bpf_map__map_extra(map) == 0) bpf_map__set_map_extra(map, ARENA_ADDRESS);
+  }
+  const btf* types = bpf_object__btf(object.get());
+  if (types && btf__find_by_name_kind(types, ARENA_GLOBALS, BTF_KIND_DATASEC) >= 0)
+    throw Refusal{std::string("the object has global variables in its arena (section ") + ARENA_GLOBALS +
+                  "), which are set by mapping it, and the daemon maps none: let a program or the user of the arena set them"};
 }
 
 // Handle i is the i-th name of the job. Names that this object does not have are another program's.

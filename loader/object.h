@@ -51,6 +51,7 @@ class BpfObject {
   void leavePinning();
   void resizeMaps();
   void setGlobals();
+  void fitMaps();
   void setType(Chosen& choice, schema::LoadJob::Wanted::Reader wanted);
   void reuseMaps(Proxy& proxy);
   void aimPrograms();

@@ -40,12 +40,26 @@ Section::Section(const bpf_program* program)
       expectedAttachType(bpf_program__expected_attach_type(program)) {
   for (auto& each : LATER)
     if (type == BPF_PROG_TYPE_UNSPEC && name.starts_with(each.section)) type = each.type, expectedAttachType = each.attachType;
-  // libbpf no longer takes names behind these words; others still do.
-  if (type == BPF_PROG_TYPE_UNSPEC && (name.starts_with("classifier") || name.starts_with("tc/"))) type = BPF_PROG_TYPE_SCHED_CLS;
+  // libbpf no longer takes names behind what it knows ("xdp/mine", "classifier_mine"); others still do.
+  std::string known = name;
+  while (type == BPF_PROG_TYPE_UNSPEC && known.find('/') != std::string::npos) {
+    known.resize(known.rfind('/'));
+    typeNamed(known);
+  }
+  if (type == BPF_PROG_TYPE_UNSPEC && name.starts_with("classifier")) type = BPF_PROG_TYPE_SCHED_CLS;
+  if (type == BPF_PROG_TYPE_UNSPEC) known = name;
   family = familyOf(name, type);
   flags = flagsOf(name, type);
-  size_t slash = name.find('/');
-  if (slash != std::string::npos && type != BPF_PROG_TYPE_XDP && type != BPF_PROG_TYPE_SCHED_CLS) attachTo = name.substr(slash + 1);
+  size_t slash = known.find('/');
+  if (slash != std::string::npos && type != BPF_PROG_TYPE_XDP && type != BPF_PROG_TYPE_SCHED_CLS) attachTo = known.substr(slash + 1);
+}
+
+void Section::typeNamed(const std::string& known) {
+  bpf_prog_type found;
+  bpf_attach_type attach;
+  if (libbpf_prog_type_by_name(known.c_str(), &found, &attach) < 0) return;
+  type = found;
+  expectedAttachType = attach;
 }
 
 }  // namespace bpfman

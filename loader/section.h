@@ -17,6 +17,9 @@ struct Section {
   uint32_t type;         // BPF_PROG_TYPE_*
   uint32_t expectedAttachType;
   uint32_t flags;  // BPF_F_SLEEPABLE, BPF_F_XDP_HAS_FRAGS
+
+ private:
+  void typeNamed(const std::string& known);  // as libbpf knows that section
 };
 
 }  // namespace bpfman

@@ -205,6 +205,24 @@ class Attack {
   void ticket() { ticketFor(schema::Map::Access::READ); }
   void elementsTicket() { ticketFor(schema::Map::Access::ELEMENTS); }
 
+  // Of each map tickets to read, to write and for both; the next map's when the test has redeemed these.
+  void mapTickets() {
+    auto request = daemon.programs().getRequest();
+    request.setId(arguments.program);
+    auto answer = request.send().getProgram().mapsRequest().send().wait(io.waitScope);
+    constexpr std::pair<const char*, schema::Map::Access> ACCESSES[] = {
+        {"read", schema::Map::Access::READ}, {"write", schema::Map::Access::WRITE}, {"both", schema::Map::Access::READ_WRITE}};
+    for (auto each : answer.getMaps()) {
+      for (auto& [name, access] : ACCESSES) {
+        auto ticket = each.getMap().ticketRequest();
+        ticket.setAccess(access);
+        report(each.getName().cStr(), name + (" " + issued(kj::mv(ticket))));
+      }
+      char byte;
+      if (read(STDIN_FILENO, &byte, 1) <= 0) return;
+    }
+  }
+
   // An iterator over the elements of each map, and what came out of it.
   void elements() {
     auto request = daemon.programs().getRequest();
@@ -337,11 +355,22 @@ class Attack {
   void ticketFor(schema::Map::Access access) {
     auto request = firstMap(daemon).ticketRequest();
     request.setAccess(access);
+    report("ticket", issued(kj::mv(request)));
+    stay();
+  }
+
+  // In hex, or why not.
+  template <typename Request>
+  std::string issued(Request request) {
     std::string ticket;
     auto said = outcome(request.send().then([&](auto&& answer) { ticket = kj::encodeHex(answer.getTicket()).cStr(); }));
-    report("ticket", ticket.empty() ? said : ticket);
+    return ticket.empty() ? said : ticket;
+  }
+
+  // The connection stays until the test ends our input.
+  static void stay() {
     char byte;
-    while (read(STDIN_FILENO, &byte, 1) > 0) {}  // the connection stays meanwhile
+    while (read(STDIN_FILENO, &byte, 1) > 0) {}
   }
 
   const Arguments& arguments;
@@ -393,8 +422,7 @@ class Attack {
       io.provider->getTimer().afterDelay(500 * kj::MILLISECONDS).wait(io.waitScope);
     } while (before != relay.passed);
     report("sent", std::to_string(before));
-    char byte;
-    while (read(STDIN_FILENO, &byte, 1) > 0) {}
+    stay();
   }
 
   schema::Map::Client firstMap(Connection& connection) {
@@ -441,6 +469,7 @@ const std::map<std::string, void (Attack::*)()> ATTACKS = {{"bad-bytecode", &Att
                                                            {"hands-on", &Attack::handsOn},
                                                            {"ticket", &Attack::ticket},
                                                            {"elements-ticket", &Attack::elementsTicket},
+                                                           {"map-tickets", &Attack::mapTickets},
                                                            {"elements", &Attack::elements},
                                                            {"who", &Attack::who},
                                                            {"revoked-ticket", &Attack::revokedTicket},
