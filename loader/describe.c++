@@ -101,9 +101,9 @@ void BpfObject::listVariables(schema::LoadResult::Done::Builder result) const {
     out.setSize(variable.bytes.size());
   };
   for (size_t i = 0; i < given.size(); ++i) {
-    const auto& [name, variable, mask] = given[i];
+    const auto& [name, variable, mask, value] = given[i];
     fill(list[i], name, variable);
-    list[i].setValue(kj::arrayPtr(variable.bytes.data(), variable.bytes.size()));
+    list[i].setValue(kj::arrayPtr(value.data(), value.size()));
     list[i].setMask(kj::arrayPtr(mask.data(), mask.size()));
   }
   size_t room = MAX_JSON;

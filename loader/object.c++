@@ -109,8 +109,9 @@ void BpfObject::setGlobals() {
     if (size > MAX_VALUE || (together += size) > MAX_VALUES)
       throw Refusal{"global variable \"" + name + "\": values are at most " + std::to_string(MAX_VALUE) + " bytes each, " +
                     std::to_string(MAX_VALUES) + " together"};
-    given.push_back({name, variable, std::vector<unsigned char>(size, typed ? 0 : 0xff)});
+    given.push_back({name, variable, std::vector<unsigned char>(size, typed ? 0 : 0xff), {}});
     if (typed) writeJson(bpf_object__btf(object.get()), variable.type, name, global.getJson().cStr(), variable.bytes, given.back().mask);
+    given.back().value.assign(variable.bytes.begin(), variable.bytes.end());
   }
 }
 

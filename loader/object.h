@@ -40,6 +40,7 @@ class BpfObject {
     std::string name;
     Variable variable;
     std::vector<unsigned char> mask;
+    std::vector<unsigned char> value;  // a copy: once the map is made, newer libbpf has the variables in what it takes for the map
   };
   std::vector<Given> given;
 
