@@ -37,9 +37,9 @@ def suite():
         return dict(line.rstrip().split("=", 1) for line in file if "=" in line).get("VERSION_CODENAME", "").strip('"')
 
 
-def _run(*words, **more):
+def run(*words, **more):
     try:
-        result = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, **more)
+        result = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240, **more)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(str(error))
     if result.returncode:
@@ -61,7 +61,7 @@ def _mirror():
     raise Unavailable("no apt sources")
 
 
-def _kept(folder):
+def kept(folder):
     mark = os.path.join(folder, "complete")
     return os.path.exists(mark) and time.time() - os.path.getmtime(mark) < WEEK
 
@@ -69,7 +69,7 @@ def _kept(folder):
 def _debian(suite, name, packages):
     """Unpacks them into CACHE/suite/name, with apt's signatures checked."""
     folder = os.path.join(CACHE, suite, name)
-    if _kept(folder):
+    if kept(folder):
         return
     root = os.path.join(CACHE, suite, ".apt")
     os.makedirs(root, exist_ok=True)
@@ -81,14 +81,14 @@ def _debian(suite, name, packages):
     options = ["-q", "-o", f"Dir::Etc={root}/etc", "-o", f"Dir::State={root}", "-o", f"Dir::State::lists={root}/lists", "-o",
                f"Dir::State::status={root}/status", "-o", f"Dir::Cache={root}", "-o", "Dir::Etc::parts=/etc/apt/apt.conf.d",
                "-o", "APT::Sandbox::User=root", "-o", "Acquire::Check-Valid-Until=false"]
-    if not _kept(root):
-        _run("apt-get", *options, "update")
+    if not kept(root):
+        run("apt-get", *options, "update")
         open(os.path.join(root, "complete"), "w").close()
     with tempfile.TemporaryDirectory(dir=root) as files:
-        _run("apt-get", *options, "download", *packages, cwd=files)
+        run("apt-get", *options, "download", *packages, cwd=files)
         shutil.rmtree(folder, ignore_errors=True)
         for package in glob.glob(os.path.join(files, "*.deb")):
-            _run("dpkg-deb", "-x", package, folder)
+            run("dpkg-deb", "-x", package, folder)
     open(os.path.join(folder, "complete"), "w").close()
 
 
@@ -99,18 +99,18 @@ def _goModule():
     os.makedirs(CACHE, exist_ok=True)
     environment = dict(os.environ, GOMODCACHE=os.path.join(CACHE, "go"), GOFLAGS="-modcacherw", GOTOOLCHAIN="local")
     with tempfile.TemporaryDirectory() as empty:
-        said = json.loads(_run("go", "mod", "download", "-json", f"{path}@{version}", env=environment, cwd=empty))
+        said = json.loads(run("go", "mod", "download", "-json", f"{path}@{version}", env=environment, cwd=empty))
     if said.get("Sum") != checksum:
         raise Unavailable(f"{path} {version} has checksum {said.get('Sum')}, not {checksum}")
 
 
-def fetch():
-    """All that is not there yet; each twice where the network says no."""
+def fetch(more):
+    """All that is not there yet; each twice where the network says no. more: (name, function) that gets something else."""
     os.makedirs(CACHE, exist_ok=True)
     missing, own = {}, suite()
     wanted = [(f"{suite}/{package}", _debian, (suite, package, [package])) for suite in SUITES for package in OBJECTS]
     wanted += [(name, _debian, (own, name, packages)) for name, packages in COMPILERS.get(own, {}).items()]
-    wanted.append(("go", _goModule, ()))
+    wanted += [("go", _goModule, ())] + [(name, get, ()) for name, get in more]
     with open(os.path.join(CACHE, "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for name, get, arguments in wanted:
