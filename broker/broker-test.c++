@@ -205,7 +205,10 @@ TEST_F(Broker, KprobeIsOpenedAtAFunctionOnly) {
   start();
   for (auto name : {"-", "a/b", "a-b", "../x"}) EXPECT_TRUE(ask(std::string("2 - ") + name + " kprobe").starts_with("-22 0 0")) << name;
   std::string opened = ask("2 - do_nanosleep kprobe");
-  if (opened.starts_with("-95")) CANNOT_RUN("no kprobes in this kernel");
+  if (access("/sys/bus/event_source/devices/kprobe", F_OK) != 0) {
+    EXPECT_TRUE(opened.starts_with("-95 0 0")) << "a kernel without kprobes: " << opened;
+    return;
+  }
   EXPECT_EQ(opened, "0 0 1\nanon_inode:[perf_event]\n");
   EXPECT_TRUE(ask("2 - no_such_function kprobe").starts_with("-2 0 0"));
 }

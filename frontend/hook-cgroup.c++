@@ -19,6 +19,7 @@ uint8_t directionOf(const AttachWish& wish) {
 // Next to whom, in the kernel's own order: a link of ours to the same cgroup; or, by its number, another tool's program without a link.
 struct Anchor {
   uint32_t id, flags;
+  uint32_t link = 0;  // ours
 };
 
 kj::Maybe<Anchor> anchorOf(Core& core, const LinkRow& link, schema::Neighbour::Reader neighbour) {
@@ -28,19 +29,33 @@ kj::Maybe<Anchor> anchorOf(Core& core, const LinkRow& link, schema::Neighbour::R
     bool meant = neighbour.isLink()      ? id == neighbour.getLink()
                  : neighbour.isProgram() ? program.id == neighbour.getProgram()
                                          : neighbour.getName() == program.name.c_str();
-    if (meant) return Anchor{other.kernelLinkId, BPF_F_ID | BPF_F_LINK};
+    if (meant) return Anchor{other.kernelLinkId, BPF_F_ID | BPF_F_LINK, id};
   }
   if (neighbour.isProgram()) return Anchor{neighbour.getProgram(), BPF_F_ID};
   return nullptr;
 }
 
-void setOrder(Core& core, const AttachWish& wish, const LinkRow& link, wire::CreateLink& wanted) {
+void putNextTo(const Anchor& anchor, bool before, wire::CreateLink& wanted) {
+  wanted.relative = anchor.id;
+  wanted.flags = anchor.flags | (before ? BPF_F_BEFORE : BPF_F_AFTER);
+}
+
+// As it was before a reboot; who is gone means nothing. Whom a link names was attached before it, and so it is again.
+void restoreOrder(Core& core, const LinkRow& link, wire::CreateLink& wanted) {
+  for (bool before : {true, false})
+    for (uint32_t id : before ? link.before : link.after)
+      KJ_IF_MAYBE (other, core.catalog.link(id))
+        if (other->kernelLinkId != 0) putNextTo({other->kernelLinkId, BPF_F_ID | BPF_F_LINK, id}, before, wanted);
+}
+
+void setOrder(Core& core, const AttachWish& wish, LinkRow& link, wire::CreateLink& wanted) {
+  if (wish.again != nullptr) return restoreOrder(core, link, wanted);
   if (wish.before.size() + wish.after.size() == 0) return;
   if (wish.before.size() + wish.after.size() > 1) refuse("a cgroup's program can be put before or after one other, not several");
   bool before = wish.before.size() > 0;
   KJ_IF_MAYBE (anchor, anchorOf(core, link, before ? wish.before[0] : wish.after[0])) {
-    wanted.relative = anchor->id;
-    wanted.flags = anchor->flags | (before ? BPF_F_BEFORE : BPF_F_AFTER);
+    putNextTo(*anchor, before, wanted);
+    if (anchor->link != 0) (before ? link.before : link.after).push_back(anchor->link);
   } else {
     refuse("the program to be put next to is not attached to ", link.target.c_str(), "; 'bpfman link list' shows those that are");
   }

@@ -23,7 +23,7 @@ class IteratorHook final : public SingleHook {
     if (map == 0)
       link.target = wish.program.attachTo;
     else
-      made.wanted.target = mapTarget(core, wish, map, MapRight::read, link);
+      made.wanted.target = mapTarget(core, wish, map, MapRight::write, link);  // the program may change the elements
     made.wanted.kind = wire::LinkKind::iterator;
     made.wanted.attachType = BPF_TRACE_ITER;
     return made;

@@ -39,8 +39,8 @@ class KprobeHook final : public SingleHook {
 };
 
 // Which functions can be probed, as the kernel lists them for ftrace; a module's have its name behind them.
-std::set<std::string> probed(std::span<const std::string> patterns) {
-  std::set<std::string> found;
+void addProbed(std::span<const std::string> patterns, std::set<std::string>& found) {
+  constexpr std::string_view BLANK = " \t";
   std::vector<char> text;
   for (size_t used = 0;;) {
     text.resize(used + (256 << 10));
@@ -52,26 +52,39 @@ std::set<std::string> probed(std::span<const std::string> patterns) {
   }
   for (char *line = text.data(), *end; (end = std::find(line, text.data() + text.size(), '\n')) != text.data() + text.size();
        line = end + 1) {
-    std::string name(line, std::find_first_of(line, end, " \t", " \t" + 2));
+    std::string name(line, std::find_first_of(line, end, BLANK.begin(), BLANK.end()));
     if (std::ranges::any_of(patterns, [&](auto& pattern) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; })) found.insert(name);
   }
-  return found;
+}
+
+// Each is compared with all functions of the kernel, and one with many stars takes long.
+void requireQuick(std::span<const std::string> patterns) {
+  if (patterns.size() > limits::PROBED_PATTERNS) refuse(patterns.size(), " patterns: at most ", limits::PROBED_PATTERNS, " in one link");
+  for (auto& pattern : patterns)
+    if (std::ranges::count(pattern, '*') > limits::PATTERN_STARS)
+      refuse("pattern ", pattern.c_str(), ": at most ", limits::PATTERN_STARS, " stars in one");
 }
 
 class KprobeMultiHook final : public SingleHook {
   SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope&) const override {
     SingleLink made;
     requireClass(wish);
-    std::vector<std::string> names;
+    std::vector<std::string> names, patterns;
     for (auto name : wish.place.getKprobeMulti()) names.push_back(name.cStr());
     if (names.empty() && !wish.program.attachTo.empty()) names.push_back(wish.program.attachTo);
     if (names.empty()) refuse("say which functions of the kernel; the section of ", wish.program.name.c_str(), " names none");
     link.target = kj::strArray(names, ",").cStr();
     if (link.target.size() > limits::PATH_BYTES)
       refuse("the functions' names have ", link.target.size(), " bytes together, of at most ", limits::PATH_BYTES, ": use patterns");
-    auto isPattern = [](auto& name) { return name.find_first_of("*?[") != name.npos; };
-    std::set<std::string> functions(names.begin(), names.end());
-    if (std::ranges::any_of(names, isPattern)) functions = probed(names);
+    std::set<std::string> functions;
+    for (auto& name : names) {
+      if (name.find_first_of("*?[") == name.npos)
+        functions.insert(name);
+      else
+        patterns.push_back(name);
+    }
+    requireQuick(patterns);
+    if (!patterns.empty()) addProbed(patterns, functions);
     if (functions.empty()) refuse("no function of this kernel that can be probed matches ", link.target.c_str());
 
     made.wanted.kind = wire::LinkKind::kprobeMulti;
@@ -96,6 +109,7 @@ class PerfEventHook final : public SingleHook {
     uint64_t often = frequent ? place.getSampling().getFrequency() : place.getSampling().getPeriod();
     if (number >= (hardware ? uint64_t{PERF_COUNT_HW_MAX} : uint64_t{PERF_COUNT_SW_MAX})) refuse("there is no such event: ", number);
     if (often == 0) refuse("say how often: after so many events (period), or so often a second (frequency)");
+    if (place.getCpu() < -1) refuse("there is no CPU ", place.getCpu());
     pid_t pid = 0;
     KJ_IF_MAYBE (process, wish.process) pid = process->pid();
     if (pid == 0 && place.getCpu() < 0) refuse("say on which CPU, or in which process: an event is of one of them");

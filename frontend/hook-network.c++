@@ -7,6 +7,7 @@
 
 #include "frontend/hook-single.h"
 #include "frontend/refuse.h"
+#include "frontend/servers.h"
 
 namespace bpfman {
 
@@ -23,7 +24,7 @@ void requireNamespace(const Core& core, const AttachWish& wish, LinkRow& link, k
   wish.rights.requireAttach(target);
   link.nsid = target.nsid;
   link.hostNetns = target.hostNetns;
-  link.netnsPath = path.cStr();
+  link.netnsPath = limitedText(path, "a network namespace's path", limits::PATH_BYTES);
 }
 
 kj::String namespaceOf(const LinkRow& link) {

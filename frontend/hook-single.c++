@@ -18,6 +18,8 @@ bool isMissing(int64_t result) { return result == -ENOENT || result == -EINVAL |
 
 LinkRow SingleHook::attach(Core& core, AttachWish& wish, kj::WaitScope& scope) const {
   LinkRow link = newLink(core, wish);
+  if (wish.before.size() + wish.after.size() > 0 && rowOf(wish).place != schema::Place::CGROUP)
+    refuse("there is no order among ", rowOf(wish).name, " programs; xdp, tc, tcx, netkit and those of a cgroup have one");
   link.nsid = core.workers.hostNamespace();
   SingleLink made = describe(core, wish, link, scope);
   made.wanted.program = loadedProgram(wish.program.load, wish.program.index);

@@ -9,6 +9,8 @@
 
 #include <kj/debug.h>
 
+#include "frontend/refuse.h"
+
 namespace bpfman {
 
 namespace {
@@ -103,6 +105,7 @@ void HookSurvey::load(std::span<Tried> tried, kj::WaitScope& scope) {
     strcpy(wish.name, "survey"), strcpy(wish.license, "GPL");
     auto bytes = kj::arrayPtr(reinterpret_cast<const kj::byte*>(code), sizeof code);
     int64_t result = session.loader->call(wire::Op::loadProgram, wish, bytes).wait(scope).result;
+    if (result == -ENOMEM || result == -EAGAIN) refuse("look which hooks there are: ", strerror(-result), "; try again");
     if (result < 0)
       hook.missing = reasonOf(row, result);
     else if (!hasAll(row.feature))

@@ -8,7 +8,9 @@
 #include <kj/vector.h>
 
 #include "frontend/clock.h"
+#include "frontend/limits.h"
 #include "frontend/refuse.h"
+#include "frontend/servers.h"
 
 namespace bpfman {
 
@@ -47,7 +49,8 @@ kj::Maybe<HookType> hookOf(ProgramType type) {
 }
 
 Plan Hook::plan(Core&, AttachWish& wish, kj::WaitScope&) const {
-  refuse("there is no order among ", typeName(static_cast<ProgramType>(wish.program.type)), " programs; xdp, tc and tcx have one");
+  refuse("there is no order among ", typeName(static_cast<ProgramType>(wish.program.type)),
+         " programs that can be shown; xdp, tc and tcx have one");
 }
 
 // As it is kept: without descriptors, which can't be.
@@ -67,6 +70,8 @@ static std::string withoutDescriptors(schema::Place::Reader original) {
   if (place.isPerfEvent()) place.getPerfEvent().disownProcess();
   auto words = capnp::messageToFlatArray(message);
   auto bytes = words.asBytes();
+  if (bytes.size() > limits::PLACE_BYTES)
+    refuse("what says where to attach has ", bytes.size(), " bytes, of at most ", limits::PLACE_BYTES);
   return std::string(bytes.asChars().begin(), bytes.size());
 }
 
@@ -128,7 +133,7 @@ void fillTarget(LinkRow& link, const Target& target, const AttachWish& wish, kj:
   link.ifindex = target.ifindex;
   link.nsid = target.place->nsid;
   link.hostNetns = target.place->host;
-  link.netnsPath = netnsPath.cStr();
+  link.netnsPath = limitedText(netnsPath, "a network namespace's path", limits::PATH_BYTES);
 }
 
 void removePin(Core& core, const wire::Pin& pin, kj::WaitScope& scope) {

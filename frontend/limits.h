@@ -17,6 +17,7 @@ constexpr uint32_t METADATA_PAIRS = 64;              // of one program or link
 constexpr uint32_t METADATA_BYTES = 16 << 10;        // keys and values of one program or link together
 constexpr uint32_t NAME_BYTES = 255;                 // a function's, interface's or application's name
 constexpr uint32_t PATH_BYTES = 4096;                // a path that is kept and shown, never opened
+constexpr uint32_t PLACE_BYTES = 64 << 10;           // what a link keeps of where it was to be attached
 constexpr uint32_t TICKETS_PER_USER = 16;            // that were not redeemed; and connections to fd.sock
 constexpr uint32_t NARROWED_INTERFACES = 64;         // names in one narrowing
 constexpr uint32_t REQUEST_ID_BYTES = 64;            // as the client chose them
@@ -49,6 +50,8 @@ constexpr uint32_t DENIALS_PER_MINUTE = 100;  // lines of one user
 constexpr uint32_t TAIL_CALLS = 33;                    // the kernel's limit for one run of a chain, members' own included
 constexpr uint32_t PROBED_FUNCTIONS = 4096;            // of one kprobe.multi link
 constexpr uint32_t PROBED_FUNCTIONS_BYTES = 60 << 10;  // their names together, each with its end
+constexpr uint32_t PROBED_PATTERNS = 16;               // of one kprobe.multi link
+constexpr uint32_t PATTERN_STARS = 4;                  // in one of them
 constexpr uint32_t PROBED_PLACES = 2048;               // of one uprobe.multi link
 constexpr int32_t PRIORITY_MAX = 2147483647;
 

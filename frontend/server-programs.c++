@@ -73,6 +73,12 @@ TypeSet typesOf(const LoadWish& wish) {  // that are known already
   return types;
 }
 
+uint32_t mostPrograms(const LoadWish& wish) {  // whichever alternative it is
+  size_t most = wish.programs.size();
+  for (auto& list : wish.alternatives) most = kj::max(most, list.size());
+  return most;
+}
+
 WantedProgram wantedFrom(schema::LoadOptions::Wanted::Reader wanted) {
   auto type = wanted.getType();
   auto name = limitedText(wanted.getName(), "a program's name"), attachTo = limitedText(wanted.getAttachTo(), "an attach target");
@@ -159,8 +165,8 @@ class ProgramsServer final : public schema::Programs::Server {
 
   kj::Promise<void> load(LoadContext context) override {
     auto params = context.getParams();
-    connection->requireCapabilities(params.getOptions().getPrograms().size());
     auto wish = kj::heap<LoadWish>(wishFrom(*connection, params.getBytecode(), params.getOptions()));
+    connection->requireCapabilities(mostPrograms(*wish));
     auto types = kernelTypesFrom(params.getOptions());
     return objectFrom(*connection, params.getBytecode())
         .then([this, context, wish = kj::mv(wish), types = kj::mv(types)](SealedObject object) mutable {
@@ -412,7 +418,7 @@ void takeGlobals(LoadWish& wish, capnp::List<schema::Global>::Reader list) {
 }
 
 void requireMayLoad(Connection& connection, LoadWish& wish, TypeSet types) {
-  uint32_t mine = wish.programs.size();
+  uint32_t mine = mostPrograms(wish);
   for (auto& [id, row] : connection.core.catalog.loads())
     if (row.uid == wish.uid && !row.own) mine += connection.core.catalog.programsOf(id).size();
   connection.rights.requireLoad(types, mine);

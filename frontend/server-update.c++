@@ -5,6 +5,7 @@
 #include "frontend/describe.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
+#include "frontend/settle-programs.h"
 
 namespace bpfman {
 
@@ -53,6 +54,7 @@ void carryOut(Holding& connection, uint32_t id, UpdateContext& context, LoadWish
     wish.extension = core.engines.extensionLike(ProgramRow(*old), scope);
   else
     refuseNoProgram(core, id);
+  aimAtPrograms(core, connection->rights, wish, scope);
   LoadOutcome outcome = core.loads.load(wish, object.fd(), object.size(), cancellation, scope);
   auto results = context.getResults();
   KJ_IF_MAYBE (refused, outcome.refused) {

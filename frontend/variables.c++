@@ -117,8 +117,9 @@ void setVariables(Core& core, uint32_t program, capnp::List<schema::Global>::Rea
     auto& map = loaded.mapNamed(section);
     auto& mapped = sections[section.cStr()];
     if (mapped.get() == nullptr) mapped = kj::heap<Section>(core, loaded.load, map, true, kj::maxValue, scope);
-    KJ_REQUIRE(variable.getMask().size() == variable.getValue().size(), "malformed answer from the loader");
-    stores.push_back({mapped->at(variable.getOffset(), variable.getValue().size()), variable.getValue(), variable.getMask()});
+    auto value = variable.getValue(), mask = variable.getMask();  // once: each time counts against the message's limit
+    KJ_REQUIRE(mask.size() == value.size(), "malformed answer from the loader");
+    stores.push_back({mapped->at(variable.getOffset(), value.size()), value, mask});
     if (std::find(line.maps.begin(), line.maps.end(), map.id) == line.maps.end()) line.maps.push_back(map.id);
   }
   for (auto& store : stores) storeMasked(store.at, store.value, store.mask);

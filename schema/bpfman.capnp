@@ -269,14 +269,15 @@ struct Place {
     fixed @29 :ProgramType;    # fentry, fexit, fmod_ret or lsm, which it must be: what it is attached to was fixed at load
     kprobe :group { function @30 :Text; offset @31 :UInt64; }
     # function: of the kernel or a module; "" takes the section's. offset: bytes behind its start; 0 for a kretprobe.
-    kprobeMulti @32 :List(Text);   # 1 .. 4096 functions, in one link; all or none
+    kprobeMulti @32 :List(Text);
+    # Functions, in one link, all or none; none takes the section's. Patterns (*, ?, [) stand for what matches. docs/limits.md
     perfEvent :group {
       event :union { software @33 :UInt64; hardware @34 :UInt64; }   # PERF_COUNT_SW_*, PERF_COUNT_HW_*
       sampling :union { period @35 :UInt64; frequency @36 :UInt64; } # after so many events; or so often a second. From 1
       cpu @37 :Int32 = -1;     # -1: wherever the process runs
       process @38 :Descriptor; # a pidfd; absent: all processes on the CPU
     }
-    iterator @39 :UInt32;      # the id of the map of ours that it runs over; 0: it runs over no map. Link.iterate gives what it says
+    iterator @39 :UInt32;      # the id of the map of ours that it runs over, and may change; 0: over no map. Link.iterate gives what it says
     netns :group { netns @40 :Descriptor; netnsPath @41 :Text; }
     # Of sk_lookup and flow_dissector.
     netfilter :group {

@@ -209,11 +209,20 @@ class HookTargets(unittest.TestCase):
             self.refused("probe the kernel's function do_nanosleep", "link", "attach", "kprobe", kprobe, "do_nanosleep", "--offset", 1 << 20)
         self.nothingIsLeft()
 
+    def testNamesOfFunctionsAreNotKeptAtAnyLength(self):
+        probe = self.load("kprobe", "kprobe_")
+        self.refused("may have 127 characters", "link", "attach", "kprobe", probe, "n" * 65000)
+        self.refused("bytes, of at most 65536", "link", "attach", "kprobe", probe, "n" * 65536)
+        self.nothingIsLeft()
+
     def testFunctionsAreNamedWithinTheirLimits(self):
         multi = self.load("kprobe.multi", "kprobe_multi")
         names = ["n" * 99] * 40 + ["m" * 96]   # with a comma between each, 4096 bytes
         self.refused("attach to nnn", "link", "attach", "kprobe.multi", multi, *names)
         self.refused("have 4097 bytes together, of at most 4096", "link", "attach", "kprobe.multi", multi, *names[:-1], "m" * 97)
+        self.refused("17 patterns: at most 16", "link", "attach", "kprobe.multi", multi, *(f"n{i}*" for i in range(17)))
+        self.refused("at most 4 stars", "link", "attach", "kprobe.multi", multi, "n*n*n*n*n*")
+        self.refused("", "link", "attach", "kprobe.multi", multi, "n*n*n*n*", *(f"n{i}*" for i in range(15)))
         if KPROBES:   # which has far more functions than that
             self.refused("at most 4096 in one link", "link", "attach", "kprobe.multi", multi, "*")
         self.nothingIsLeft()

@@ -94,6 +94,25 @@ class Attack {
     report("none", outcome(request.send().ignoreResult()));
   }
 
+  // What bpfman's own command line does not say, of a perf_event program.
+  void badPlaces() {
+    auto get = daemon.programs().getRequest();
+    get.setId(arguments.program);
+    auto program = get.send().getProgram();
+    auto attach = [&](int32_t cpu, uint32_t neighbours) {
+      auto request = program.attachRequest();
+      auto place = request.initPlace().initPerfEvent();
+      place.getEvent().setSoftware(0);
+      place.getSampling().setPeriod(1);
+      place.setCpu(cpu);
+      for (auto neighbour : request.initBefore(neighbours)) neighbour.setLink(1);
+      return outcome(request.send().ignoreResult());
+    };
+    report("cpu", attach(-2, 0));
+    report("least_cpu", attach(INT32_MIN, 0));
+    report("order", attach(0, 1));
+  }
+
   // Many calls at once, on two connections: what is above the limit fails, what is below is answered.
   void calls() {
     Connection second(io, arguments.runtimeDir.c_str());
@@ -463,6 +482,7 @@ class Attack {
 };
 
 const std::map<std::string, void (Attack::*)()> ATTACKS = {{"bad-bytecode", &Attack::badBytecode},
+                                                           {"bad-places", &Attack::badPlaces},
                                                            {"calls", &Attack::calls},
                                                            {"capabilities", &Attack::capabilities},
                                                            {"asks-again", &Attack::asksAgain},

@@ -31,6 +31,15 @@ class HostileClient(unittest.TestCase):
                           ("file", "not a memfd"), ("none", "no descriptor came with the call")):
             harness.attack(self, "descriptor", f"bytecode: {key}", text in said[key])
 
+    def test_places_that_there_are_not(self):
+        self.program = self.daemon.load("every_hook", "perf_event", "event")
+        frontend = self.daemon.pid("frontend")
+        said = self.result(self.attack("bad-places"))
+        for key, text in (("cpu", "there is no CPU -2"), ("least_cpu", "there is no CPU"), ("order", "no order among perf_event programs")):
+            harness.attack(self, "bad object or place", f"place: {key}", text in said[key])
+        self.assertEqual(self.daemon.links(), [])
+        self.assertEqual(self.daemon.pid("frontend"), frontend)
+
     def test_calls_above_the_limit_are_refused_and_the_others_answered(self):
         said = {text: int(count) for count, text in self.result(self.attack("calls")).items()}
         self.assertEqual(sum(said.values()), 100)
