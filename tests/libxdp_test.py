@@ -374,9 +374,11 @@ class Exclusive(Beside):
         self.assertEqual(self.daemon.cli("link", "detach", link, "--ignore-missing").code, 0)
         self.assertEqual(self.daemon.links(), [])
         self.assertEqual(os.listdir("/sys/fs/bpf/xdp"), [])
-        self.attach(first, 50)
+        link = self.attach(first, 50)
         self.wire.send(10)
         self.assertEqual(self.count(first), 10)
+        self.detach(link)
+        self.assertEqual(os.listdir("/sys/fs/bpf/xdp"), [])
         self.assertEqual(self.daemon.settled(), [])
 
 
