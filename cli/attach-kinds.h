@@ -13,7 +13,7 @@ namespace bpfman {
 
 struct AttachArguments {
   uint32_t program = 0;
-  std::string interface, direction, netns, tracepoint, cgroup, binary, function, output = "text";
+  std::string interface, direction, netns, tracepoint, cgroup, binary, function, event, output = "text";
   int32_t priority = -1;
   uint32_t process = 0, container = 0, map = 0;  // pids; a map's id
   uint64_t offset = 0;                           // from the function, or else in the file

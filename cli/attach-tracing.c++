@@ -96,13 +96,13 @@ std::string eventNames() {
 
 void setPerfEvent(schema::Place::Builder place, const AttachArguments& arguments) {
   auto perf = place.initPerfEvent();
-  size_t software = indexOf(SOFTWARE, arguments.function), hardware = indexOf(HARDWARE, arguments.function);
+  size_t software = indexOf(SOFTWARE, arguments.event), hardware = indexOf(HARDWARE, arguments.event);
   if (software < std::size(SOFTWARE))
     perf.initEvent().setSoftware(software);
   else if (hardware < std::size(HARDWARE))
     perf.initEvent().setHardware(hardware);
   else
-    fail(kj::str("unknown event \"", arguments.function.c_str(), "\": known are ", eventNames().c_str()));
+    fail(kj::str("unknown event \"", arguments.event.c_str(), "\": known are ", eventNames().c_str()));
   if (arguments.frequency)
     perf.initSampling().setFrequency(arguments.frequency);
   else
@@ -167,7 +167,7 @@ void addTracingKinds(Kinds& kinds) {
   usdt.add_option(kinds.named("PROBE", "--probe"), given.probe, "PROVIDER:NAME")->required();
 
   auto& perf = kinds.add("perf_event", "To an event that the processor or the kernel counts", setPerfEvent);
-  perf.add_option(kinds.named("EVENT", "-e,--event"), given.function, "cycles, cpu-clock, page-faults, … as perf names them")->required();
+  perf.add_option(kinds.named("EVENT", "-e,--event"), given.event, "cycles, cpu-clock, page-faults, … as perf names them")->required();
   auto period = perf.add_option("--period", given.period, "After so many of them (default: each)");
   perf.add_option("--frequency", given.frequency, "So often a second")->excludes(period);
   perf.add_option("--cpu", given.cpu, "On this CPU")->check(CLI::Range(0, INT32_MAX));

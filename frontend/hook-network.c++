@@ -6,8 +6,8 @@
 #include <kj/debug.h>
 
 #include "frontend/hook-single.h"
+#include "frontend/limited-text.h"
 #include "frontend/refuse.h"
-#include "frontend/servers.h"
 
 namespace bpfman {
 

@@ -2,6 +2,7 @@
 #include <linux/bpf.h>
 
 #include "frontend/hook-single.h"
+#include "frontend/limited-text.h"
 #include "frontend/limits.h"
 #include "frontend/refuse.h"
 
@@ -13,10 +14,11 @@ constexpr auto PATIENCE = 5 * kj::SECONDS;  // with a file system
 
 using schema::ProgramType;
 
+std::string pathFrom(capnp::Text::Reader text) { return limitedText(text, "the binary's path", limits::PATH_BYTES); }
+
 // What was passed as the binary, when the caller may probe it, and the process. Fills link.target.
-BinaryTarget binaryOf(Core& core, AttachWish& wish, kj::StringPtr path, kj::StringPtr function, LinkRow& link, kj::WaitScope& scope) {
-  if (path.size() > limits::PATH_BYTES || function.size() > limits::NAME_BYTES)
-    refuse("the path has at most ", limits::PATH_BYTES, " bytes, the function's name ", limits::NAME_BYTES);
+BinaryTarget binaryOf(Core& core, AttachWish& wish, const std::string& path, const std::string& function, LinkRow& link,
+                      kj::WaitScope& scope) {
   auto binary = core.intake.binary(kj::mv(wish.target));
   AttachTarget target{static_cast<ProgramType>(wish.program.type), ""};
   target.own = wish.uid != 0 && binary.owner == wish.uid;
@@ -28,14 +30,14 @@ BinaryTarget binaryOf(Core& core, AttachWish& wish, kj::StringPtr path, kj::Stri
   wish.rights.requireAttach(target);
   auto late = core.io.provider->getTimer().afterDelay(PATIENCE).then([]() { refuse("the binary's file system does not answer"); });
   core.intake.requireLocal(binary).exclusiveJoin(kj::mv(late)).wait(scope);
-  link.target = kj::str(path, pid ? kj::str(" in process ", pid) : kj::String(), ':', function).cStr();
+  link.target = kj::str(path.c_str(), pid ? kj::str(" in process ", pid) : kj::String(), ':', function.c_str()).cStr();
   return binary;
 }
 
 class UprobeHook final : public SingleHook {
   SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope& scope) const override {
     auto place = wish.place.getUprobe();
-    auto binary = binaryOf(core, wish, place.getPath(), place.getFunction(), link, scope);
+    auto binary = binaryOf(core, wish, pathFrom(place.getPath()), limitedText(place.getFunction(), "the function's name"), link, scope);
 
     // A process that lives when the event is there had its number all the time.
     pid_t pid = 0;
@@ -57,7 +59,8 @@ class UprobeMultiHook final : public SingleHook {
     auto spots = place.getSpots();
     if (spots.size() == 0 || spots.size() > limits::PROBED_PLACES)
       refuse(spots.size(), " places in the binary: 1 to ", limits::PROBED_PLACES, " in one link");
-    auto binary = binaryOf(core, wish, place.getPath(), place.getFunction(), link, scope);
+    auto functions = limitedText(place.getFunction(), "what names the functions", limits::PATH_BYTES);
+    auto binary = binaryOf(core, wish, pathFrom(place.getPath()), functions, link, scope);
     SingleLink made;
     auto add = [&](uint64_t number) { made.tail.append(reinterpret_cast<const char*>(&number), sizeof number); };
     for (auto spot : spots) add(spot.getOffset());

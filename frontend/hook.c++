@@ -8,9 +8,8 @@
 #include <kj/vector.h>
 
 #include "frontend/clock.h"
-#include "frontend/limits.h"
+#include "frontend/limited-text.h"
 #include "frontend/refuse.h"
-#include "frontend/servers.h"
 
 namespace bpfman {
 
@@ -50,7 +49,7 @@ kj::Maybe<HookType> hookOf(ProgramType type) {
 
 Plan Hook::plan(Core&, AttachWish& wish, kj::WaitScope&) const {
   refuse("there is no order among ", typeName(static_cast<ProgramType>(wish.program.type)),
-         " programs that can be shown; xdp, tc and tcx have one");
+         " programs that can be shown; xdp, tc, tcx and netkit have one");
 }
 
 // As it is kept: without descriptors, which can't be.

@@ -5,6 +5,7 @@
 #include "frontend/chain-change.h"
 #include "frontend/clock.h"
 #include "frontend/describe.h"
+#include "frontend/limited-text.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
 

@@ -11,6 +11,7 @@
 #include "frontend/hook.h"
 #include "frontend/kept-bytecode.h"
 #include "frontend/kernel-names.h"
+#include "frontend/limited-text.h"
 #include "frontend/refuse.h"
 #include "frontend/settle-programs.h"
 #include "frontend/servers.h"
@@ -392,11 +393,6 @@ class ProgramsServer final : public schema::Programs::Server {
 }  // namespace
 
 schema::Programs::Client newPrograms(Connection& connection, SystemView& system) { return kj::heap<ProgramsServer>(connection, system); }
-
-std::string limitedText(capnp::Text::Reader reader, kj::StringPtr what, size_t most) {
-  if (reader.size() > most) refuse(what, " is longer than ", most, " bytes");
-  return std::string(reader.begin(), reader.size());
-}
 
 void takeGlobals(LoadWish& wish, capnp::List<schema::Global>::Reader list) {
   if (list.size() > limits::GLOBALS_PER_LOAD) refuse("at most ", limits::GLOBALS_PER_LOAD, " global variables in one load");

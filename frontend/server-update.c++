@@ -3,6 +3,7 @@
 
 #include "frontend/chain-change.h"
 #include "frontend/describe.h"
+#include "frontend/limited-text.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
 #include "frontend/settle-programs.h"

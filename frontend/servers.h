@@ -22,7 +22,6 @@ schema::Overview::Client newOverview(Connection& connection, SystemView& system)
 kj::Promise<kj::AutoCloseFd> descriptorOf(schema::Descriptor::Client client, kj::StringPtr what);
 // A duplicate of the descriptor that it carries. Fails when it carries none.
 
-std::string limitedText(capnp::Text::Reader reader, kj::StringPtr what, size_t most = limits::NAME_BYTES);
 void takeGlobals(LoadWish& wish, capnp::List<schema::Global>::Reader list);  // within the limits, or refused
 void requireMayLoad(Connection& connection, LoadWish& wish, TypeSet types);
 // What the caller's rights allow: refused, or the wish's limit of map memory set. types: bit = schema::ProgramType.

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstdlib>
+#include <charconv>
 
 #include <kj/debug.h>
 
@@ -59,13 +59,15 @@ void aimAtPrograms(Core& core, const Rights& rights, LoadWish& wish, kj::WaitSco
     bool traces = program.kernelType == BPF_PROG_TYPE_TRACING && program.expectedAttachType != BPF_TRACE_RAW_TP &&
                   program.expectedAttachType != BPF_TRACE_ITER;
     if (!traces || program.attachTo.empty() || !isdigit(static_cast<unsigned char>(program.attachTo[0]))) continue;
-    char* end;
-    uint32_t id = strtoul(program.attachTo.c_str(), &end, 10);
-    if (*end != 0 && *end != '/') refuse("\"", program.attachTo.c_str(), "\": a program is named by its id, or ID/FUNCTION");
+    uint32_t id = 0;
+    const char* last = program.attachTo.data() + program.attachTo.size();
+    auto [end, error] = std::from_chars(program.attachTo.data(), last, id);
+    if (error != std::errc() || (end != last && *end != '/'))
+      refuse("\"", program.attachTo.c_str(), "\": a program is named by its id, or ID/FUNCTION");
     if (wish.persistent) refuse("a persistent program can't be for program ", id, ", which has another id after a reboot");
     KJ_IF_MAYBE (row, core.catalog.program(id)) {
       rights.requireUnload(KJ_ASSERT_NONNULL(core.catalog.load(row->load)).uid);
-      std::string function = *end ? end + 1 : row->name;
+      std::string function = end != last ? end + 1 : row->name;
       program.watched = {row->load, row->index, 0};
       Inspection inspection(core, id, scope);
       inspection.job.setListFunctions(true);

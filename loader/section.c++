@@ -3,6 +3,8 @@
 #include <map>
 #include <string_view>
 
+#include "schema/kernel-numbers.h"
+
 namespace bpfman {
 
 namespace {
@@ -12,7 +14,7 @@ constexpr struct {
   const char* section;
   uint32_t type, attachType;
 } LATER[] = {{"kprobe.session", BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_SESSION},
-             {"uprobe.session", BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_SESSION + 1},
+             {"uprobe.session", BPF_PROG_TYPE_KPROBE, UPROBE_SESSION},
              {"sk_skb/verdict", BPF_PROG_TYPE_SK_SKB, BPF_SK_SKB_VERDICT}};
 
 std::string familyOf(std::string_view section, uint32_t type) {

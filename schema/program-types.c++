@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include <linux/bpf.h>
-
 #include <kj/vector.h>
+
+#include "schema/kernel-numbers.h"
 
 namespace bpfman {
 namespace {
@@ -71,7 +71,7 @@ constexpr ProgramTypeRow TYPES[] = {
     {T::URETPROBE, "uretprobe"_kj, BPF_PROG_TYPE_KPROBE, 0, P::UPROBE, C::observe, K::binary},
     {T::UPROBE_MULTI, "uprobe.multi"_kj, BPF_PROG_TYPE_KPROBE, BPF_TRACE_UPROBE_MULTI, P::UPROBE_MULTI, C::observe, K::binary, "Linux 6.6"_kj, "bpf_uprobe_multi_link_attach"_kj},
     {T::URETPROBE_MULTI, "uretprobe.multi"_kj, BPF_PROG_TYPE_KPROBE, BPF_TRACE_UPROBE_MULTI, P::UPROBE_MULTI, C::observe, K::binary, "Linux 6.6"_kj, "bpf_uprobe_multi_link_attach"_kj},
-    {T::UPROBE_SESSION, "uprobe.session"_kj, BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_SESSION + 1, P::UPROBE_MULTI, C::observe, K::binary, "Linux 6.13"_kj, "uprobe_free_srcu"_kj},
+    {T::UPROBE_SESSION, "uprobe.session"_kj, BPF_PROG_TYPE_KPROBE, UPROBE_SESSION, P::UPROBE_MULTI, C::observe, K::binary, "Linux 6.13"_kj, "uprobe_free_srcu"_kj},
     {T::USDT, "usdt"_kj, BPF_PROG_TYPE_KPROBE, BPF_TRACE_UPROBE_MULTI, P::UPROBE_MULTI, C::observe, K::binary, "Linux 6.6"_kj, "bpf_uprobe_multi_link_attach"_kj},
     {T::FENTRY, "fentry"_kj, BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY, P::FIXED, C::observe, K::none},
     {T::FEXIT, "fexit"_kj, BPF_PROG_TYPE_TRACING, BPF_TRACE_FEXIT, P::FIXED, C::observe, K::none},

@@ -16,14 +16,8 @@ namespace bpfman {
 // What a type's programs can reach. observe equals reading all of the kernel's memory; control equals root.
 enum class ProgramClass : uint8_t { network, cgroup, observe, control, count };
 
-enum class TargetKind : uint8_t {
-  none,
-  interface,
-  netns,
-  cgroup,
-  binary,
-  map
-};  // what it is attached to, as far as policy decides about that
+// What it is attached to, as far as the policy decides about that.
+enum class TargetKind : uint8_t { none, interface, netns, cgroup, binary, map };
 
 struct ProgramTypeRow {
   schema::ProgramType type;

@@ -325,7 +325,7 @@ roles = ["lan"]
 
     def testItIsForAdministrators(self):
         theirs = self.foreign()
-        user = {"user": 4001, "group": 4001, "extra_groups": []}
+        user = harness.user(4001)
         result = self.daemon.cli("program", "load", "file", harness.example("xdp_mark"), "--programs", "xdp:xdp_second", "--engine", "tailcall",
                                  "-o", "json", **user)
         self.assertEqual(result.code, 0, result)

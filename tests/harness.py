@@ -472,6 +472,11 @@ def cgroup2():
         return next((line.split()[1] for line in file if line.split()[2] == "cgroup2"), None)
 
 
+def user(uid):
+    """For Daemon.cli and its like: as that user."""
+    return {"user": uid, "group": uid, "extra_groups": []}
+
+
 def kernel():
     """(major, minor)."""
     return tuple(int(each) for each in os.uname().release.split("-")[0].split(".")[:2])

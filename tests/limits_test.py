@@ -92,8 +92,8 @@ class Limits(unittest.TestCase):
         self.addCleanup(daemon.end)
         return daemon.start()
 
-    def load(self, daemon, name, programs, **more):
-        return daemon.cli("program", "load", "file", harness.example(name), "--programs", programs, **more)
+    def load(self, daemon, name, programs, more=(), **who):
+        return daemon.cli("program", "load", "file", harness.example(name), "--programs", programs, *more, **who)
 
     def refused(self, text, result):
         self.assertEqual(result.code, 1, result)
@@ -228,8 +228,10 @@ class Limits(unittest.TestCase):
     def test_the_programs_of_one_operator(self):
         policy = '[roles.few]\nbase = "operator"\nclasses = ["network"]\nmax_programs = 2\n[[grant]]\nusers = [4001]\nroles = ["few"]\n'
         daemon = self.start(policy=policy)
-        who = {"user": 4001, "group": 4001, "extra_groups": []}
+        who = harness.user(4001)
         for _ in range(2):
+            either = ("--or", "xdp:first,xdp:second,xdp:third")   # of which as many are counted as the longer has
+            self.refused("max_programs: 2", self.load(daemon, "xdp_counter", "xdp:xdp_counter", more=either, **who))
             self.assertEqual(self.load(daemon, "xdp_counter", "xdp:xdp_counter", **who).code, 0)
         self.refused("max_programs: 2", self.load(daemon, "xdp_counter", "xdp:xdp_counter", **who))
         self.assertEqual(len(daemon.programs()), 2)

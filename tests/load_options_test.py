@@ -173,7 +173,7 @@ class WhileItRuns(Options):
         daemon = self.daemon = harness.Daemon(policy=policy)
         self.addCleanup(daemon.end)
         daemon.start()
-        writer, operator = ({"user": uid, "group": uid, "extra_groups": []} for uid in (4001, 4002))
+        writer, operator = harness.user(4001), harness.user(4002)
         program = self.loaded(**writer)
         self.assertEqual(self.set(program, "step=1", **writer).code, 0)
         self.assertIn("permission denied", self.set(program, "step=2", **operator).err)
@@ -237,10 +237,10 @@ class WhichPrograms(Options):
                                             '[[grant]]\nusers = [4002]\nroles = ["viewer"]\n')
         self.addCleanup(self.daemon.end)
         self.daemon.start()
-        who = {"user": 4001, "group": 4001, "extra_groups": []}
+        who = harness.user(4001)
         self.refused("permission denied", self.load("--all-programs", **who))
         self.assertEqual(self.types(self.load("--programs", "kind_xdp", **who)), {"kind_xdp": ("xdp", "xdp")})
-        self.refused("permission denied", self.load("--all-programs", user=4002, group=4002, extra_groups=[]))
+        self.refused("permission denied", self.load("--all-programs", **harness.user(4002)))
 
 
 class TheVerifier(Options):

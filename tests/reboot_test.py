@@ -209,6 +209,24 @@ class Reboot(Machine):
         self.assertEqual(set(self.daemon.cli("link", "read", iterator).out), {"x"})
         self.assertEqual(self.daemon.settled(), [])
 
+    def testACgroupsProgramsComeBackInTheirOrder(self):
+        path = os.path.join(harness.cgroup2(), f"bpfman-reboot-{os.getpid()}")
+        os.mkdir(path)
+        self.addCleanup(os.rmdir, path)
+        attach = lambda *where: self.daemon.cli("link", "attach", "cgroup", self.load("every_hook", "cgroup_connect4", function="connect4"), path, *where)
+        self.assertEqual(attach().code, 0)
+        first, = self.links()
+        tried = attach("--before", f"link:{first}")
+        if harness.kernel() < (6, 17):   # without an order
+            return self.assertIn("Invalid argument", tried.err)
+        self.assertEqual((tried.code, attach("--after", f"link:{first}").code), (0, 0))
+        order = lambda: [each["id"] for each in harness.bpftool("cgroup", "show", path)]
+        wanted = [max(self.links()) - 1, first, max(self.links())]
+        self.assertEqual(order(), [self.of(link) for link in wanted])
+        self.reboot()
+        self.assertEqual(order(), [self.of(link) for link in wanted])
+        self.assertEqual(self.daemon.settled(), [])
+
     def testTcxComesBackInItsOrder(self):
         first = self.load("tcx_counter", "tcx")
         refused = self.daemon.cli("link", "attach", "tcx", first, "lan0", "ingress", "-p", 50)

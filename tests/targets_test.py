@@ -48,10 +48,6 @@ int main(void) { int n; while (scanf("%d", &n) == 1) { for (int i = 0; i < n; i+
 """
 
 
-def user(uid):
-    return {"user": uid, "group": uid, "extra_groups": []}
-
-
 class Targets(unittest.TestCase):
     def setUp(self):
         self.daemon = self.enterContext(harness.Daemon(policy=POLICY))
@@ -114,21 +110,21 @@ class Targets(unittest.TestCase):
 
     def testOnlyACgroupOfHisOwnAndNothingOfAClassThatHeWasNotGiven(self):
         own, others, hosts = self.cgroup("own", 4001), self.cgroup("others", 4009), self.cgroup("hosts")
-        program = self.loaded("cgroup_counter", "cgroup_skb", **user(4001))
-        self.daemon.json("link", "attach", "cgroup", program, own, "egress", **user(4001))
+        program = self.loaded("cgroup_counter", "cgroup_skb", **harness.user(4001))
+        self.daemon.json("link", "attach", "cgroup", program, own, "egress", **harness.user(4001))
         for path in (others, hosts, harness.cgroup2()):
-            self.denied("not someone else's cgroup", "cgroup", program, path, "egress", **user(4001))
+            self.denied("not someone else's cgroup", "cgroup", program, path, "egress", **harness.user(4001))
         result = self.daemon.cli("program", "load", "file", harness.example("cgroup_counter"), "--programs", "cgroup_skb:cgroup_counter",
-                                 **user(4003))
+                                 **harness.user(4003))
         self.assertIn("not class cgroup", result.err)
         self.assertEqual(len(self.daemon.links()), 1)
         self.assertEqual(self.daemon.settled(), [])
 
     def testASubtreeOfThePolicyIsThatOneAlsoByAnotherMount(self):
         beneath, beside = self.cgroup("slice/one"), self.cgroup("other")
-        program = self.loaded("cgroup_counter", "cgroup_skb", **user(4004))
-        self.daemon.json("link", "attach", "cgroup", program, beneath, "ingress", **user(4004))
-        self.denied("not someone else's cgroup", "cgroup", program, beside, "ingress", **user(4004))
+        program = self.loaded("cgroup_counter", "cgroup_skb", **harness.user(4004))
+        self.daemon.json("link", "attach", "cgroup", program, beneath, "ingress", **harness.user(4004))
+        self.denied("not someone else's cgroup", "cgroup", program, beside, "ingress", **harness.user(4004))
         # With a mount namespace of his own he can make any path look right: it leads to another directory.
         command = f"mount --bind {beside} {beneath}; exec setpriv --reuid 4004 --regid 4004 --clear-groups " \
                   f"{harness.BIN}/bpfman link attach cgroup {program} {beneath} egress"
@@ -192,13 +188,13 @@ class Targets(unittest.TestCase):
     def testOnlyHisOwnBinaryInHisOwnProcess(self):
         his, roots = self.binary(4002), self.binary()
         own, others = self.running(his, user=4002), self.running(his)
-        calls = self.loaded("uprobe_counter", "uprobe", **user(4002))
+        calls = self.loaded("uprobe_counter", "uprobe", **harness.user(4002))
         for binary, pid in ((his, ()), (his, ("--pid", others.pid))):
-            self.denied("only in one process, of his own", "uprobe", calls, binary, "-f", "probed", *pid, **user(4002))
-        self.denied("not someone else's binary", "uprobe", calls, roots, "-f", "probed", "--pid", own.pid, **user(4002))
-        self.denied("not someone else's binary", "uprobe", calls, "libc", "-f", "malloc", **user(4002))
+            self.denied("only in one process, of his own", "uprobe", calls, binary, "-f", "probed", *pid, **harness.user(4002))
+        self.denied("not someone else's binary", "uprobe", calls, roots, "-f", "probed", "--pid", own.pid, **harness.user(4002))
+        self.denied("not someone else's binary", "uprobe", calls, "libc", "-f", "malloc", **harness.user(4002))
         self.assertEqual(self.daemon.links(), [])
-        self.daemon.json("link", "attach", "uprobe", calls, his, "-f", "probed", "--pid", own.pid, **user(4002))
+        self.daemon.json("link", "attach", "uprobe", calls, his, "-f", "probed", "--pid", own.pid, **harness.user(4002))
         self.call(own, 25)
         self.call(others, 10)
         self.assertEqual(harness.sums(self.daemon.mapId(calls))[0], 25)

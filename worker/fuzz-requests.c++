@@ -4,6 +4,8 @@
 #include "worker/fuzz-script.h"
 #include "worker/fuzz-seams.h"
 
+#include "schema/kernel-numbers.h"
+
 #include <set>
 #include <sys/socket.h>
 
@@ -83,7 +85,7 @@ class ControlOracle final : public Bpf {
           FUZZ_REQUIRE(attr.link_create.attach_type == BPF_TRACE_ITER && attr.link_create.iter_info_len == sizeof(bpf_iter_link_info));
         }
         if (takesDescriptor(attr.link_create.attach_type)) own(attr.link_create.target_fd);
-        if (attr.link_create.attach_type == BPF_TRACE_UPROBE_MULTI || attr.link_create.attach_type == BPF_TRACE_KPROBE_SESSION + 1) {
+        if (attr.link_create.attach_type == BPF_TRACE_UPROBE_MULTI || attr.link_create.attach_type == UPROBE_SESSION) {
           auto& spots = attr.link_create.uprobe_multi;
           FUZZ_REQUIRE(std::string(reinterpret_cast<const char*>(spots.path)).starts_with("fds/"));
           for (uint64_t list : {spots.offsets, spots.ref_ctr_offsets, spots.cookies}) requireMemory(list, spots.cnt * uint64_t{8});

@@ -2,6 +2,8 @@
 #include "worker/operations.h"
 #include "worker/pins.h"
 
+#include "schema/kernel-numbers.h"
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -16,8 +18,7 @@ namespace {
 
 constexpr uint64_t anyOf(auto... types) { return (... | (1ull << types)); }
 
-constexpr uint32_t UPROBE_SESSION = BPF_TRACE_KPROBE_SESSION + 1, ANCHORS = BPF_F_BEFORE | BPF_F_AFTER | BPF_F_ID | BPF_F_LINK,
-                   MAX_PLACES = 4096;
+constexpr uint32_t ANCHORS = BPF_F_BEFORE | BPF_F_AFTER | BPF_F_ID | BPF_F_LINK, MAX_PLACES = 4096;
 constexpr uint64_t ON_INTERFACE = anyOf(BPF_TCX_INGRESS, BPF_TCX_EGRESS, BPF_NETKIT_PRIMARY, BPF_NETKIT_PEER);
 constexpr uint64_t SOCKETS = anyOf(BPF_SK_SKB_STREAM_PARSER, BPF_SK_SKB_STREAM_VERDICT, BPF_SK_SKB_VERDICT, BPF_SK_MSG_VERDICT);
 constexpr uint64_t TRACING = anyOf(BPF_TRACE_RAW_TP, BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_MODIFY_RETURN, BPF_LSM_MAC);

@@ -107,6 +107,19 @@ struct bpf_iter__task {
   struct bpf_iter_meta* meta;
   struct task_struct* task;
 } __attribute__((preserve_access_index));
+struct bpf_iter__bpf_map_elem {
+  struct bpf_iter_meta* meta;
+  struct bpf_map* map;
+  void* key;
+  __u64* value;
+};
+
+SEC("iter/bpf_map_elem") int seven(struct bpf_iter__bpf_map_elem* ctx) {
+  count(2);  // which there is not: that the map is one of this program's
+  if (ctx->value) *ctx->value = 7;
+  return 0;
+}
+
 SEC("iter/task") int iterator(struct bpf_iter__task* ctx) {
   if (ctx->task) BPF_SEQ_PRINTF(ctx->meta->seq, "x");
   count(0);
