@@ -9,7 +9,7 @@
 #include <kj/common.h>
 #include <kj/string.h>
 
-#include "schema/bpfman.capnp.h"
+#include "schema/place.capnp.h"
 
 namespace bpfman {
 
