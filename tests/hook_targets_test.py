@@ -236,6 +236,7 @@ class HookTargets(unittest.TestCase):
         many = self.load("uprobe.multi", "uprobe_multi")
         self.refused("2049 places in the binary: 1 to 2048 in one link", "link", "attach", "uprobe.multi", many, binary, "f[0-9]*")
         self.refused("has no function that matches \"g*\"", "link", "attach", "uprobe.multi", many, binary, "f000?", "g*")
+        self.refused("longer than 4096 bytes", "link", "attach", "uprobe.multi", many, binary, *(f"f{i:04}" for i in range(820)))
         named = self.daemon.attach("uprobe.multi", many, binary, *(f"f{i:04}" for i in range(100)))   # 599 bytes together
         self.assertEqual(self.daemon.cli("link", "detach", named["id"]).code, 0)
         link = self.daemon.attach("uprobe.multi", many, binary, "f0*", "f1*", "f20[0-3]*", "f204[0-7]")
