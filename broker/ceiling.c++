@@ -54,10 +54,10 @@ void refuseHelpers(wire::Ceiling& ceiling, const std::vector<std::string>& names
 
 wire::Ceiling defaultCeiling() {
   wire::Ceiling ceiling{};
-  constexpr uint64_t NONE = 1ull << BPF_PROG_TYPE_SYSCALL | 1ull << BPF_PROG_TYPE_STRUCT_OPS | 1ull << BPF_PROG_TYPE_LIRC_MODE2 | 1;
+  constexpr uint64_t NONE = 1ull << BPF_PROG_TYPE_SYSCALL | 1ull << BPF_PROG_TYPE_LIRC_MODE2 | 1;
   ceiling.programTypes = ((2ull << BPF_PROG_TYPE_NETFILTER) - 1) & ~NONE, ceiling.attachTypes[0] = ~0ull;
   refuseHelpers(ceiling, {"probe_write_user", "override_return", "sys_bpf"});
-  ceiling.mapTypes = ((1ull << __MAX_BPF_MAP_TYPE) - 2) & ~(1ull << BPF_MAP_TYPE_STRUCT_OPS);
+  ceiling.mapTypes = (1ull << __MAX_BPF_MAP_TYPE) - 2;
   ceiling.maxMapBytes = 1 << 30, ceiling.maxMaps = wire::MAX_MAPS, ceiling.maxPrograms = wire::MAX_PROGRAMS, ceiling.maxSessions = 64;
   return ceiling;
 }

@@ -16,6 +16,7 @@ struct AttachArguments {
   std::string interface, direction, netns, tracepoint, cgroup, binary, function, event, output = "text";
   int32_t priority = -1;
   uint32_t process = 0, container = 0, map = 0;  // pids; a map's id
+  std::string operations;                        // the map of a struct_ops
   uint64_t offset = 0;                           // from the function, or else in the file
   uint64_t period = 0, frequency = 0;            // of an event
   int32_t cpu = -1;

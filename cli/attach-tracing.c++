@@ -130,6 +130,8 @@ std::string binaryPath(const AttachArguments& arguments) {
   fail(kj::str("there is no library ", arguments.binary.c_str(), ": give the binary's path"));
 }
 
+void setStructOps(schema::Place::Builder place, const AttachArguments& arguments) { place.setStructOps(arguments.operations); }
+
 void addTracingKinds(Kinds& kinds) {
   auto& given = *kinds.arguments;
   kinds.add("tracepoint", "To a tracepoint of the kernel", setTracepoint)
@@ -142,6 +144,8 @@ void addTracingKinds(Kinds& kinds) {
   kinds.add("fexit", "To the return of the function that was fixed at load", setFixed<schema::ProgramType::FEXIT>);
   kinds.add("fmod_ret", "To the function that was fixed at load, whose result it may set", setFixed<schema::ProgramType::FMOD_RET>);
   kinds.add("lsm", "To the security hook that was fixed at load", setFixed<schema::ProgramType::LSM>);
+  kinds.add("struct_ops", "Lets the kernel call the functions that the object put together", setStructOps)
+      .add_option(kinds.named("NAME", "--map"), given.operations, "Of the struct_ops (default: the only one of the load)");
 
   auto& kprobe = kinds.add("kprobe", "To a function of the kernel; of a kretprobe program: to its return", setKprobe);
   kprobe.add_option(kinds.named("FUNCTION", "-f,--fn-name"), given.function, "Its name (default: the one in the program's section)");

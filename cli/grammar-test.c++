@@ -187,6 +187,8 @@ TEST_F(CommandLine, Attach) {
        "attach 41 (netfilter = (family = 10, hook = 2, priority = -5, defragment = true))"},
       {"link attach netkit 41 nk0 peer -p 5", "attach 41 (netkit = (interface = \"nk0\", peer = true, priority = 5))"},
       {"link attach sockmap 41 7", "attach 41 (sockets = 7)"},
+      {"link attach struct_ops 41", "attach 41 (structOps = \"\")"},
+      {"link attach struct_ops 41 reno", "attach 41 (structOps = \"reno\")"},
   });
   refuses({
       {"link attach tcx 40 eth0 ingress", "--priority is required"},

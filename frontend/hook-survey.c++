@@ -71,14 +71,17 @@ void HookSurvey::prepare(HookSupport& hook, std::vector<Tried>& tried) {
   auto& row = hook.row;
   uint32_t target = 0;
   if (row.type == K::TP_BTF) target = core.btf.tracepointId("sched_switch").orDefault(0);
+  uint32_t attachType = row.expectedAttachType;
+  KJ_IF_MAYBE (member, core.btf.structOpsMember(row.type == K::STRUCT_OPS ? "tcp_congestion_ops.ssthresh"_kj : ""_kj))
+    target = member->type, attachType = member->index;
   if (madeFor(row.type).size() > 0) target = core.btf.functionId(madeFor(row.type)).orDefault(0);
   const wire::Ceiling& ceiling = core.options.ceiling;
   if (!(ceiling.programTypes >> row.kernelType & 1) || !(ceiling.attachTypes[0] >> row.expectedAttachType & 1))
     hook.missing = "the daemon's configuration leaves it out (ceiling.program_types)";
-  else if (target == 0 && (row.type == K::TP_BTF || madeFor(row.type).size() > 0))
+  else if (target == 0 && (row.type == K::TP_BTF || row.type == K::STRUCT_OPS || madeFor(row.type).size() > 0))
     hook.missing = "the kernel does not say its types (CONFIG_DEBUG_INFO_BTF), or has nothing that it is for";
   else
-    tried.push_back({hook, {row.kernelType, row.expectedAttachType, target, 0}});
+    tried.push_back({hook, {row.kernelType, attachType, target, 0}});
 }
 
 bool HookSurvey::hasAll(kj::StringPtr functions) {

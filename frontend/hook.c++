@@ -27,6 +27,7 @@ static const struct {
     {schema::Place::NETFILTER, netfilterHook},
     {schema::Place::NETNS, netnsHook},
     {schema::Place::SOCKETS, socketsHook},
+    {schema::Place::STRUCT_OPS, structOpsHook},
     {schema::Place::CGROUP, cgroupHook},
     {schema::Place::TRACEPOINT, tracepointHook},
     {schema::Place::RAW_TRACEPOINT, rawTracepointHook},

@@ -62,7 +62,7 @@ kj::Maybe<HookType> hookOf(schema::ProgramType type);
 inline HookType hookOf(const LinkRow& link) { return KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(link.kind))); }
 
 // Each in hook-….c++: the first word of its name.
-extern const Hook &xdpHook, &tcHook, &cgroupHook, &iteratorHook;
+extern const Hook &xdpHook, &tcHook, &cgroupHook, &iteratorHook, &structOpsHook;
 extern const Hook &tcxHook, &netkitHook;                            // hook-tcx.c++
 extern const Hook &uprobeHook, &uprobeMultiHook;                    // hook-uprobe.c++
 extern const Hook &tracepointHook, &rawTracepointHook, &fixedHook;  // hook-tracing.c++

@@ -46,6 +46,17 @@ TEST_F(KernelBtfOfThisKernel, AgreesWithBpftool) {
   for (const char* name : {"", "no_such_tracepoint", "sched_switch2", "btf_trace_sched_switch"})
     EXPECT_TRUE(btf.tracepointId(name) == nullptr) << name;
   EXPECT_TRUE(btf.functionId("no_such_function_at_all") == nullptr);
+  KJ_IF_MAYBE (found, btf.structOpsMember("tcp_congestion_ops.ssthresh")) {
+    EXPECT_EQ(found->type, saidByBpftool("STRUCT", "tcp_congestion_ops"));
+    EXPECT_EQ(found->index, 0u);
+    EXPECT_EQ(found->valueType, saidByBpftool("STRUCT", "bpf_struct_ops_tcp_congestion_ops"));
+    EXPECT_EQ(found->offset % 8, 0u);
+    EXPECT_GT(found->offset, 0u) << "behind what the kernel keeps of it";
+  } else {
+    ADD_FAILURE() << "no tcp_congestion_ops";
+  }
+  for (const char* name : {"tcp_congestion_ops", "tcp_congestion_ops.", "tcp_congestion_ops.nothing", "sk_buff.len", ".x", ""})
+    EXPECT_TRUE(btf.structOpsMember(name) == nullptr) << name;
 }
 
 TEST_F(KernelBtfOfThisKernel, ProposesNearMisses) {

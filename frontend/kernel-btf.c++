@@ -51,7 +51,20 @@ size_t tailOf(uint32_t kind, uint32_t count) {
   }
 }
 
-// Calls each(kind, id, name) for every type until it returns false.
+struct Type {
+  uint32_t kind, id;
+  std::string_view name;
+  uint32_t info;
+  std::span<const char> tail;  // its members and the like
+  std::span<const char> strings;
+
+  std::string_view nameAt(uint32_t offset) const {
+    KJ_REQUIRE(offset < strings.size(), "the kernel's BTF is cut", id);
+    return strings.data() + offset;
+  }
+};
+
+// Calls each(type) for every type until it returns false.
 template <typename Each>
 void forEachType(std::span<const char> bytes, Each each) {
   btf_header header;
@@ -75,9 +88,24 @@ void forEachType(std::span<const char> bytes, Each each) {
     size_t size = sizeof(type) + tailOf(kind, BTF_INFO_VLEN(type.info));
     KJ_REQUIRE(kind <= NEWEST_KIND, "the kernel's BTF has a kind of type that this version does not know", kind);
     KJ_REQUIRE(size <= types.size() && type.name_off < strings.size(), "the kernel's BTF is cut", id);
-    if (!each(kind, id, std::string_view(strings.data() + type.name_off))) return;
+    Type seen{kind, id, strings.data() + type.name_off, type.info, types.subspan(sizeof(type), size - sizeof(type)), strings};
+    if (!each(seen)) return;
     types = types.subspan(size);
   }
+}
+
+struct Found {
+  uint32_t index, offset;  // offset: bytes
+};
+
+kj::Maybe<Found> memberOf(const Type& type, std::string_view name) {
+  for (uint32_t i = 0; i < BTF_INFO_VLEN(type.info); i++) {
+    btf_member member;
+    std::memcpy(&member, type.tail.data() + i * sizeof(member), sizeof(member));
+    uint32_t bits = BTF_INFO_KFLAG(type.info) ? BTF_MEMBER_BIT_OFFSET(member.offset) : member.offset;
+    if (type.nameAt(member.name_off) == name) return Found{i, bits / 8};
+  }
+  return nullptr;
 }
 
 // How many letters must be put in, left out or exchanged.
@@ -102,9 +130,9 @@ const std::map<std::string, uint32_t, std::less<>>& KernelBtf::index() {
   if (!indexed) {
     auto bytes = readWhole(btf);
     if (!bytes.empty()) {
-      forEachType(bytes, [&](uint32_t kind, uint32_t id, std::string_view name) {
-        if (kind == BTF_KIND_TYPEDEF && name.starts_with(TRACEPOINT))
-          tracepoints.try_emplace(std::string(name.substr(TRACEPOINT.size())), id);
+      forEachType(bytes, [&](const Type& type) {
+        if (type.kind == BTF_KIND_TYPEDEF && type.name.starts_with(TRACEPOINT))
+          tracepoints.try_emplace(std::string(type.name.substr(TRACEPOINT.size())), type.id);
         return true;
       });
     }
@@ -123,12 +151,34 @@ kj::Maybe<uint32_t> KernelBtf::functionId(kj::StringPtr name) {
   kj::Maybe<uint32_t> found;
   auto bytes = readWhole(btf);
   if (bytes.empty() || name.size() == 0) return nullptr;
-  forEachType(bytes, [&](uint32_t kind, uint32_t id, std::string_view it) {
-    if (kind != BTF_KIND_FUNC || it != std::string_view(name.cStr(), name.size())) return true;
-    found = id;
+  forEachType(bytes, [&](const Type& type) {
+    if (type.kind != BTF_KIND_FUNC || type.name != std::string_view(name.cStr(), name.size())) return true;
+    found = type.id;
     return false;
   });
   return found;
+}
+
+// The kernel wraps the struct into another, whose last member "data" it is.
+kj::Maybe<KernelBtf::Member> KernelBtf::structOpsMember(kj::StringPtr name) {
+  std::string_view whole(name.cStr(), name.size());
+  size_t dot = whole.find('.');
+  auto bytes = readWhole(btf);
+  if (bytes.empty() || dot == whole.npos) return nullptr;
+  std::string_view struct_ = whole.substr(0, dot), member = whole.substr(dot + 1);
+  std::string wrapper = "bpf_struct_ops_" + std::string(struct_);
+  kj::Maybe<std::pair<uint32_t, Found>> inner, outer;
+  forEachType(bytes, [&](const Type& type) {
+    if (type.kind != BTF_KIND_STRUCT) return true;
+    if (inner == nullptr && type.name == struct_)
+      KJ_IF_MAYBE (found, memberOf(type, member)) inner = std::make_pair(type.id, *found);
+    if (outer == nullptr && type.name == wrapper)
+      KJ_IF_MAYBE (found, memberOf(type, "data")) outer = std::make_pair(type.id, *found);
+    return inner == nullptr || outer == nullptr;
+  });
+  KJ_IF_MAYBE (i, inner)
+    KJ_IF_MAYBE (o, outer) return Member{i->first, i->second.index, o->first, o->second.offset + i->second.offset};
+  return nullptr;
 }
 
 kj::Maybe<kj::String> KernelBtf::nearestTracepoint(kj::StringPtr name) {

@@ -19,6 +19,11 @@ class KernelBtf {
 
   kj::Maybe<uint32_t> tracepointId(kj::StringPtr name);  // of the type that a tp_btf program attaches to
   kj::Maybe<uint32_t> functionId(kj::StringPtr name);    // for fentry, fexit and LSM
+  struct Member {                                        // a function of a struct_ops
+    uint32_t type, index;                                // the struct's id, and its number there
+    uint32_t valueType, offset;  // in the value of the map that it becomes: that type's id, and bytes from its begin
+  };
+  kj::Maybe<Member> structOpsMember(kj::StringPtr name);  // "tcp_congestion_ops.ssthresh"
   kj::Maybe<kj::String> nearestTracepoint(kj::StringPtr name);
   // For "did you mean …?": the name with the fewest changes, if they are few.
   size_t tracepointCount() { return index().size(); }

@@ -6,6 +6,9 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <map>
+#include <numeric>
+#include <set>
 
 #include <kj/debug.h>
 #include <kj/encoding.h>
@@ -48,7 +51,8 @@ struct Loads::Run {
   LoadRow row;
   kj::Maybe<kj::Own<LoaderJob>> loader;
   std::vector<WantedProgram> programs;
-  Pairs globals;  // as the catalogue keeps them
+  std::map<size_t, KernelBtf::Member> members;  // of a struct_ops, by the program's number
+  Pairs globals;                                // as the catalogue keeps them
   std::vector<std::string> reuseNames;
   std::vector<wire::MapSource> reuse;
   wire::Grant grant{};
@@ -69,6 +73,11 @@ struct Loads::Run {
       wanted[i].setFamily(programs[i].family.c_str());
       wanted[i].setFlags(programs[i].flags);
       wanted[i].setTarget(functionOf(programs[i]));
+      if (auto member = members.find(i); member != members.end()) {
+        auto function = wanted[i].initFunction();
+        function.setValueType(member->second.valueType);
+        function.setOffset(member->second.offset);
+      }
     }
     job.setListFunctions(wish.listFunctions);
     setGlobals(job);
@@ -122,11 +131,11 @@ struct Loads::Run {
 
   // By types that not every kernel has.
   std::string whatIsNeeded() {
-    std::string text;
+    std::set<std::string> needs;
     for (auto& program : programs)
       KJ_IF_MAYBE (type, rowOf(static_cast<schema::ProgramType>(program.type)))
-        if (!wish.own && type->needs.size() > 0) text += kj::str("; ", type->name, " needs ", type->needs).cStr();
-    return text;
+        if (!wish.own && type->needs.size() > 0) needs.insert(kj::str("; ", type->name, " needs ", type->needs).cStr());
+    return std::accumulate(needs.begin(), needs.end(), std::string());
   }
 
   void chooseMaps() {
@@ -159,14 +168,16 @@ struct Loads::Run {
     for (size_t i = 0; i < programs.size(); ++i) {
       if (!isOpen(programs[i])) continue;
       programs[i].flags |= found[i].getFlags() & BPF_F_SLEEPABLE;
-      if (programs[i].attachTo.empty()) programs[i].attachTo = found[i].getAttachTo().cStr();
+      // What a struct_ops program is for, only the object can say.
+      if (programs[i].attachTo.empty() || programs[i].kernelType == BPF_PROG_TYPE_STRUCT_OPS)
+        programs[i].attachTo = found[i].getAttachTo().cStr();
     }
     return nullptr;
   }
 
   static bool saysMore(const WantedProgram& program) {
     return program.kernelType == BPF_PROG_TYPE_TRACING || program.kernelType == BPF_PROG_TYPE_LSM ||
-           program.kernelType == BPF_PROG_TYPE_KPROBE;
+           program.kernelType == BPF_PROG_TYPE_KPROBE || program.kernelType == BPF_PROG_TYPE_STRUCT_OPS;
   }
 
   // What it extends or watches, in another program's BTF; 0: nothing.
@@ -200,12 +211,25 @@ struct Loads::Run {
     refuse(program.family.c_str(), " program ", program.name.c_str(), ": this kernel has no ", what, " \"", name, "\"", meant);
   }
 
+  KernelBtf::Member memberOf(const WantedProgram& program) {
+    KJ_IF_MAYBE (member, loads.btf.structOpsMember(program.attachTo.c_str())) return *member;
+    if (program.attachTo.find('.') == program.attachTo.npos)
+      refuse("struct_ops program ", program.name.c_str(), ": no struct_ops map of the object has it");
+    refuse("struct_ops program ", program.name.c_str(), ": this kernel takes no \"", program.attachTo.c_str(), "\"");
+  }
+
   void makeGrant() {
     grant.mapTypes = ANY_MAP_TYPE;
     grant.maxMapBytes = kj::min(wish.maxMapBytes, loads.ceiling.maxMapBytes);
     grant.maxMaps = loads.ceiling.maxMaps;
     grant.programCount = programs.size();
     for (size_t i = 0; i < programs.size(); ++i) {
+      if (programs[i].kernelType == BPF_PROG_TYPE_STRUCT_OPS) {
+        auto member = memberOf(programs[i]);
+        members[i] = member;
+        grant.programs[i] = {programs[i].kernelType, member.index, member.type, programs[i].flags};
+        continue;
+      }
       grant.programs[i] = {programs[i].kernelType, programs[i].expectedAttachType, targetOf(programs[i]), programs[i].flags};
       grant.programs[i].target = programs[i].watched.load, grant.programs[i].targetIndex = programs[i].watched.index;
       if (programs[i].kernelType == BPF_PROG_TYPE_EXT) grant.programs[i].target = KJ_REQUIRE_NONNULL(wish.extension).load;

@@ -12,6 +12,7 @@
 #include "loader/explain.h"
 #include "loader/intercept.h"
 #include "loader/refusal.h"
+#include "loader/struct-ops.h"
 #include "loader/typed-value.h"
 
 namespace bpfman {
@@ -140,6 +141,9 @@ void BpfObject::choose() {
   if (!missing.empty()) throw Refusal{"program(s) not found in object file: [" + missing + "]; available programs: [" + available + "]"};
   for (size_t i = 0; i < job.getPrograms().size(); ++i)
     if (job.getPrograms()[i].getType() != BPF_PROG_TYPE_UNSPEC || !job.getInspectOnly()) setType(chosen[i], job.getPrograms()[i]);
+  for (auto& function : functionsOf(object.get()))
+    for (auto& choice : chosen)
+      if (choice.program == function.program) choice.section.attachTo = function.member;
 }
 
 // Sections of these types differ only in where libbpf itself would attach them; one of kprobe.multi can be a plain kprobe.
@@ -257,12 +261,22 @@ void BpfObject::load(Session& session, const Files& files) {
   reuseMaps(proxy);
   aimPrograms();
   LogBuffer log;
+  std::vector<bpf_program*> programs;
+  for (auto& choice : chosen) programs.push_back(choice.program);
+  chooseStructOps(object.get(), programs);
+  proxy.placeFunctions([&](uint32_t valueType) {
+    std::vector<uint32_t> offsets;
+    for (auto wanted : job.getPrograms())
+      if (wanted.getFunction().getValueType() == valueType) offsets.push_back(wanted.getFunction().getOffset());
+    return offsets;
+  });
   proxy.keepLogs(MAX_VERIFIER_LOG / std::max<size_t>(chosen.size(), 1));
   for (Chosen& choice : chosen) {
     bpf_program__set_log_buf(choice.program, log.text, wire::MAX_LOG);
     bpf_program__set_log_level(choice.program, job.getLogLevel());
   }
   int error = bpf_object__load(object.get());
+  if (error == 0) error = fillStructOps(object.get());
   for (Chosen& choice : chosen) bpf_program__set_log_buf(choice.program, nullptr, 0);
   license = printable(proxy.license(), false);
   logs = proxy.logs();

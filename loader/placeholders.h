@@ -17,7 +17,8 @@ struct Placeholder {
   Kind kind = Kind::probe;
   uint32_t handle = wire::NO_HANDLE;
   uint32_t mapType = 0, keySize = 0, valueSize = 0;
-  bool reused = false;  // another load's map: never initialised or frozen again
+  bool reused = false;          // another load's map: never initialised or frozen again
+  uint32_t structOpsValue = 0;  // its type, in the kernel's BTF
 };
 
 class Placeholders {

@@ -59,9 +59,10 @@ long Proxy::call(int command, bpf_attr* given, unsigned size) {
     case BPF_MAP_FREEZE: return freezeMap(attr);
     case BPF_PROG_BIND_MAP: return bindMap(attr);
     case BPF_OBJ_GET_INFO_BY_FD: return objectInfo(attr, *given);
-    case BPF_LINK_CREATE: return refuse(EBADF);  // only probed: this is the answer of a kernel that knows the kind of link
-    case BPF_OBJ_GET:                            // no pins here
-    case BPF_BTF_GET_NEXT_ID:                    // no modules' types
+    // Only probed: this is the answer of a kernel that knows the kind of link. But a struct_ops map is first given its contents.
+    case BPF_LINK_CREATE: return attr.link_create.attach_type == BPF_STRUCT_OPS ? placeholders.makeProbe() : refuse(EBADF);
+    case BPF_OBJ_GET:          // no pins here
+    case BPF_BTF_GET_NEXT_ID:  // no modules' types
     case BPF_TOKEN_CREATE: return refuse(ENOENT);
     default: return refuse(EPERM);
   }
@@ -83,7 +84,7 @@ long Proxy::createMap(const bpf_attr& attr) {
                        attr.btf_key_type_id, attr.btf_value_type_id, attr.map_extra,  NO_HANDLE,        NO_HANDLE,      {}};
   memcpy(wish.name, attr.map_name, sizeof wish.name);
   wish.name[sizeof wish.name - 1] = 0;
-  if (attr.btf_vmlinux_value_type_id) return refuse(EOPNOTSUPP);  // struct_ops
+  if (attr.btf_vmlinux_value_type_id) wish.btfValueType = attr.btf_vmlinux_value_type_id;
   if (attr.btf_fd) {
     const Placeholder* types = placeholders.find(attr.btf_fd);
     if (!types) return refuse(EBADF);
@@ -96,7 +97,9 @@ long Proxy::createMap(const bpf_attr& attr) {
   }
   SessionAnswer answer = session.call(Op::createMap, bytesOf(wish), {});
   long handle = perform(Op::createMap, wish.name, answer);
-  if (handle >= 0) return placeholders.make({Kind::map, static_cast<uint32_t>(handle), attr.map_type, attr.key_size, attr.value_size});
+  if (handle >= 0)
+    return placeholders.make(
+        {Kind::map, static_cast<uint32_t>(handle), attr.map_type, attr.key_size, attr.value_size, false, attr.btf_vmlinux_value_type_id});
   failure.mapType = attr.map_type;
   failure.mapBytes = estimate(attr);
   return handle;
@@ -182,8 +185,18 @@ long Proxy::initialise(const bpf_attr& attr) {
     handle = object->handle;
     value = bytesOf(handle);
   }
-  wire::Initialise wish{map->handle, map->keySize, map->valueSize, static_cast<uint32_t>(attr.flags)};
-  SessionAnswer answer = session.call(Op::initialise, bytesOf(wish), {key, value});
+  std::vector<wire::FunctionAt> functions;
+  if (map->structOpsValue)
+    for (uint32_t offset : functionsIn(map->structOpsValue)) {
+      uint64_t fd = 0;
+      if (offset + sizeof fd <= value.size()) memcpy(&fd, value.data() + offset, sizeof fd);
+      if (const Placeholder* program = fd ? placeholders.find(static_cast<int>(fd)) : nullptr)
+        functions.push_back({offset, program->handle});
+    }
+  wire::Initialise wish{map->handle, map->keySize, map->valueSize, static_cast<uint32_t>(attr.flags),
+                        static_cast<uint32_t>(functions.size())};
+  Bytes places{reinterpret_cast<const unsigned char*>(functions.data()), functions.size() * sizeof functions[0]};
+  SessionAnswer answer = session.call(Op::initialise, bytesOf(wish), {key, value, places});
   return perform(Op::initialise, "", answer);
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "loader/placeholders.h"
 #include "loader/probes.h"
@@ -31,8 +32,10 @@ class Proxy {
   };
   const Failure& lastFailure() const { return failure; }
   const std::string& license() const { return licenseGiven; }
-  void keepLogs(size_t bytes) { bytesOfLog = bytes; }                   // of each program's that the kernel wrote although it took it
-  const std::map<uint32_t, std::string>& logs() const { return kept; }  // by handle
+  using FunctionsIn = std::function<std::vector<uint32_t>(uint32_t valueType)>;
+  void placeFunctions(FunctionsIn where) { functionsIn = std::move(where); }  // at which offsets of such a struct_ops value
+  void keepLogs(size_t bytes) { bytesOfLog = bytes; }                         // of each program's that the kernel wrote although it took it
+  const std::map<uint32_t, std::string>& logs() const { return kept; }        // by handle
   bool sessionLost() const { return session.lost(); }
 
  private:
@@ -40,6 +43,7 @@ class Proxy {
   Placeholders& placeholders;
   const Probes& probes;
   TargetOf targetOf;
+  FunctionsIn functionsIn;
   Failure failure;
   size_t bytesOfLog = 0;
   std::map<uint32_t, std::string> kept;

@@ -31,6 +31,11 @@ struct LoadJob {
     flags @5 :UInt32;        # BPF_F_* to load it with: what the grant says
     target @6 :UInt32;       # 0, or a function's id in the BTF of the program that the session knows: what it extends or watches, whatever
                              # `attachTo` and the section say
+    function @7 :FunctionAt; # of a struct_ops program: where the kernel wants it
+  }
+  struct FunctionAt {
+    valueType @0 :UInt32;    # of which struct_ops map: its value's, in the kernel's BTF
+    offset @1 :UInt32;       # bytes, in that value
   }
   struct Global {
     name @0 :Text;           # a variable of .rodata, .data or .bss (also .rodata.x …)
@@ -80,7 +85,8 @@ struct LoadResult {
     type @4 :UInt32;         # what the section implies
     expectedAttachType @5 :UInt32;
     flags @6 :UInt32;        # BPF_F_* that the section implies (sleepable, frags)
-    attachTo @7 :Text;       # from the section's name: tracepoint, function, …; "" when it has none
+    attachTo @7 :Text;       # from the section's name: tracepoint, function, …; "" when it has none. Of struct_ops, from the map that has it:
+                             # "tcp_congestion_ops.ssthresh"
     runPriority @8 :Int32 = -1;  # XDP: of the object's .xdp_run_config; -1: it has none
     proceedOn @9 :UInt32;    # likewise: bit = 1 << verdict; 0: none
     family @10 :Text;        # our word for the type that the section implies ("xdp", "tcx", "tracepoint", …); "" when it implies none

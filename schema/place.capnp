@@ -12,6 +12,7 @@ enum ProgramType {
   cgroupSendmsgUnix @42; cgroupRecvmsg4 @43; cgroupRecvmsg6 @44; cgroupRecvmsgUnix @45; cgroupGetpeername4 @46; cgroupGetpeername6 @47;
   cgroupGetpeernameUnix @48; cgroupGetsockname4 @49; cgroupGetsockname6 @50; cgroupGetsocknameUnix @51; cgroupGetsockopt @52;
   cgroupSetsockopt @53; cgroupSysctl @54; cgroupDevice @55; uprobeMulti @56; uretprobeMulti @57; uprobeSession @58; usdt @59;
+  structOps @60;
 }
 
 enum Direction { ingress @0; egress @1; section @2; }
@@ -73,6 +74,8 @@ struct Place {
     # interface: the primary of a pair. What it sends, or with peer, what its peer sends. Otherwise as tcx.
     uprobeMulti :group { binary @54 :Descriptor; process @55 :Descriptor; path @56 :Text; spots @57 :List(Spot); function @58 :Text; }
     # As uprobe: 1 .. 2048 places in one link, all or none. function: what the places are, for people.
+    structOps @59 :Text;
+    # The name of the struct_ops map, of the load that the program belongs to, whose functions the kernel is to call; "": it has only one.
     sockets @53 :UInt32;       # the id of the sockmap or sockhash, of a program of ours, whose sockets' data it sees
   }
 }

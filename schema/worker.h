@@ -97,7 +97,7 @@ struct Commit {                               // Op::commit; once. handles -> lo
 constexpr uint32_t NO_HANDLE = ~0u;
 
 struct CreateMap {                            // -> handle
-  uint32_t type, keySize, valueSize, maxEntries, flags, numaNode, btfKeyType, btfValueType;
+  uint32_t type, keySize, valueSize, maxEntries, flags, numaNode, btfKeyType, btfValueType;   // of struct_ops: the value's, in the kernel's BTF
   uint64_t extra;
   uint32_t btf, innerMap;                     // handles or NO_HANDLE
   char name[16];
@@ -115,7 +115,9 @@ struct LoadProgram {                          // -> handle. A kernel error comes
   char license[64];
 };                                            // then, in the tail or a sealed memfd: instructions, func, line, core records
 
-struct Initialise { uint32_t map, keySize, valueSize, flags; };   // key, value: the tail, or a sealed memfd. Handles as values
+// The tail, or a sealed memfd: key, value, and `functions` times where in the value the kernel wants a program. Handles stand for objects.
+struct Initialise { uint32_t map, keySize, valueSize, flags, functions = 0, reserved = 0; };
+struct FunctionAt { uint32_t offset, program; };
 struct BindMap { uint32_t program, map; };
 
 // ---- a frontend's requests ----
@@ -137,7 +139,7 @@ struct ReadMap { Pin pin; uint32_t keySize, valueSize, hasStart, reserved; };// 
 struct SetSlot { Pin array, program; uint32_t index, present; };  // present 0: empties the slot
 
 enum class LinkKind : uint32_t {              // tcx: netkit devices too; netns: sk_lookup, flow_dissector; sockets: a sockmap's
-  xdp, tcx, perfEvent, rawTracepoint, tracing, iterator, freplace, cgroup, netns, netfilter, sockets, kprobeMulti, uprobeMulti, count
+  xdp, tcx, perfEvent, rawTracepoint, tracing, iterator, freplace, cgroup, netns, netfilter, sockets, structOps, kprobeMulti, uprobeMulti, count
 };
 
 struct CreateLink {                           // -> kernel link id, pinned at `to`
@@ -151,8 +153,8 @@ struct CreateLink {                           // -> kernel link id, pinned at `t
   int32_t priority;                           // netfilter
   uint64_t expectedRevision;                  // tcx, cgroup: 0 for any; ESTALE when another came first
   char name[NAME * 2];                        // rawTracepoint: which
-  Pin target;                                 // freplace: the program whose function is replaced; sockets: the sockmap; iterator: the map, or
-                                              // zeros; else zeros
+  Pin target;                                 // freplace: the program whose function is replaced; sockets: the sockmap; structOps: the map,
+                                              // while program is zeros; iterator: the map, or zeros; else zeros
 };                                            // One descriptor: of the event, the cgroup's directory, the network namespace or the binary. Tail
                                               // of kprobeMulti: the functions, each with its NUL; of uprobeMulti: for each place a uint64_t,
                                               // where it is in the file, then for each its reference counter (0: none), then for each its cookie

@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -373,6 +374,63 @@ class EveryHook(unittest.TestCase):
             else:
                 self.assertIn("needs Linux 6.10", result.err)
             self.note(type, "yes" if result.code == 0 else result.err.strip().replace("bpfman: error: ", ""))
+        self.publish()
+
+    # ---- functions that the kernel calls in place of its own ----
+
+    def congested(self, name, element):
+        """How often it ran while a connection used this congestion control; None: the kernel knows none of that name."""
+        before = self.runs(self.program, element)
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
+            try:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
+            except FileNotFoundError:
+                return None
+            client.connect(server.getsockname())
+            other, _ = server.accept()
+            with other:
+                client.sendall(bytes(1000))
+                other.recv(1000, socket.MSG_WAITALL)
+        return self.runs(self.program, element) - before
+
+    def testStructOps(self):
+        self.seen = {}
+        load = lambda *more: self.daemon.cli("program", "load", "file", harness.example("struct_ops"), *more, "-o", "json")
+        answer = load("--all-programs")
+        if harness.kernel() < (6, 4):
+            self.assertIn("needs Linux 6.4", answer.err)
+            self.note("struct_ops", answer.err.strip().splitlines()[0].replace("bpfman: error: ", ""))
+            self.assertEqual(self.daemon.settled(), [])
+            return self.publish()
+        self.assertEqual(answer.code, 0, answer)
+        records = [each["record"] for each in json.loads(answer.out)["programs"]]
+        self.assertEqual({each["load"]["program_name"]: each["load"]["attach_func"] for each in records},
+                         {"ssthresh": "tcp_congestion_ops.ssthresh", "undo_cwnd": "tcp_congestion_ops.undo_cwnd",
+                          "first_cong_avoid": "tcp_congestion_ops.cong_avoid", "second_cong_avoid": "tcp_congestion_ops.cong_avoid"})
+        self.program = next(each["program_id"] for each in records if each["load"]["program_name"] == "first_cong_avoid")
+        attach = lambda *more: self.daemon.cli("link", "attach", "struct_ops", self.program, *more, "-o", "json")
+        self.assertIsNone(self.congested(b"bpfman_first", 0))
+        self.assertIn("say which is to be attached: first, second", attach().err)
+        self.assertIn('no struct_ops "third", but with: first, second', attach("third").err)
+        links = {name: json.loads(attach(name).out)["record"] for name in ("first", "second")}
+        shown = {each["id"]: each for each in harness.bpftool("link", "show")}
+        self.assertEqual({shown[each["kernel_link_id"]]["type"] for each in links.values()}, {"struct_ops"})
+        self.assertGreater(self.congested(b"bpfman_first", 0), 0)
+        self.assertGreater(self.congested(b"bpfman_second", 1), 0)
+        self.assertIn("already attached", attach("first").err)
+        self.daemon.stop(signal.SIGKILL)
+        self.daemon.start()
+        self.assertGreater(self.congested(b"bpfman_first", 0), 0)
+        self.assertEqual(self.daemon.cli("link", "detach", links["first"]["id"]).code, 0)
+        self.assertIsNone(self.congested(b"bpfman_first", 0))
+        self.assertGreater(self.congested(b"bpfman_second", 1), 0)
+        for each in records:                                     # with the link that is left
+            self.assertEqual(self.daemon.cli("program", "unload", each["program_id"]).code, 0)
+        self.assertEqual(self.daemon.settled(), [])
+        answer = load("--programs", "struct_ops:ssthresh")
+        self.assertIn('struct_ops "first" also has [undo_cwnd first_cong_avoid]', answer.err.replace("first_cong_avoid undo_cwnd", "undo_cwnd first_cong_avoid"))
+        self.assertEqual(self.daemon.settled(), [])
+        self.note("struct_ops", "yes")
         self.publish()
 
 

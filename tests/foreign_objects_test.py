@@ -121,7 +121,7 @@ REFUSED = [
     ("bookworm/libxdp1", LIBXDP + "xdpdump_bpf.o", "trace_on_entry", "fentry", 'this kernel has no function "func"'),
     ("trixie/xdp-tools", TOOLS + "xdp-bench", "cpumap_redirect", "xdp", "implies attach type xdp_cpumap"),
     ("go", "testdata/subprog_reloc-el.elf", "fp_relocation", "xdp", 'SEC(".maps")'),
-    ("go", "testdata/struct_ops-el.elf", "test_1", "struct_ops", 'unknown program type "struct_ops"'),
+    ("go", "testdata/struct_ops-el.elf", "test_1", "struct_ops", 'this kernel takes no "bpf_testmod_ops.test_1"'),
     ("go", "testdata/constants-el.elf", "freeze_rodata", "sk_lookup", 'the kernel refused program "freeze_rodata"'),
     ("go", "testdata/invalid-kfunc-el.elf", "call_kfunc", "tc", "bpf_kfunc_call_test_mem_len_pass1"),
     ("go", "examples/xdp/bpf_bpfeb.o", "xdp_prog_func", "xdp", "compile with clang -target bpfel"),

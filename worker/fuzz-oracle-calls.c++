@@ -29,7 +29,7 @@ void SessionOracle::createMap(bpf_attr attr) {
   FUZZ_REQUIRE(type == wish.type && key == wish.keySize && value == wish.valueSize && entries == wish.maxEntries);
   FUZZ_REQUIRE(has(&grant.mapTypes, 1, type) && has(&ceiling.mapTypes, 1, type), "map type %u", type);
   uint32_t flags = takeOut(attr.map_flags);
-  constexpr uint32_t NAMING = BPF_F_LINK | BPF_F_PATH_FD | BPF_F_VTYPE_BTF_OBJ_FD | BPF_F_TOKEN_FD;
+  constexpr uint32_t NAMING = BPF_F_PATH_FD | BPF_F_VTYPE_BTF_OBJ_FD | BPF_F_TOKEN_FD;
   FUZZ_REQUIRE(flags == wish.flags && !(flags & NAMING) && flags < 1u << 19, "flags %#x", flags);
   takeOut(attr.numa_node);
   takeOut(attr.map_extra);
@@ -37,6 +37,7 @@ void SessionOracle::createMap(bpf_attr attr) {
   memset(attr.map_name, 0, sizeof attr.map_name);
 
   uint32_t types = takeOut(attr.btf_key_type_id) | takeOut(attr.btf_value_type_id);
+  if (type == BPF_MAP_TYPE_STRUCT_OPS) types |= takeOut(attr.btf_vmlinux_value_type_id);
   if (uint32_t btf = takeOut(attr.btf_fd); btf != 0 || types != 0) requireOwn(btf, Kind::btf, wish.btf);
   if (uint32_t inner = takeOut(attr.inner_map_fd); inner != 0) requireOwn(inner, Kind::map, wish.innerMap);
   requireNothingElse(attr);
@@ -141,7 +142,7 @@ void SessionOracle::update(bpf_attr attr) const {
   uint64_t key = takeOut(attr.key), value = takeOut(attr.value);
   requireMemory(key, map.keySize);
   requireMemory(value, kernelValueSize(map.type, map.valueSize, ceiling.possibleCpus));
-  if (!isPlainData(map.type)) {
+  if (!isPlainData(map.type) && map.type != BPF_MAP_TYPE_STRUCT_OPS) {
     bool programs = map.type == BPF_MAP_TYPE_PROG_ARRAY,
          outer = map.type == BPF_MAP_TYPE_ARRAY_OF_MAPS || map.type == BPF_MAP_TYPE_HASH_OF_MAPS;
     FUZZ_REQUIRE(programs || outer, "map type %u", map.type);
@@ -150,6 +151,19 @@ void SessionOracle::update(bpf_attr attr) const {
     memcpy(&stored, reinterpret_cast<const void*>(value), sizeof stored);
     memcpy(&handle, blob.data() + map.keySize, sizeof handle);
     requireOwn(stored, programs ? Kind::program : Kind::map, handle);
+  }
+  std::map<uint32_t, uint32_t> functions;  // those that a later one does not cover
+  for (uint32_t i = 0; i < wish.functions; ++i) {
+    wire::FunctionAt function;
+    memcpy(&function, blob.data() + map.keySize + map.valueSize + i * sizeof function, sizeof function);
+    FUZZ_REQUIRE(map.type == BPF_MAP_TYPE_STRUCT_OPS && uint64_t{function.offset} + 8 <= map.valueSize);
+    std::erase_if(functions, [&](auto& each) { return each.first + 8 > function.offset && function.offset + 8 > each.first; });
+    functions[function.offset] = function.program;
+  }
+  for (auto [offset, handle] : functions) {
+    uint64_t stored;
+    memcpy(&stored, reinterpret_cast<const char*>(value) + offset, sizeof stored);
+    requireOwn(stored, Kind::program, handle);
   }
   FUZZ_REQUIRE(takeOut(attr.flags) == wish.flags);
   requireNothingElse(attr);

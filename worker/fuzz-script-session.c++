@@ -154,6 +154,12 @@ void SessionScript::initialise(FuzzMessage& message) {
     uint32_t value = handle();
     memcpy(blob.data() + wish.keySize, &value, sizeof value);
   }
+  if (input.byte() % 4 == 0)
+    for (; wish.functions < input.byte() % 4u; ++wish.functions) {
+      wire::FunctionAt function{input.byte(), handle()};
+      auto bytes = reinterpret_cast<const uint8_t*>(&function);
+      blob.insert(blob.end(), bytes, bytes + sizeof function);
+    }
   put(message, Op::initialise, wish, true);
   withBlob(message, std::move(blob));
 }

@@ -29,19 +29,11 @@ constexpr uint64_t OTHERS =
 constexpr uint64_t CGROUP = (anyOf(__MAX_BPF_ATTACH_TYPE) - 1) & ~(ON_INTERFACE | SOCKETS | TRACING | PROBES | NETNS | OTHERS);
 
 // By LinkKind: what each may be attached as. A raw tracepoint and an extension have no such type.
-constexpr uint64_t ATTACH_TYPES[] = {anyOf(BPF_XDP),
-                                     ON_INTERFACE,
-                                     anyOf(BPF_PERF_EVENT),
-                                     ~0ull,
-                                     TRACING,
-                                     anyOf(BPF_TRACE_ITER),
-                                     anyOf(0),
-                                     CGROUP,
-                                     NETNS,
-                                     anyOf(BPF_NETFILTER),
-                                     SOCKETS,
-                                     PROBES,
-                                     anyOf(BPF_TRACE_UPROBE_MULTI, UPROBE_SESSION)};
+// clang-format off
+constexpr uint64_t ATTACH_TYPES[] = {
+    anyOf(BPF_XDP), ON_INTERFACE, anyOf(BPF_PERF_EVENT), ~0ull, TRACING, anyOf(BPF_TRACE_ITER), anyOf(0), CGROUP, NETNS, anyOf(BPF_NETFILTER),
+    SOCKETS, anyOf(BPF_STRUCT_OPS), PROBES, anyOf(BPF_TRACE_UPROBE_MULTI, UPROBE_SESSION)};
+// clang-format on
 static_assert(std::size(ATTACH_TYPES) == static_cast<size_t>(LinkKind::count));
 
 // What the kernel wants for each kind. False: the request has what its kind does not take. names: pointers into the request. binary: a
@@ -111,7 +103,7 @@ Answer answerCreateLink(Context& context, Request& request) {
   if (!raw && !covers(context.ceiling.attachTypes, 2, wish.attachType)) return -EPERM;
 
   Path path = pathOf(wish.to);
-  Fd program = openProgram(context.bpf, wish.program), target;
+  Fd program = wish.kind == LinkKind::structOps ? openTarget(context, wish) : openProgram(context.bpf, wish.program), target;
   if (!program) return program.error();
   if (freplace || wish.kind == LinkKind::sockets || (iterator && wish.target.name[0])) {  // an iterator may run over no map
     target = openTarget(context, wish);

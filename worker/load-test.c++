@@ -103,7 +103,7 @@ TEST_F(WorkerLoad, AMapOutsideTheGrantEndsTheSession) {
   context.load.grant.mapTypes = 1ull << BPF_MAP_TYPE_ARRAY;
   for (uint32_t type : {0u, uint32_t(BPF_MAP_TYPE_HASH), 63u, 64u, 1000u, ~0u})
     EXPECT_DEATH_BY_LINE(create(map(type)), "outside the grant") << type;
-  for (uint32_t flag : {uint32_t(BPF_F_TOKEN_FD), uint32_t(BPF_F_VTYPE_BTF_OBJ_FD), uint32_t(BPF_F_LINK), 1u << 31}) {
+  for (uint32_t flag : {uint32_t(BPF_F_TOKEN_FD), uint32_t(BPF_F_VTYPE_BTF_OBJ_FD), uint32_t(BPF_F_PATH_FD), 1u << 31}) {
     wire::CreateMap wish = map();
     wish.flags = flag;
     EXPECT_DEATH_BY_LINE(create(wish), "outside the grant") << flag;
@@ -347,6 +347,32 @@ TEST_F(WorkerLoad, AnElementOfAnotherSizeThanItsMapsEndsTheSession) {
   EXPECT_DEATH_BY_LINE(ask(Op::initialise, Loading, wire::Initialise{perCpu, 4, 4, 0}, std::vector<uint8_t>(8)), "element of");
   EXPECT_DEATH_BY_LINE(ask(Op::initialise, Loading, wire::Initialise{plain, 4, 4, 0}, std::vector<uint8_t>(7)), "bytes instead of");
   EXPECT_EQ(ask(Op::initialise, Loading, wire::Initialise{perCpu, 4, 32, 0}, std::vector<uint8_t>(36)), 0);
+}
+
+TEST_F(WorkerLoad, FunctionsOfAStructOpsArePutWhereTheyBelongOrEndTheSession) {
+  ceiling.mapTypes |= 1ull << BPF_MAP_TYPE_STRUCT_OPS;
+  ceiling.programTypes |= 1ull << BPF_PROG_TYPE_STRUCT_OPS;
+  wire::Grant wish = grant();
+  wish.programs[1] = {BPF_PROG_TYPE_STRUCT_OPS, BPF_TRACE_FENTRY, 7, 0};  // a member's number, which is no attach type of the ceiling's
+  ASSERT_EQ(ask(Op::grant, Waiting, wish), 0);
+  wire::CreateMap operations = map(BPF_MAP_TYPE_STRUCT_OPS);
+  operations.valueSize = 16, operations.flags = BPF_F_LINK, operations.btfValueType = 9;
+  operations.btf = ask(Op::loadBtf, Loading, wire::LoadBtf{1, 0}, {0});
+  uint32_t ops = create(operations), plain = create(map()), function = load({RETURN, RETURN + 2});
+  EXPECT_EQ(bpf.calls[bpf.calls.size() - 3].attr.btf_vmlinux_value_type_id, 9u);
+  auto set = [&](uint32_t into, uint32_t valueSize, wire::FunctionAt at) {
+    std::vector<uint8_t> bytes(4 + valueSize + sizeof at);
+    memcpy(&bytes[4 + valueSize], &at, sizeof at);
+    return ask(Op::initialise, Loading, wire::Initialise{into, 4, valueSize, 0, 1}, bytes);
+  };
+  EXPECT_EQ(set(ops, 16, {0, function}), 0);
+  EXPECT_EQ(int(bpf.last(BPF_MAP_UPDATE_ELEM).value), context.load.objects[function].fd.get());
+  EXPECT_EQ(set(ops, 16, {8, function}), 0);
+  EXPECT_EQ(bpf.last(BPF_MAP_UPDATE_ELEM).value, 0u);
+  for (uint32_t offset : {9u, 16u, ~0u, ~0u - 7}) EXPECT_DEATH_BY_LINE(set(ops, 16, {offset, function}), "function at");
+  EXPECT_DEATH_BY_LINE(set(plain, 4, {0, function}), "function at");
+  EXPECT_DEATH_BY_LINE(set(ops, 16, {0, plain}), "not one of this session's");
+  EXPECT_DEATH_BY_LINE(ask(Op::initialise, Loading, wire::Initialise{ops, 4, 16, 0, ~0u}, std::vector<uint8_t>(20)), "blob of");
 }
 
 TEST_F(WorkerLoad, AReusedMapIsNeitherSetNorFrozen) {

@@ -20,7 +20,7 @@ namespace {
 
 constexpr uint32_t MAP_FLAGS = BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY |
                                BPF_F_STACK_BUILD_ID | BPF_F_ZERO_SEED | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG | BPF_F_CLONE |
-                               BPF_F_MMAPABLE | BPF_F_PRESERVE_ELEMS | BPF_F_INNER_MAP;  // none that names a descriptor
+                               BPF_F_MMAPABLE | BPF_F_PRESERVE_ELEMS | BPF_F_INNER_MAP | BPF_F_LINK;  // none that names a descriptor
 constexpr uint32_t MAX_BTFS = 8, MAX_RECORD = 256;
 
 // The bytes of a request: behind its struct, or in a memfd that nobody can change any more.
@@ -102,7 +102,8 @@ Answer answerCreateMap(Context& context, Request& request) {
   memcpy(attr.map_name, wish.name, sizeof attr.map_name);
   if (wish.btf != NO_HANDLE) {
     attr.btf_fd = descriptorOf(load, wish.btf, Kind::btf);
-    attr.btf_key_type_id = wish.btfKeyType, attr.btf_value_type_id = wish.btfValueType;
+    (wish.type == BPF_MAP_TYPE_STRUCT_OPS ? attr.btf_vmlinux_value_type_id : attr.btf_value_type_id) = wish.btfValueType;
+    attr.btf_key_type_id = wish.btfKeyType;
   }
   if (wish.innerMap != NO_HANDLE) attr.inner_map_fd = descriptorOf(load, wish.innerMap, Kind::map);
   Fd map(context.bpf.call(BPF_MAP_CREATE, attr));
@@ -180,16 +181,24 @@ Answer answerLoadProgram(Context& context, Request& request) {
   return answer;
 }
 
-// The first contents of a map of this load: .rodata and the like, and the prog arrays and maps of maps that the object fills in.
+// The first contents of a map of this load: .rodata and the like, the prog arrays and maps of maps that the object fills in, the functions
+// of a struct_ops.
 Answer answerInitialise(Context& context, Request& request) {
   wire::Initialise wish = request.as<wire::Initialise>();
   Object& map = context.load.object(wish.map, Kind::map);
   if (map.reused) die("a reused map is not the loader's to set");
   uint64_t valueSize = isPerCpu(map.mapType) ? ((map.valueSize + 7ull) & ~7ull) * context.ceiling.possibleCpus : map.valueSize;
   if (wish.keySize != map.keySize || wish.valueSize != valueSize) die("element of %u and %u bytes", wish.keySize, wish.valueSize);
-  std::vector<uint8_t> bytes = bytesOf(request, uint64_t{wish.keySize} + wish.valueSize);
-
-  if (holdsDescriptors(map.mapType)) {
+  uint64_t size = uint64_t{wish.keySize} + wish.valueSize;
+  std::vector<uint8_t> bytes = bytesOf(request, size + uint64_t{wish.functions} * sizeof(wire::FunctionAt));
+  for (uint32_t i = 0; i < wish.functions; ++i) {
+    wire::FunctionAt function;
+    memcpy(&function, &bytes[size + i * sizeof function], sizeof function);
+    uint64_t program = descriptorOf(context.load, function.program, Kind::program);
+    if (map.mapType != BPF_MAP_TYPE_STRUCT_OPS || function.offset + uint64_t{8} > valueSize) die("function at %u", function.offset);
+    memcpy(&bytes[wish.keySize + function.offset], &program, sizeof program);
+  }
+  if (holdsDescriptors(map.mapType) && map.mapType != BPF_MAP_TYPE_STRUCT_OPS) {
     bool programs = map.mapType == BPF_MAP_TYPE_PROG_ARRAY;
     bool maps = map.mapType == BPF_MAP_TYPE_ARRAY_OF_MAPS || map.mapType == BPF_MAP_TYPE_HASH_OF_MAPS;
     if (!(programs || maps) || wish.valueSize != sizeof(uint32_t)) die("values of map type %u are descriptors", map.mapType);

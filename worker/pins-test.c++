@@ -230,6 +230,13 @@ TEST_F(WorkerControl, ALinkToAnObjectOfOursOpensNothingElse) {
   EXPECT_EQ(control(Op::createLink, sockets), 0);
   EXPECT_GT(bpf.last(BPF_LINK_CREATE).attr.link_create.target_fd, 2u);
 
+  wire::CreateLink operations = tcx();
+  operations.kind = wire::LinkKind::structOps, operations.attachType = BPF_STRUCT_OPS, operations.target = pinOf(Dir::loads, "p");
+  EXPECT_DEATH_BY_LINE(control(Op::createLink, operations), "link to what is no map");
+  operations.target = pinOf(Dir::loads, "m");
+  EXPECT_EQ(control(Op::createLink, operations), 0);
+  EXPECT_EQ(bpf.last(BPF_LINK_CREATE).attr.link_create.target_fd, 0u);
+
   wire::CreateLink iterator = tcx();
   iterator.kind = wire::LinkKind::iterator, iterator.attachType = BPF_TRACE_ITER;
   EXPECT_EQ(control(Op::createLink, iterator), 0);

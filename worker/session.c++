@@ -88,7 +88,8 @@ Answer answerGrant(Context& context, Request& request) {
   grant.mapTypes &= ceiling.mapTypes;
   for (uint32_t i = 0; i < grant.programCount; ++i) {
     const wire::GrantedProgram& program = grant.programs[i];
-    if (!covers(&ceiling.programTypes, 1, program.type) || !covers(ceiling.attachTypes, 2, program.expectedAttachType)) return -EPERM;
+    bool attaches = program.type == BPF_PROG_TYPE_STRUCT_OPS || covers(ceiling.attachTypes, 2, program.expectedAttachType);  // or a member
+    if (!attaches || !covers(&ceiling.programTypes, 1, program.type)) return -EPERM;
   }
   std::vector<Object> reused;  // a grant that fails half way gives nothing: the next one's handles begin at 0 again
   for (uint32_t i = 0; i < grant.reuseCount; ++i) {
