@@ -86,7 +86,8 @@ void chooseUsdtSpecs(Session& session, AttachArguments& arguments);  // usdt.c++
 // Finds the probe in the binary, and gives the program's map what it needs to read the arguments.
 
 std::string binaryPath(const AttachArguments& arguments);
-void addTracingKinds(Kinds& kinds);           // attach-tracing.c++
-void addCgroupAndNetworkKinds(Kinds& kinds);  // attach-network.c++
+void addTracingKinds(Kinds& kinds);                       // attach-tracing.c++
+void addCgroupAndNetworkKinds(Kinds& kinds);              // attach-network.c++
+void addAttachSocket(CLI::App& parent, Command& chosen);  // attach-socket.c++
 
 }  // namespace bpfman

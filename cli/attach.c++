@@ -194,6 +194,7 @@ void addAttachKinds(CLI::App& parent, Words words, Command& chosen) {
   addOrdered(kinds);
   addTracingKinds(kinds);
   addCgroupAndNetworkKinds(kinds);
+  if (words == Words::byPlace) addAttachSocket(parent, chosen);
 }
 
 void addAttachSteps(CLI::App& parent, std::vector<FillStep>& steps, Command& chosen) {

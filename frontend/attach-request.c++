@@ -64,12 +64,48 @@ kj::Promise<AttachTargets> targetsOf(Core& core, schema::Place::Reader place) {
   });
 }
 
-HookType requireMayAttach(Connection& connection, Narrowed narrowed, const ProgramRow& program, schema::Place::Reader place) {
+namespace {
+
+bool isForSockets(schema::ProgramType type) {
+  return type == schema::ProgramType::SOCKET_FILTER || type == schema::ProgramType::SK_REUSEPORT ||
+         type == schema::ProgramType::SK_REUSEPORT_MIGRATE;
+}
+
+// Attaching changes what it does: his own, or an administrator's.
+void requireMayUse(Connection& connection, const ProgramRow& program) {
   uint32_t owner = 0;
   kj::StringPtr missing = ""_kj;
   KJ_IF_MAYBE (load, connection.core.catalog.load(program.load)) owner = load->uid, missing = load->missing.c_str();
   connection.rights.requireUnload(owner);
   if (missing.size() > 0) refuse("program ", program.id, " is not loaded now: ", missing);
+}
+
+void requireAttachedHere(const ProgramRow& program) {
+  auto type = static_cast<schema::ProgramType>(program.type);
+  KJ_IF_MAYBE (row, rowOf(type))
+    if (row->place != schema::Place::ELSEWHERE) return;
+  refuse("program ", program.id, " is a ", typeName(type), " program: ",
+         isForSockets(type) ? "it is given to a socket ('bpfman link attach socket')"_kj
+                            : "a route has it by its pin ('ip route add ... encap ... pinned RUNTIME_DIR/fs/prog_ID')"_kj);
+}
+
+}  // namespace
+
+void requireMayHandOver(Connection& connection, Narrowed narrowed, const ProgramRow& program) {
+  requireMayUse(connection, program);
+  auto type = static_cast<schema::ProgramType>(program.type);
+  if (!isForSockets(type)) refuse("program ", program.id, " is a ", typeName(type), " program: only those of sockets are handed over");
+  connection.rights.requireAttach({type, ""});
+  KJ_IF_MAYBE (narrowing, narrowed) {
+    narrowing->requireLive();
+    narrowing->requireDescriptor();
+    narrowing->requireChange();
+  }
+}
+
+HookType requireMayAttach(Connection& connection, Narrowed narrowed, const ProgramRow& program, schema::Place::Reader place) {
+  requireMayUse(connection, program);
+  requireAttachedHere(program);
   HookType type = KJ_ASSERT_NONNULL(hookOf(static_cast<schema::ProgramType>(program.type)));
   if (type.row.place != place.which())
     refuse("program ", program.id, " is a ", type.row.name, " program; the ", typesAt(place.which()), " attach accepts ",

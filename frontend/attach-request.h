@@ -17,4 +17,7 @@ kj::Promise<AttachTargets> targetsOf(Core& core, schema::Place::Reader place);
 HookType requireMayAttach(Connection& connection, Narrowed narrowed, const ProgramRow& program, schema::Place::Reader place);
 // Attaching changes what it does: his own, or an administrator's; to a place of its kind.
 
+void requireMayHandOver(Connection& connection, Narrowed narrowed, const ProgramRow& program);
+// The program itself, to be given to a socket: likewise, and of a type that is for sockets.
+
 }  // namespace bpfman

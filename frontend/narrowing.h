@@ -17,9 +17,10 @@ class Narrowing : public kj::Refcounted {
   Narrowing(schema::Narrowing::Reader wish, kj::Maybe<kj::Own<Narrowing>> above);
 
   struct HandOver {
-    uint32_t map;
+    uint32_t map;  // 0: a program's
     schema::Map::Access access;
     int64_t at;
+    uint32_t program = 0;
   };
 
   // Of this one and all above.

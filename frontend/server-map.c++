@@ -171,7 +171,7 @@ class MapServer final : public schema::Map::Server {
   kj::AutoCloseFd openMap(schema::Map::Access access, kj::WaitScope& scope) {
     uint32_t flags = access == schema::Map::Access::READ ? BPF_F_RDONLY : access == schema::Map::Access::WRITE ? BPF_F_WRONLY : 0;
     auto place = core.workers.host(scope);
-    auto reply = place->worker.call(wire::Op::openMap, wire::OpenMap{pin(), flags, 0}).wait(scope);
+    auto reply = place->worker.call(wire::Op::openObject, wire::OpenObject{pin(), flags, 0}).wait(scope);
     requireOk(reply, "open the map");
     return kj::mv(KJ_REQUIRE_NONNULL(reply.descriptor));
   }
@@ -268,6 +268,7 @@ class RevokerServer final : public schema::Revoker::Server {
     auto out = context.getResults().initHandedOver(given.size());
     for (size_t i = 0; i < given.size(); ++i) {
       out[i].setMapId(given[i].map);
+      out[i].setProgramId(given[i].program);
       out[i].setAccess(given[i].access);
       out[i].setAt(given[i].at);
     }

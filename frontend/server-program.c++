@@ -6,6 +6,7 @@
 
 #include "frontend/attach-request.h"
 #include "frontend/chain-change.h"
+#include "frontend/clock.h"
 #include "frontend/describe.h"
 #include "frontend/hook.h"
 #include "frontend/persistence.h"
@@ -118,6 +119,24 @@ class ProgramServer final : public schema::Program::Server {
   kj::Promise<void> variables(VariablesContext context) override {
     connection->rights.requireMap(MapRight::read, ownerOf(core, rowOf(core, id)));
     return connection.read([this, context](kj::WaitScope& scope) mutable { listVariables(core, id, context.getResults(), scope); });
+  }
+
+  kj::Promise<void> descriptor(DescriptorContext context) override {
+    requireMayHandOver(*connection, connection.narrowed(), rowOf(core, id));
+    return connection.audited("hand over", [this, context](kj::WaitScope& scope, AuditLine& line) mutable {
+      ProgramRow program = rowOf(core, id);
+      line.programs = {id};
+      line.what = program.name;
+      connection->requireDescriptor(scope);
+      auto place = core.workers.host(scope);
+      auto reply = place->worker.call(wire::Op::openObject, wire::OpenObject{loadedProgram(program.load, program.index), 0, 0}).wait(scope);
+      requireOk(reply, "open the program");
+      KJ_IF_MAYBE (narrowing, connection.narrowed()) {
+        narrowing->requireLive();  // revoked meanwhile
+        narrowing->note({0, schema::Map::Access::READ_WRITE, wallClock(), id});
+      }
+      context.getResults().setDescriptor(handOver(*connection, kj::mv(KJ_REQUIRE_NONNULL(reply.descriptor))));
+    });
   }
 
   kj::Promise<void> narrow(NarrowContext context) override {

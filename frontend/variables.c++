@@ -36,7 +36,7 @@ class Section {
     auto info = infoOf<bpf_map_info>(seen);
     mappable = info.type == BPF_MAP_TYPE_ARRAY && info.max_entries == 1 && info.map_flags & BPF_F_MMAPABLE && info.value_size <= most;
     if (!mappable) return;
-    auto reply = place->worker.call(wire::Op::openMap, wire::OpenMap{pin, 0, 0}).wait(scope);
+    auto reply = place->worker.call(wire::Op::openObject, wire::OpenObject{pin, 0, 0}).wait(scope);
     requireOk(reply, "open the map of the variables");
     size = info.value_size;
     void* mapped = mmap(nullptr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, KJ_REQUIRE_NONNULL(reply.descriptor), 0);

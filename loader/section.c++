@@ -19,9 +19,10 @@ constexpr struct {
 
 std::string familyOf(std::string_view section, uint32_t type) {
   static const std::map<std::string_view, const char*> others = {
-      {"tp", "tracepoint"},   {"raw_tp", "raw_tracepoint"}, {"classifier", "tc"},    {"action", "tc"},
-      {"ksyscall", "kprobe"}, {"kretsyscall", "kretprobe"}, {"cgroup", "cgroup_skb"}};
+      {"tp", "tracepoint"},        {"raw_tp", "raw_tracepoint"}, {"classifier", "tc"},         {"action", "tc"},
+      {"socket", "socket_filter"}, {"ksyscall", "kprobe"},       {"kretsyscall", "kretprobe"}, {"cgroup", "cgroup_skb"}};
   if (type == BPF_PROG_TYPE_UNSPEC) return "";
+  if (section == "sk_reuseport/migrate") return "sk_reuseport.migrate";
   std::string_view first = section.substr(0, section.find_first_of("/.@"));
   if (first == "cgroup" && type != BPF_PROG_TYPE_CGROUP_SKB) return std::string(section);
   auto other = others.find(first);

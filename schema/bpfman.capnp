@@ -180,6 +180,11 @@ interface Program {
   variables @8 () -> (variables :List(Variable));
   # All of the object's global variables, in the order of their sections and names. Needs the right to read the maps.
 
+  descriptor @9 () -> (descriptor :Descriptor);
+  # The program itself, for setsockopt(SO_ATTACH_BPF or SO_ATTACH_REUSEPORT_EBPF) on a socket of the caller's, which needs no privilege. Of
+  # socket_filter and sk_reuseport programs only. Needs what attach needs. It runs until the socket is closed, another program takes its place
+  # or SO_DETACH_BPF takes it away, also when it was unloaded here. A descriptor once received can't be taken back.
+
   struct NamedMap { name @0 :Text; id @1 :UInt32; map @2 :Map; }
   struct Variable {
     name @0 :Text;
@@ -209,9 +214,10 @@ interface Revoker {
 }
 
 struct HandedOver {
-  mapId @0 :UInt32;
+  mapId @0 :UInt32;            # 0: a program's
   access @1 :Map.Access;
   at @2 :Int64;
+  programId @3 :UInt32;
 }
 
 struct ProgramRecord {         # catalogue

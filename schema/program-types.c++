@@ -28,6 +28,13 @@ constexpr ProgramTypeRow TYPES[] = {
     {T::SK_SKB, "sk_skb"_kj, BPF_PROG_TYPE_SK_SKB, BPF_SK_SKB_VERDICT, P::SOCKETS, C::network, K::map, "Linux 6.10"_kj, "sock_map_link_create"_kj},
     {T::SK_SKB_PARSER, "sk_skb_parser"_kj, BPF_PROG_TYPE_SK_SKB, BPF_SK_SKB_STREAM_PARSER, P::SOCKETS, C::network, K::map, "Linux 6.10"_kj, "sock_map_link_create"_kj},
     {T::SK_SKB_VERDICT, "sk_skb_verdict"_kj, BPF_PROG_TYPE_SK_SKB, BPF_SK_SKB_STREAM_VERDICT, P::SOCKETS, C::network, K::map, "Linux 6.10"_kj, "sock_map_link_create"_kj},
+    {T::SOCKET_FILTER, "socket_filter"_kj, BPF_PROG_TYPE_SOCKET_FILTER, 0, P::ELSEWHERE, C::network, K::none},
+    {T::SK_REUSEPORT, "sk_reuseport"_kj, BPF_PROG_TYPE_SK_REUSEPORT, BPF_SK_REUSEPORT_SELECT, P::ELSEWHERE, C::network, K::none},
+    {T::SK_REUSEPORT_MIGRATE, "sk_reuseport.migrate"_kj, BPF_PROG_TYPE_SK_REUSEPORT, BPF_SK_REUSEPORT_SELECT_OR_MIGRATE, P::ELSEWHERE, C::network, K::none},
+    {T::LWT_IN, "lwt_in"_kj, BPF_PROG_TYPE_LWT_IN, 0, P::ELSEWHERE, C::network, K::none, "CONFIG_LWTUNNEL_BPF"_kj, "bpf_build_state"_kj},
+    {T::LWT_OUT, "lwt_out"_kj, BPF_PROG_TYPE_LWT_OUT, 0, P::ELSEWHERE, C::network, K::none, "CONFIG_LWTUNNEL_BPF"_kj, "bpf_build_state"_kj},
+    {T::LWT_XMIT, "lwt_xmit"_kj, BPF_PROG_TYPE_LWT_XMIT, 0, P::ELSEWHERE, C::network, K::none, "CONFIG_LWTUNNEL_BPF"_kj, "bpf_build_state"_kj},
+    {T::LWT_SEG6LOCAL, "lwt_seg6local"_kj, BPF_PROG_TYPE_LWT_SEG6LOCAL, 0, P::ELSEWHERE, C::network, K::none, "CONFIG_IPV6_SEG6_BPF"_kj, "input_action_end_bpf"_kj},
 
     // cgroup: what processes in a cgroup do
     {T::CGROUP_SKB, "cgroup_skb"_kj, BPF_PROG_TYPE_CGROUP_SKB, 0, P::CGROUP, C::cgroup, K::cgroup},

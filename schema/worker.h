@@ -24,7 +24,7 @@ constexpr size_t NAME = 64;                   // [A-Za-z0-9_]{1,63} and its NUL:
 // Who may say what, and when. The bits are the states of operations[] in worker/operations.c++.
 enum class Op : uint32_t {
   // frontend -> worker
-  startSession, endSession, wipeStaging, publish, remove, removeLoad, list, inspect, openMap, openIterator,
+  startSession, endSession, wipeStaging, publish, remove, removeLoad, list, inspect, openObject, openIterator,
   lookup, readMap, update, setSlot, createLink, updateLink, query, setXdp, setFilter,
   // frontend -> load session
   grant, inspectHandle, commit,
@@ -130,7 +130,8 @@ struct RemoveLoad { uint32_t load, reserved; };
 struct List { Pin directory; uint32_t skip, reserved; };          // -> NUL-terminated names behind the first `skip`, as many as fit. a 0: loads/,
                                                                   // maps/ themselves
 struct Inspect { Pin pin; };                                      // -> ObjectInfo
-struct OpenMap { Pin pin; uint32_t flags, reserved; };            // flags 0, BPF_F_RDONLY, BPF_F_WRONLY -> one descriptor
+struct OpenObject { Pin pin; uint32_t flags, reserved; };         // -> one descriptor. A map: flags 0, BPF_F_RDONLY, BPF_F_WRONLY; a program of those
+                                                                  // types with which a descriptor does no more than be given to a socket: 0
 struct OpenIterator { Pin pin, map; };                            // -> one descriptor to read. pin: an iterator's link; or a program, which
                                                                   // runs over the process whose pidfd comes with it, or over the
                                                                   // elements of `map`

@@ -2,6 +2,7 @@
 needs. What was seen is
 printed: tools/hooks-matrix makes docs/hooks.md of it."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -374,6 +375,106 @@ class EveryHook(unittest.TestCase):
             else:
                 self.assertIn("needs Linux 6.10", result.err)
             self.note(type, "yes" if result.code == 0 else result.err.strip().replace("bpfman: error: ", ""))
+        self.publish()
+
+    # ---- programs that are given to sockets and routes ----
+
+    def given(self, program, one):
+        return self.daemon.cli("link", "attach", "socket", program, one.fileno(), pass_fds=[one.fileno()])
+
+    def testSocketFilter(self):
+        self.seen = {}
+        program = self.daemon.load("every_hook", "socket_filter", "socket_filter")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            one.bind(("127.0.0.1", 0))
+            one.settimeout(10)
+            answer = self.given(program, one)
+            self.assertEqual(answer.code, 0, answer)
+            one.sendto(b"x", one.getsockname())
+            self.assertEqual(one.recv(10), b"x")
+            self.assertEqual(self.runs(program), 1)
+            self.assertIn("there is none", self.daemon.cli("link", "attach", "socket", program, 3, "-p", 2 ** 22 - 1).err)
+            self.assertIn("Bad file descriptor", self.daemon.cli("link", "attach", "socket", program, 999).err)
+            self.assertIn("Socket operation on non-socket", self.daemon.cli("link", "attach", "socket", program, 1).err)
+            other = self.daemon.cli("link", "attach", "socket", program, one.fileno(), "-p", os.getpid())
+            self.assertEqual(other.code, 0, other)
+            self.assertIn("is given to a socket", self.daemon.cli("link", "attach", "tracepoint", program, "syscalls/sys_enter_kill").err)
+            self.assertIn("only those of sockets", self.daemon.cli("link", "attach", "socket", self.daemon.load("every_hook", "xdp", "xdp_"), one.fileno(), "-p", os.getpid()).err)
+            self.assertIn("permission denied", self.daemon.cli("link", "attach", "socket", program, 1, **harness.user(4001)).err)
+            for each in self.daemon.programs():                      # the socket keeps it
+                self.assertEqual(self.daemon.cli("program", "unload", each).code, 0)
+            self.assertIn(program, self.daemon.kernelPrograms())
+        self.assertTrue(harness.eventually(lambda: program not in self.daemon.kernelPrograms()))
+        self.assertEqual(self.daemon.settled(), [])
+        self.note("socket_filter", "yes")
+        self.publish()
+
+    def testReuseport(self):
+        self.seen = {}
+        for type, function in (("sk_reuseport", "reuseport"), ("sk_reuseport.migrate", "reuseport_migrate")):
+            program = self.daemon.load("every_hook", type, function)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as two:
+                self.assertIn("is SO_REUSEPORT set", self.given(program, one).err)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                two.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                one.bind(("127.0.0.1", 0))
+                two.bind(one.getsockname())
+                answer = self.given(program, one)
+                self.assertEqual(answer.code, 0, answer)
+                for _ in range(5):
+                    two.sendto(b"x", one.getsockname())
+                self.assertEqual(self.runs(program), 5)
+            self.note(type, "yes")
+            self.assertEqual(self.daemon.cli("program", "unload", program).code, 0)
+        self.assertEqual(self.daemon.settled(), [])
+        self.publish()
+
+    def route(self, type, *words):
+        """A program of this type, which the route has by its pin."""
+        program = self.daemon.load("every_hook", type, type + "_")
+        pinned = ["pinned", os.path.join(self.daemon.runtime, "fs", f"prog_{program}")]
+        harness.run("ip", *(part for word in words for part in (pinned if word == "PIN" else [word])), "dev", "lan0")
+        return program
+
+    def segments(self):
+        """An IPv6 packet with two segments, the first of which is fd98::2."""
+        address = lambda last: bytes([0xfd, 0x98]) + bytes(13) + bytes([last])
+        header = bytes([59, 4, 4, 1, 1, 0, 0, 0]) + address(3) + address(2)
+        with network.inNamespace(self.wire.far.path, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) as one:
+            one.bind(("far0", 0x86dd))
+            one.send(bytes([2, 0, 0, 0, self.wire.number, 1]) + bytes(6) + b"\x86\xdd" + struct.pack("!IHBB", 6 << 28, len(header), 43, 64) + address(1) + address(2) + header)
+
+    def testRoutes(self):
+        self.seen = {}
+        self.wire = network.Wire("lan0")
+        self.addCleanup(self.wire.remove)
+        via = ["via", self.wire.farAddress]
+        harness.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.lan0.disable_ipv6=0", "net.ipv6.conf.all.forwarding=1")
+        self.wire.far.run("ip", "route", "add", "10.98.1.0/24", "via", self.wire.nearAddress)
+        there = {each: self.route(each, "route", "add", f"10.98.1.{number}/32", "encap", "bpf", each[4:], "PIN", *via)
+                 for number, each in enumerate(("lwt_in", "lwt_out", "lwt_xmit"), 1)}
+        there["lwt_seg6local"] = self.route("lwt_seg6local", "-6", "route", "add", "fd98::2/128", "encap", "seg6local", "action", "End.BPF", "endpoint", "PIN")
+        def send():
+            self.segments()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+                one.sendto(b"x", ("10.98.1.2", 9))
+                one.sendto(b"x", ("10.98.1.3", 9))
+            with network.inNamespace(self.wire.far.path, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as one:
+                one.sendto(b"x", ("10.98.1.1", 9))
+        send()
+        for type, program in there.items():
+            self.assertTrue(harness.eventually(lambda: self.runs(program) == 1), type)
+            self.assertIn("a route has it by its pin", self.daemon.cli("link", "attach", "sk_lookup", program).err)
+            self.note(type, "yes")
+        for number in (1, 2, 3):
+            harness.run("ip", "route", "del", f"10.98.1.{number}/32")
+        harness.run("ip", "-6", "route", "del", "fd98::2/128")
+        with contextlib.suppress(OSError):          # there is no way any more
+            send()
+        for type, program in there.items():
+            self.assertEqual(self.runs(program), 1, type)
+            self.assertEqual(self.daemon.cli("program", "unload", program).code, 0)
+        self.assertEqual(self.daemon.settled(), [])
         self.publish()
 
     # ---- functions that the kernel calls in place of its own ----

@@ -28,7 +28,7 @@ constexpr Shape SHAPES[] = {{0, false, 2, 2},
                             {sizeof(wire::RemoveLoad), false, 0, 0},
                             {sizeof(wire::List), false, 0, 0},
                             {sizeof(wire::Inspect), false, 0, 0},
-                            {sizeof(wire::OpenMap), false, 0, 0},
+                            {sizeof(wire::OpenObject), false, 0, 0},
                             {sizeof(wire::OpenIterator), false, 0, 1},
                             {sizeof(wire::ReadMap), true, 0, 0},
                             {sizeof(wire::Element), true, 0, 0},
@@ -61,7 +61,7 @@ class ControlOracle final : public Bpf {
     switch (command) {
       case BPF_OBJ_GET:
         requirePath(reinterpret_cast<const char*>(attr.pathname));
-        FUZZ_REQUIRE(attr.file_flags == 0 || op == Op::openMap || (op == Op::openIterator && attr.file_flags == BPF_F_RDONLY));
+        FUZZ_REQUIRE(attr.file_flags == 0 || op == Op::openObject || (op == Op::openIterator && attr.file_flags == BPF_F_RDONLY));
         break;
       case BPF_OBJ_PIN:
         FUZZ_REQUIRE(links || op == Op::publish);

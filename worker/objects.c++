@@ -81,12 +81,16 @@ Answer answerInspect(Context& context, Request& request) {
   return object ? describe(context.bpf, object, kindOf(pin)) : Answer(object.error());
 }
 
-Answer answerOpenMap(Context& context, Request& request) {
-  auto wish = request.as<wire::OpenMap>();
-  if (kindOf(wish.pin) != Kind::map || (wish.flags & ~(BPF_F_RDONLY | BPF_F_WRONLY))) die("not a map to open");
-  Fd map = context.bpf.open(pathOf(wish.pin).text, wish.flags);
-  Answer answer(map ? 0 : map.error());
-  answer.descriptor = std::move(map);
+Answer answerOpenObject(Context& context, Request& request) {
+  auto wish = request.as<wire::OpenObject>();
+  bool program = kindOf(wish.pin) == Kind::program;
+  if ((!program && kindOf(wish.pin) != Kind::map) || (wish.flags & ~(program ? 0 : BPF_F_RDONLY | BPF_F_WRONLY))) die("not to be opened");
+  Fd object = context.bpf.open(pathOf(wish.pin).text, wish.flags);
+  bpf_prog_info info{};
+  if (int error = object && program ? context.bpf.info(object, &info, sizeof info) : 0; error) return error;
+  if (program && object && info.type != BPF_PROG_TYPE_SOCKET_FILTER && info.type != BPF_PROG_TYPE_SK_REUSEPORT) die("not for sockets");
+  Answer answer(object ? 0 : object.error());
+  answer.descriptor = std::move(object);
   return answer;
 }
 

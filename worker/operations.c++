@@ -21,7 +21,7 @@ static constexpr Operation OPERATIONS[] = {
     {Op::removeLoad,    Control,            sizeof(wire::RemoveLoad),  false, 0, 0, answerRemoveLoad},
     {Op::list,          Control,            sizeof(wire::List),        false, 0, 0, answerList},
     {Op::inspect,       Control,            sizeof(wire::Inspect),     false, 0, 0, answerInspect},
-    {Op::openMap,       Control,            sizeof(wire::OpenMap),     false, 0, 0, answerOpenMap},
+    {Op::openObject,    Control,            sizeof(wire::OpenObject),  false, 0, 0, answerOpenObject},
     {Op::openIterator,  Control,            sizeof(wire::OpenIterator), false, 0, 1, answerOpenIterator},
     {Op::lookup,        Control,            sizeof(wire::Element),     true,  0, 0, answerLookup},
     {Op::readMap,       Control,            sizeof(wire::ReadMap),     true,  0, 0, answerReadMap},

@@ -75,7 +75,7 @@ Answer describe(Bpf& bpf, const Fd& object, wire::Kind kind);   // ObjectInfo an
 using Handler = Answer(Context& context, Request& request);
 Handler answerStartSession, answerEndSession, answerGrant, answerInspectHandle, answerCommit;  // session.c++
 Handler answerCreateMap, answerLoadBtf, answerLoadProgram, answerInitialise, answerFreezeMap, answerBindMap, answerObjectInfo;  // load.c++
-Handler answerWipeStaging, answerPublish, answerRemove, answerRemoveLoad, answerList, answerInspect, answerOpenMap,
+Handler answerWipeStaging, answerPublish, answerRemove, answerRemoveLoad, answerList, answerInspect, answerOpenObject,
     answerOpenIterator;                                            // objects.c++
 Handler answerLookup, answerReadMap, answerUpdate, answerSetSlot;  // elements.c++
 Handler answerCreateLink, answerUpdateLink, answerQuery;           // links.c++

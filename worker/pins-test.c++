@@ -107,7 +107,7 @@ TEST_F(WorkerControl, EachOperationOnAPinDiesOfABadOne) {
   Pin bad = pinOf(Dir::maps, "..");
   EXPECT_DEATH_BY_LINE(control(Op::remove, wire::Remove{bad}), "bad name");
   EXPECT_DEATH_BY_LINE(control(Op::inspect, wire::Inspect{bad}), "bad name");
-  EXPECT_DEATH_BY_LINE(control(Op::openMap, wire::OpenMap{bad, 0, 0}), "bad name");
+  EXPECT_DEATH_BY_LINE(control(Op::openObject, wire::OpenObject{bad, 0, 0}), "bad name");
   EXPECT_DEATH_BY_LINE(control(Op::lookup, wire::Element{bad, 0, 0, 0, 0}), "bad name");
   EXPECT_DEATH_BY_LINE(control(Op::readMap, wire::ReadMap{bad, 0, 0, 0, 0}), "bad name");
   EXPECT_DEATH_BY_LINE(control(Op::setSlot, wire::SetSlot{bad, {}, 0, 0}), "bad name");
@@ -116,14 +116,23 @@ TEST_F(WorkerControl, EachOperationOnAPinDiesOfABadOne) {
   EXPECT_EQ(bpf.calls.size(), 0u);
 }
 
-TEST_F(WorkerControl, OnlyMapsAreOpenedForHandOverAndOnlyWithKnownFlags) {
-  for (Pin pin : {pinOf(Dir::programs), pinOf(Dir::links), pinOf(Dir::loads, "p"), pinOf(Dir::iterators, "a")})
-    EXPECT_DEATH_BY_LINE(control(Op::openMap, wire::OpenMap{pin, 0, 0}), "not a map to open");
-  EXPECT_DEATH_BY_LINE(control(Op::openMap, wire::OpenMap{pinOf(Dir::maps, "a"), BPF_F_MMAPABLE, 0}), "not a map to open");
+TEST_F(WorkerControl, OnlyMapsAndProgramsOfSocketsAreHandedOverAndOnlyWithKnownFlags) {
+  for (Pin pin : {pinOf(Dir::links), pinOf(Dir::iterators, "a")})
+    EXPECT_DEATH_BY_LINE(control(Op::openObject, wire::OpenObject{pin, 0, 0}), "not to be opened");
+  EXPECT_DEATH_BY_LINE(control(Op::openObject, wire::OpenObject{pinOf(Dir::maps, "a"), BPF_F_MMAPABLE, 0}), "not to be opened");
+  EXPECT_DEATH_BY_LINE(control(Op::openObject, wire::OpenObject{pinOf(Dir::loads, "p"), BPF_F_RDONLY, 0}), "not to be opened");
+  for (uint32_t type : {BPF_PROG_TYPE_XDP, BPF_PROG_TYPE_TRACING, BPF_PROG_TYPE_SYSCALL, BPF_PROG_TYPE_KPROBE}) {
+    bpf.mapInfo.type = type;  // the first word of a program's too
+    EXPECT_DEATH_BY_LINE(control(Op::openObject, wire::OpenObject{pinOf(Dir::loads, "p"), 0, 0}), "not for sockets") << type;
+  }
+  for (uint32_t type : {BPF_PROG_TYPE_SOCKET_FILTER, BPF_PROG_TYPE_SK_REUSEPORT}) {
+    bpf.mapInfo.type = type;
+    EXPECT_EQ(control(Op::openObject, wire::OpenObject{pinOf(Dir::loads, "p"), 0, 0}), 0);
+  }
   EXPECT_DEATH_BY_LINE(control(Op::openIterator, wire::OpenIterator{pinOf(Dir::tcxIngress), {}}), "not an iterator");
   for (Pin map : {pinOf(Dir::loads, "p"), pinOf(Dir::links), pinOf(Dir::iterators, "a")})
     EXPECT_DEATH_BY_LINE(control(Op::openIterator, wire::OpenIterator{pinOf(Dir::loads, "p"), map}), "not an iterator");
-  EXPECT_EQ(control(Op::openMap, wire::OpenMap{pinOf(Dir::maps, "a"), BPF_F_RDONLY, 0}), 0);
+  EXPECT_EQ(control(Op::openObject, wire::OpenObject{pinOf(Dir::maps, "a"), BPF_F_RDONLY, 0}), 0);
   EXPECT_EQ(bpf.last(BPF_OBJ_GET).attr.file_flags, uint32_t(BPF_F_RDONLY));
 }
 
