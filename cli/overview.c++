@@ -69,6 +69,22 @@ int host(Session& session, const std::string& output) {
   return 0;
 }
 
+int memory(Session& session, const std::string& output) {
+  auto answer = session.wait(session.connection().overview().memoryRequest().send());
+  Json users = Json::array();
+  Table table({"USER", "PROGRAMS", "MAPS", "BYTES"});
+  for (auto user : answer.getUsers()) {
+    table.row({std::to_string(user.getUid()), std::to_string(user.getPrograms()), std::to_string(user.getMaps()),
+               std::to_string(user.getBytes())});
+    users.push_back({{"uid", user.getUid()}, {"programs", user.getPrograms()}, {"maps", user.getMaps()}, {"bytes", user.getBytes()}});
+  }
+  if (output == "json")
+    print(std::cout, {{"users", users}});
+  else
+    table.print(std::cout);
+  return 0;
+}
+
 using Show = int (*)(Session& session, const std::string& output);
 
 void addShow(CLI::App& parent, const char* name, const char* description, Show show, Command& chosen) {
@@ -82,6 +98,7 @@ void addShow(CLI::App& parent, const char* name, const char* description, Show s
 
 void addOverview(CLI::App& parent, Command& chosen) {
   addShow(parent, "overview", "What runs where on the whole machine, whoever attached it", overview, chosen);
+  addShow(parent, "memory", "The kernel's memory of what each user has loaded by bpfman", memory, chosen);
   addShow(parent, "host", "Which types of programs this host can load and attach, and why not the others", host, chosen);
 }
 

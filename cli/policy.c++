@@ -63,8 +63,8 @@ std::string gives(const Role& role) {
   if (role.base == Role::administrator) return "everything";
   auto maps = kj::str("maps of ", role.base == Role::viewer ? "all" : "his own", " programs: ", mapRightNames(role.mapRights));
   if (role.base == Role::viewer) return kj::str("looks at everything; ", maps).cStr();
-  auto loads =
-      kj::str("loads classes ", classNames(role.classes), ", ", role.maxPrograms, " programs, ", role.maxMapBytes, " bytes of maps a load");
+  auto loads = kj::str("loads classes ", classNames(role.classes), ", ", role.maxPrograms, " programs, ", role.maxMapBytes,
+                       " bytes of maps a load, ", role.maxMemory, " bytes of memory in all");
   bool places = role.classes & bit(ProgramClass::network);
   return kj::str(loads, places ? kj::str("; attaches to ", describe(role.places)) : kj::str(), "; ", maps).cStr();
 }

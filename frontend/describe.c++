@@ -10,6 +10,7 @@
 #include "frontend/chain-change.h"
 #include "frontend/dispatcher-attachment.h"
 #include "frontend/kernel-names.h"
+#include "frontend/memory.h"
 #include "frontend/overview.h"
 #include "frontend/persistence.h"
 #include "frontend/refuse.h"
@@ -18,10 +19,6 @@
 namespace bpfman {
 
 namespace {
-
-constexpr uint64_t PAGE = 4096, PROGRAM_HEADER = 72;  // bytes; of struct bpf_prog before its instructions
-
-uint64_t roundUp(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
 
 void describeKnown(uint64_t value, bool known, schema::Known::Builder out) {
   if (known)
@@ -132,7 +129,7 @@ void describe(const bpf_prog_info& info, kj::ArrayPtr<const uint32_t> mapIds, bo
   out.setXlatedSize(info.xlated_prog_len);
   out.setJitedSize(info.jited_prog_len);
   out.setVerifiedInstructions(info.verified_insns);
-  out.setMemlock(roundUp(PROGRAM_HEADER + info.xlated_prog_len, PAGE));  // pages of the program, as the kernel counts them
+  out.setMemlock(memoryOf(info));
   out.setGplCompatible(info.gpl_compatible);
   bool known = statsOn || info.run_cnt > 0;
   describeKnown(info.run_time_ns, known, out.initRunTime());
@@ -151,8 +148,7 @@ void describe(const Core& core, const bpf_map_info& info, schema::KernelMap::Bui
   out.setFlags(info.map_flags);
   out.setBtfId(info.btf_id);
   out.setExtra(info.map_extra);
-  uint64_t cpus = kj::StringPtr(mapTypeName(info.type)).startsWith("percpu") ? core.possibleCpus : 1;
-  out.setMemlock(uint64_t{info.max_entries} * (roundUp(info.key_size, 8) + roundUp(info.value_size, 8) * cpus));  // its elements'
+  out.setMemlock(memoryOf(info, core.possibleCpus));
 }
 
 void describe(const bpf_link_info& info, schema::KernelLink::Builder out) {

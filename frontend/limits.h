@@ -57,6 +57,7 @@ constexpr int32_t PRIORITY_MAX = 2147483647;
 
 // ---- the host ----
 constexpr uint32_t OPERATOR_PROGRAMS = 256;            // default of a role's max_programs: of one uid at once
+constexpr uint64_t OPERATOR_MEMORY = 1ull << 30;       // default of a role's max_memory: of all that one user has loaded, bytes
 constexpr uint64_t OPERATOR_MAP_BYTES = 256ull << 20;  // default of a role's max_map_bytes: of one load
 constexpr uint32_t CLOSERS = 32;                       // threads that may hang in a client's descriptor at once
 constexpr uint32_t ID_MAX = 2147483647;                // of our own ids

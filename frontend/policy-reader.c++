@@ -87,9 +87,9 @@ Role PolicyReader::readRole(const std::string& roleName, const toml::table& tabl
 }
 
 void PolicyReader::readOperator(Role& role, const toml::table& table) {
-  requireKeys(
-      table, "an operator's role",
-      {"base", "classes", "interfaces", "namespaces", "cgroups", "binaries", "map_rights", "priorities", "max_programs", "max_map_bytes"});
+  requireKeys(table, "an operator's role",
+              {"base", "classes", "interfaces", "namespaces", "cgroups", "binaries", "map_rights", "priorities", "max_programs",
+               "max_map_bytes", "max_memory"});
   if (auto node = table.get("classes")) role.classes = bitsOf(*node, "classes", {"network", "cgroup", "observe", "control"});
   readPlaces(role.places, table);
   if (auto node = table.get("cgroups")) {
@@ -104,6 +104,7 @@ void PolicyReader::readOperator(Role& role, const toml::table& table) {
   }
   if (auto node = table.get("max_programs")) role.maxPrograms = numberOf(*node, "max_programs", 0, UINT32_MAX);
   if (auto node = table.get("max_map_bytes")) role.maxMapBytes = numberOf(*node, "max_map_bytes", 0, INT64_MAX);
+  if (auto node = table.get("max_memory")) role.maxMemory = numberOf(*node, "max_memory", 0, INT64_MAX);
 }
 
 // What the list has besides the two words. The key replaces the default, so that an empty list gives nothing.

@@ -55,11 +55,11 @@ void Rights::deny(kj::StringPtr what, kj::StringPtr because) const {
          policyName.c_str());
 }
 
-uint64_t Rights::maxMapBytes(TypeSet types, uint32_t programs) const {
+uint64_t Rights::most(uint64_t Role::*limit, const Request& request) const {
   if (administrator()) return UINT64_MAX;
   uint64_t most = 0;
   for (auto& held : roles) {
-    if (lacks(*held.role, Request::toLoad(types, programs), uid, *reservations).empty()) most = std::max(most, held.role->maxMapBytes);
+    if (lacks(*held.role, request, uid, *reservations).empty()) most = std::max(most, (*held.role).*limit);
   }
   return most;
 }

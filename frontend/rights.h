@@ -36,8 +36,9 @@ class Rights {
   void requireAdministrator(kj::StringPtr toDo) const;
   void requireView() const { require({}); }
   void requireLoad(TypeSet types, uint32_t programs) const { require(Request::toLoad(types, programs)); }
-  uint64_t maxMapBytes(TypeSet types, uint32_t programs) const;
-  // For the grant of such a load, from the roles that allow it; an administrator's: no limit but the ceiling.
+  uint64_t maxMapBytes(TypeSet types, uint32_t programs) const { return most(&Role::maxMapBytes, Request::toLoad(types, programs)); }
+  uint64_t maxMemory(TypeSet types) const { return most(&Role::maxMemory, Request::toLoad(types, 0)); }
+  // For the grant of such a load, and of all together, from the roles that allow it; an administrator's: no limit but the ceiling.
   void requireAttach(const AttachTarget& target) const { require(Request::toAttach(target)); }
   void requireUnload(uid_t owner) const { require(Request::toChange(owner)); }
   bool mayMap(MapRight right, uid_t owner) const { return passes(Request::toMap(right, owner)); }
@@ -52,6 +53,7 @@ class Rights {
   std::string policyName;
 
   bool passes(const Request& request) const;
+  uint64_t most(uint64_t Role::*limit, const Request& request) const;
   [[noreturn]] void deny(kj::StringPtr what, kj::StringPtr because) const;
 };
 

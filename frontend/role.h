@@ -40,6 +40,7 @@ struct Role {
   uint32_t mapRights = 0;  // bit = MapRight
   uint32_t maxPrograms = limits::OPERATOR_PROGRAMS;
   uint64_t maxMapBytes = limits::OPERATOR_MAP_BYTES;
+  uint64_t maxMemory = limits::OPERATOR_MEMORY;
 };
 
 struct Reservation {  // at these places only an administrator, or who attaches by one of these roles

@@ -1,10 +1,13 @@
 // What every connection begins with, and the overview of the machine.
 #include <linux/bpf.h>
 
+#include <algorithm>
+
 #include <kj/debug.h>
 
 #include "frontend/describe.h"
 #include "frontend/gather.h"
+#include "frontend/memory.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
 #include "frontend/system-view.h"
@@ -56,6 +59,22 @@ class OverviewServer final : public schema::Overview::Server {
         out[i].setType(all[i].row.type);
         out[i].setProgramClass(className(all[i].row.programClass));
         out[i].setMissing(all[i].missing.c_str());
+      }
+    });
+  }
+
+  kj::Promise<void> memory(MemoryContext context) override {
+    connection->rights.requireView();
+    return connection->read([this, context](kj::WaitScope& scope) mutable {
+      auto byUser = memoryByUser(core, scope);
+      std::vector<std::pair<uint32_t, MemoryUse>> users(byUser.begin(), byUser.end());
+      std::ranges::stable_sort(users, [](auto& a, auto& b) { return a.second.bytes > b.second.bytes; });
+      auto out = context.getResults().initUsers(users.size());
+      for (size_t i = 0; i < users.size(); ++i) {
+        out[i].setUid(users[i].first);
+        out[i].setPrograms(users[i].second.programs);
+        out[i].setMaps(users[i].second.maps);
+        out[i].setBytes(users[i].second.bytes);
       }
     });
   }

@@ -12,6 +12,7 @@
 #include "frontend/kept-bytecode.h"
 #include "frontend/kernel-names.h"
 #include "frontend/limited-text.h"
+#include "frontend/memory.h"
 #include "frontend/refuse.h"
 #include "frontend/settle-programs.h"
 #include "frontend/servers.h"
@@ -246,6 +247,13 @@ class ProgramsServer final : public schema::Programs::Server {
       requireMayLoad(*connection, wish, typesOf(wish));
     }
     LoadOutcome outcome = loadFirst(wish, object, cancellation, scope);
+    if (outcome.refused == nullptr) {
+      auto failure = kj::runCatchingExceptions([&]() { requireWithinMemory(*connection, wish.uid, typesOf(wish), scope); });
+      KJ_IF_MAYBE (exception, failure) {
+        core.loads.undo(outcome.load, scope);
+        kj::throwFatalException(kj::mv(*exception));
+      }
+    }
     auto results = context.getResults();
     line.programs = outcome.programs;
     for (auto& map : outcome.seenMaps) line.maps.push_back(infoOf<bpf_map_info>(map).id);

@@ -4,6 +4,7 @@
 #include "frontend/chain-change.h"
 #include "frontend/describe.h"
 #include "frontend/limited-text.h"
+#include "frontend/memory.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
 #include "frontend/settle-programs.h"
@@ -71,6 +72,9 @@ void carryOut(Holding& connection, uint32_t id, UpdateContext& context, LoadWish
   ChainChange change(core, connection->uid(), scope);
   ChangeRow row;
   auto failure = kj::runCatchingExceptions([&]() {
+    uint32_t before = KJ_ASSERT_NONNULL(core.catalog.program(id)).load;
+    bool alone = core.catalog.programsOf(before).size() == 1;
+    requireWithinMemory(*connection, wish.uid, setOf({static_cast<schema::ProgramType>(wish.programs[0].type)}), scope, alone ? before : 0);
     change.replace(id, replacement);
     row = change.carryOut(nanosecondsFrom(context.getParams().getOptions().getConfirmWithin()));
   });

@@ -475,6 +475,17 @@ interface Overview {
 
   hooks @4 () -> (hooks :List(HookSupport));
   # Which types of programs this host can load and attach, found by trying. In the order of docs/hooks.md.
+
+  memory @5 () -> (users :List(UserMemory));
+  # The kernel's memory of what each user has loaded by bpfman, most first: a program's pages, and all elements of a map, whether they are
+  # there yet or not. A map that several loads share counts for the oldest of them.
+}
+
+struct UserMemory {
+  uid @0 :UInt32;
+  programs @1 :UInt32;
+  maps @2 :UInt32;
+  bytes @3 :UInt64;
 }
 
 struct HookSupport {

@@ -32,6 +32,7 @@ TESTED = {
     "verifier's log in the answer": "loader/object-test.c++ CutsAVeryLongVerifiersLog, loader/explain-test.c++ CutsALongLogInItsMiddleAndSaysHowMuch",
     "objects of one user's persistent": "test_what_is_kept_for_one_user",
     "programs of one operator": "test_the_programs_of_one_operator",
+    "kernel memory of all programs and maps": "test_the_memory_of_one_operator",
     "load sessions at once": "test_the_sessions_at_once",
     "loader and session pairs": "test_the_pool",
     "one message": "test_one_message",
@@ -224,6 +225,24 @@ class Limits(unittest.TestCase):
             self.assertTrue(harness.eventually(lambda: workers() == min(number + 1, 32)), (number, workers()))
         self.assertEqual(len(daemon.links()), 33)
         daemon.attach("xdp", program, "lo", "-p", 2, "-n", spaces[0].path)   # whose worker had left
+
+    def test_the_memory_of_one_operator(self):
+        one = (8 * os.sysconf("SC_NPROCESSORS_CONF") + 8) + (8 + 8)       # maps, as docs/limits.md counts them; then the program's page
+        policy = ('[roles.few]\nbase = "operator"\nclasses = ["network"]\nmap_rights = ["read", "write"]\nmax_memory = %d\n[[grant]]\nusers = [4001, 4002]\nroles = ["few"]\n'
+                  % (2 * (one + 4096) + 4095))
+        daemon = self.start(policy=policy)
+        who, other = harness.user(4001), harness.user(4002)
+        self.assertEqual(daemon.json("memory"), {"users": []})
+        for count in (1, 2):
+            self.assertEqual(self.load(daemon, "xdp_counter", "xdp:xdp_counter", **who).code, 0)
+            self.assertEqual(daemon.json("memory"), {"users": [{"uid": 4001, "programs": count, "maps": 2 * count, "bytes": count * (one + 4096)}]})
+        before = daemon.programs()
+        self.refused("(max_memory)", self.load(daemon, "xdp_counter", "xdp:xdp_counter", **who))
+        self.assertEqual((daemon.programs(), daemon.settled()), (before, []))
+        before = daemon.json("program", "update", before[0], "--file", harness.example("xdp_counter"), **who)["record"]["program_id"], before[1]
+        self.assertEqual(self.load(daemon, "xdp_counter", "xdp:xdp_counter", **other).code, 0)      # his own are counted
+        self.assertEqual(daemon.cli("program", "unload", before[0], **who).code, 0)
+        self.assertEqual(self.load(daemon, "xdp_counter", "xdp:xdp_counter", **who).code, 0)
 
     def test_the_programs_of_one_operator(self):
         policy = '[roles.few]\nbase = "operator"\nclasses = ["network"]\nmax_programs = 2\n[[grant]]\nusers = [4001]\nroles = ["few"]\n'
