@@ -39,7 +39,7 @@ inline LoadRow loadRow(uint32_t load) {
           1000,
           "Dual MIT/GPL",
           1700000000000000000,
-          {{0, "counters", 70 + load, false, load, 0}, {1, ".rodata", 71 + load, true, 3, 4}},
+          {{0, "counters", 70 + load, false, load, 0, load % 2 == 1}, {1, ".rodata", 71 + load, true, 3, 4}},
           load % 2 == 0,
           "overview",
           "1000:" + std::to_string(load),

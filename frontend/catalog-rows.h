@@ -18,6 +18,7 @@ struct MapRow {
   bool internal = false;    // .rodata and the like: kept, but without a public pin
   uint32_t sourceLoad = 0;  // where it was made: another load when reused from that, else this one
   uint32_t sourceIndex = 0;
+  bool named = false;  // pinned by name: it is the one map of that name of its owner's application (frontend/map-sources.h)
   bool operator==(const MapRow&) const = default;
 };
 

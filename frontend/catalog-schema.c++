@@ -103,6 +103,11 @@ PRAGMA user_version = 5;
     R"(
 ALTER TABLE link ADD COLUMN place BLOB NOT NULL DEFAULT x'';
 PRAGMA user_version = 6;
+)",
+    // 6 -> 7: maps that an application's loads share by their name.
+    R"(
+ALTER TABLE map ADD COLUMN named INTEGER NOT NULL DEFAULT 0 CHECK (named IN (0, 1));
+PRAGMA user_version = 7;
 )"};
 
 [[noreturn]] void refuseNewer(const std::string& path, int64_t found, size_t known) {

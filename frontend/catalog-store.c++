@@ -34,10 +34,10 @@ std::vector<LoadRow> readLoads(Database& database) {
     row.missing = loads.bytes(10);
   }
   Statement maps =
-      database.prepare("SELECT load, position, name, id, internal, source_load, source_index FROM map ORDER BY load, position");
+      database.prepare("SELECT load, position, name, id, internal, source_load, source_index, named FROM map ORDER BY load, position");
   join(maps, rows, &LoadRow::load, [](LoadRow& load, Statement& s) {
-    load.maps.push_back(
-        {uint32_t(s.number(1)), s.bytes(2), uint32_t(s.number(3)), s.number(4) != 0, uint32_t(s.number(5)), uint32_t(s.number(6))});
+    load.maps.push_back({uint32_t(s.number(1)), s.bytes(2), uint32_t(s.number(3)), s.number(4) != 0, uint32_t(s.number(5)),
+                         uint32_t(s.number(6)), s.number(7) != 0});
   });
   return rows;
 }
@@ -195,9 +195,10 @@ void store(Database& database, const LoadRow& row) {
             row.missing)
       .run();
   database.kept("DELETE FROM map WHERE load = ?1").with(row.load).run();
-  Statement& insert =
-      database.kept("INSERT INTO map (load, position, name, id, internal, source_load, source_index) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
-  for (auto& map : row.maps) insert.with(row.load, map.index, map.name, map.id, map.internal, map.sourceLoad, map.sourceIndex).run();
+  Statement& insert = database.kept(
+      "INSERT INTO map (load, position, name, id, internal, source_load, source_index, named) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+  for (auto& map : row.maps)
+    insert.with(row.load, map.index, map.name, map.id, map.internal, map.sourceLoad, map.sourceIndex, map.named).run();
   database.kept(RAISE).with(std::string_view("load"), int64_t(row.load) + 1).run();
 }
 
