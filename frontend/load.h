@@ -2,6 +2,7 @@
 // loader's word counts only for names.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -53,7 +54,8 @@ struct LoadWish {
   uint32_t mapOwner = 0;  // kernel id of the program whose maps are used; 0: none
   uint32_t uid = 0;
   uint64_t maxMapBytes = 0;
-  bool own = false;  // an object of bpfman itself: nothing of it is public
+  std::function<void()> requireSharing{};  // throws if its user may not use a map of another load of his
+  bool own = false;                        // an object of bpfman itself: nothing of it is public
   bool listFunctions = false;
   std::string engine;              // of its XDP or TC programs, as the caller named it; "": he did not
   kj::Maybe<Extension> extension;  // its programs of that family are loaded as extensions of that
@@ -86,6 +88,7 @@ struct LoadOutcome {
   std::vector<std::string> logs;                   // likewise: the verifier's, if they were asked for
   std::map<std::string, uint32_t> functions;       // if they were asked for: ids in the object's BTF
   kj::Vector<WorkerReply> seenPrograms, seenMaps;  // what the kernel said about them and about all maps of the load
+  std::vector<std::string> warnings{};
 
   static LoadOutcome refusal(Refused refused) { return {kj::mv(refused), 0, {}, {}, {}, {}, {}}; }
 };
@@ -125,6 +128,7 @@ class Loads {
   int programsDir;  // RUNTIME_DIR/programs
   kj::Duration patience;
   const wire::Ceiling& ceiling;
+  Locks names;  // of maps: of one user's application at once
 
   LoadRow begin(const LoadWish& wish);
   void erase(uint32_t load);

@@ -257,6 +257,8 @@ class ProgramsServer final : public schema::Programs::Server {
       refusal.setSummary(refused->summary.c_str());
       return;
     }
+    auto warnings = results.initWarnings(outcome.warnings.size());
+    for (size_t i = 0; i < outcome.warnings.size(); ++i) warnings.set(i, outcome.warnings[i].c_str());
     auto loaded = results.initLoaded(outcome.programs.size());
     for (size_t i = 0; i < outcome.programs.size(); ++i) {
       loaded[i].setProgram(newProgram(*connection, outcome.programs[i]));
@@ -419,11 +421,14 @@ void requireMayLoad(Connection& connection, LoadWish& wish, TypeSet types) {
     if (row.uid == wish.uid && !row.own) mine += connection.core.catalog.programsOf(id).size();
   connection.rights.requireLoad(types, mine);
   wish.maxMapBytes = kj::min(connection.rights.maxMapBytes(types, mine), connection.core.options.ceiling.maxMapBytes);
+  auto requireMaps = [&rights = connection.rights](uint32_t uid) {
+    rights.requireMap(MapRight::read, uid);
+    rights.requireMap(MapRight::write, uid);
+  };
+  wish.requireSharing = [requireMaps, uid = wish.uid]() { requireMaps(uid); };
   if (wish.mapOwner == 0) return;
   KJ_IF_MAYBE (owner, connection.core.catalog.program(wish.mapOwner)) {
-    uint32_t uid = KJ_ASSERT_NONNULL(connection.core.catalog.load(owner->load)).uid;
-    connection.rights.requireMap(MapRight::read, uid);
-    connection.rights.requireMap(MapRight::write, uid);
+    requireMaps(KJ_ASSERT_NONNULL(connection.core.catalog.load(owner->load)).uid);
   }
 }
 
