@@ -147,7 +147,10 @@ TEST_F(Loader, SaysHowTheObjectDefinesItsMaps) {
       EXPECT_EQ(map.getFlags(), static_cast<uint32_t>(BPF_F_NO_PREALLOC));
       EXPECT_EQ(map.getExtra(), 0u);
     }
-    if (map.getName() == "ring") ++found, EXPECT_EQ(map.getMaxEntries(), 8192u);  // as libbpf rounds it
+    if (map.getName() == "ring") {
+      ++found;
+      EXPECT_EQ(map.getMaxEntries(), 8192u);  // as libbpf rounds it
+    }
   }
   EXPECT_EQ(found, 2u);
 }
