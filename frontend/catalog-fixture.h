@@ -44,7 +44,9 @@ inline LoadRow loadRow(uint32_t load) {
           "overview",
           "1000:" + std::to_string(load),
           load % 3 == 0,
-          load % 6 == 0 ? "the verifier refused it" : ""};
+          load % 6 == 0 ? "the verifier refused it" : "",
+          {{"counters", 4294967295u}, {"a", load}},
+          load % 5 == 0};
 }
 
 inline ProgramRow programRow(uint32_t id, uint32_t load, uint32_t index = 0) {

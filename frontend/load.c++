@@ -261,6 +261,7 @@ struct Loads::Run {
     requireOk(session().call(wire::Op::commit, commit).wait(scope), "pin what was loaded");
     row.state = LoadRow::loaded;
     row.missing.clear();
+    row.mapSizes = sizesToKeep();
     if (wish.again != 0)
       loads.catalog.renumber(row, wish.instead, rows);
     else
@@ -315,6 +316,16 @@ struct Loads::Run {
     return map;
   }
 
+  // Those of maps that it has: what takes its place after an update may lack some.
+  std::vector<std::pair<std::string, uint32_t>> sizesToKeep() {
+    std::vector<std::pair<std::string, uint32_t>> sizes;
+    if (!wish.persistent) return sizes;
+    for (auto& list : {wish.mapSizes, wish.keptSizes})
+      for (auto& size : list)
+        if (std::ranges::count(row.maps, size.first, &MapRow::name)) sizes.push_back(size);
+    return sizes;
+  }
+
   void makePublic(const std::vector<uint32_t>& ids) {
     auto place = loads.workers.host(scope);
     auto pins = loads.publishing(row.load, *place);
@@ -360,6 +371,7 @@ LoadRow Loads::begin(const LoadWish& wish) {
   row.purpose = wish.purpose;
   row.request = wish.request;
   row.persistent = wish.persistent;
+  row.otherTypes = wish.persistent && wish.kernelTypes >= 0;
   catalog.put(row);  // the journal: before the first step
   return row;
 }
@@ -371,7 +383,10 @@ LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancell
   LoadOutcome outcome;
   Run run(*this, wish, object, size, cancellation, scope, row);
   auto failure = kj::runCatchingExceptions([&]() {
-    if (wish.persistent && wish.again == 0) KeptBytecode::keep(row.load, object, size);
+    if (wish.persistent && wish.again == 0) {
+      KeptBytecode::keep(row.load, KeptBytecode::object, object, size);
+      if (row.otherTypes) KeptBytecode::keep(row.load, KeptBytecode::types, wish.kernelTypes, wish.kernelTypesSize);
+    }
     outcome = run.carryOut();
   });
   if (failure != nullptr || outcome.refused != nullptr) undo(row.load, scope);

@@ -50,6 +50,7 @@ struct LoadWish {
   uint32_t logLevel = 0;                                     // the verifier's log is wanted also when it accepts
   std::vector<std::pair<std::string, uint32_t>> mapSizes{};  // max_entries instead of the object's
   int kernelTypes = -1;  // BTF that the object is fitted to; -1: this kernel's. Whoever has the wish keeps it open
+  uint64_t kernelTypesSize = 0;
   std::string application, sourcePath;
   uint32_t mapOwner = 0;  // kernel id of the program whose maps are used; 0: none
   uint32_t uid = 0;
@@ -62,9 +63,10 @@ struct LoadWish {
   std::string purpose;
   std::string request;  // as in the catalogue
   bool persistent = false;
-  uint32_t again = 0;               // this persistent load, which is gone from the kernel; else a new one
-  std::vector<uint32_t> instead{};  // ids that its programs had, as many as programs
-  bool tcExtension = false;         // and they were extensions of a TC dispatcher
+  std::vector<std::pair<std::string, uint32_t>> keptSizes{};  // of a persistent one that it replaces: of the maps that it takes from that
+  uint32_t again = 0;                                         // this persistent load, which is gone from the kernel; else a new one
+  std::vector<uint32_t> instead{};                            // ids that its programs had, as many as programs
+  bool tcExtension = false;                                   // and they were extensions of a TC dispatcher
 };
 
 struct Refused {  // by the kernel's verifier, or because of what the object is

@@ -105,8 +105,6 @@ std::vector<WantedProgram> wantedFrom(Connection& connection, capnp::List<schema
 void takeMapSizes(LoadWish& wish, capnp::List<schema::LoadOptions::MapSize>::Reader list) {
   if (list.size() > wire::MAX_MAPS) refuse("at most ", wire::MAX_MAPS, " sizes of maps in one load");
   for (auto size : list) wish.mapSizes.emplace_back(limitedText(size.getName(), "a map's name"), size.getEntries());
-  if (list.size() > 0 && wish.persistent)
-    refuse("sizes of maps are not kept for persistent programs: after a reboot their maps would have the object's own sizes");
 }
 
 // The request as what is to be done; refused when it can't be, or when the caller may not.
@@ -142,10 +140,6 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   wish.logLevel = options.getLogLevel();
   if (wish.logLevel > 7) refuse("log level ", wish.logLevel, ": bits 1 (instructions), 2 (and states), 4 (statistics) are known");
   takeMapSizes(wish, options.getMapSizes());
-  if (options.hasKernelTypes() && wish.persistent)
-    refuse(
-        "the types of another kernel are not kept for persistent programs: after a reboot they would be fitted to the kernel that runs "
-        "then");
   if (!mustSettle(wish)) requireUsableEngine(wish);
   requireMayLoad(connection, wish, typesOf(wish));
   return wish;
@@ -176,7 +170,10 @@ class ProgramsServer final : public schema::Programs::Server {
                                                   kj::WaitScope& scope, AuditLine& line) mutable {
               line.what = wish->sourcePath;
               line.request = wish->request;
-              KJ_IF_MAYBE (given, types) wish->kernelTypes = given->fd();
+              KJ_IF_MAYBE (given, types) {
+                wish->kernelTypes = given->fd();
+                wish->kernelTypesSize = given->size();
+              }
               carryOut(context, *wish, object, line, scope);
             });
           });
@@ -234,7 +231,7 @@ class ProgramsServer final : public schema::Programs::Server {
       turn = core.locks.take("request:" + wish.request, scope);
       if (answerAgain(context, wish, line, scope)) return;
     }
-    if (wish.persistent) requireRoomToKeep(object.size());
+    if (wish.persistent) requireRoomToKeep(object.size() + wish.kernelTypesSize);
     Cancellation cancellation;
     connection->loads.insert(&cancellation);
     KJ_DEFER(connection->loads.erase(&cancellation));
