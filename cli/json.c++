@@ -83,7 +83,7 @@ Json recordJson(schema::ProgramRecord::Reader record) {
 
 Json mapJson(schema::MapDetails::Reader map) {
   auto kernel = map.getKernel();
-  return {
+  Json json = {
       {"id", kernel.getId()},
       {"name", (kernel.getName().size() ? kernel.getName() : map.getName()).cStr()},
       {"map_type", kernel.getTypeName().cStr()},
@@ -101,6 +101,9 @@ Json mapJson(schema::MapDetails::Reader map) {
       {"pin_path", map.getPinPath().cStr()},
       {"present", map.getPresent()},
   };
+  if (map.getPinnedByName()) json["pinned_by_name"] = true;
+  if (map.getSharedWith().size()) json["shared_with"] = numbers(map.getSharedWith());
+  return json;
 }
 
 uint64_t valueOr0(schema::Known::Reader known) { return known.isValue() ? known.getValue() : 0; }

@@ -77,6 +77,7 @@ int load(Session& session, const LoadArguments& arguments) {
   auto answer = session.wait(request.send());
   if (answer.isRefused()) failRefused(answer.getRefused(), arguments.logLevel > 0);
 
+  for (auto warning : answer.getWarnings()) std::cerr << "bpfman: warning: " << warning.cStr() << "\n";
   Json programs = Json::array();
   bool first = true;
   for (auto loaded : answer.getLoaded()) {

@@ -76,7 +76,10 @@ void printStatus(std::ostream& out, schema::ProgramDetails::Reader details) {
   for (auto link : details.getLinks()) out << "      " << link.getRecord().getId() << " " << place(link.getRecord()) << "\n";
   out << "    Maps:" << (details.getMaps().size() ? "\n" : " None\n");
   for (auto map : details.getMaps()) {
-    out << "      " << map.getKernel().getId() << " " << map.getName().cStr() << " " << map.getKernel().getTypeName().cStr() << "\n";
+    out << "      " << map.getKernel().getId() << " " << map.getName().cStr() << " " << map.getKernel().getTypeName().cStr();
+    if (map.getPinnedByName()) out << ", pinned by name";
+    if (map.getSharedWith().size()) out << ", shared with " << joined(map.getSharedWith(), "");
+    out << "\n";
   }
 }
 

@@ -39,12 +39,14 @@ inline LoadRow loadRow(uint32_t load) {
           1000,
           "Dual MIT/GPL",
           1700000000000000000,
-          {{0, "counters", 70 + load, false, load, 0}, {1, ".rodata", 71 + load, true, 3, 4}},
+          {{0, "counters", 70 + load, false, load, 0, load % 2 == 1}, {1, ".rodata", 71 + load, true, 3, 4}},
           load % 2 == 0,
           "overview",
           "1000:" + std::to_string(load),
           load % 3 == 0,
-          load % 6 == 0 ? "the verifier refused it" : ""};
+          load % 6 == 0 ? "the verifier refused it" : "",
+          {{"counters", 4294967295u}, {"a", load}},
+          load % 5 == 0};
 }
 
 inline ProgramRow programRow(uint32_t id, uint32_t load, uint32_t index = 0) {

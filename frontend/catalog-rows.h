@@ -18,6 +18,7 @@ struct MapRow {
   bool internal = false;    // .rodata and the like: kept, but without a public pin
   uint32_t sourceLoad = 0;  // where it was made: another load when reused from that, else this one
   uint32_t sourceIndex = 0;
+  bool named = false;  // pinned by name: it is the one map of that name of its owner's application (frontend/map-sources.h)
   bool operator==(const MapRow&) const = default;
 };
 
@@ -35,6 +36,8 @@ struct LoadRow {
   std::string request;       // "UID:" and the caller's request id; "": none
   bool persistent = false;   // it and its links outlive a reboot: frontend/persistence.h
   std::string missing;       // of a persistent one: why the kernel does not have it; its programs have placeholders for ids. "": it has
+  std::vector<std::pair<std::string, uint32_t>> mapSizes;  // caller, of a persistent one: max_entries instead of the object's
+  bool otherTypes = false;                                 // of a persistent one: types of another kernel are kept, which it is fitted to
   bool operator==(const LoadRow&) const = default;
 };
 

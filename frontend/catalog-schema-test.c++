@@ -73,10 +73,10 @@ TEST_F(CatalogDamage, ThatMakesRowsImpossibleIsFoundToo) {
 
 TEST_F(CatalogVersion, ThatIsNewerIsRefusedUntouchedNamingBoth) {
   make();
-  overwrite("bpfman.db", 60, std::string("\0\0\0\7", 4));
+  overwrite("bpfman.db", 60, std::string("\0\0\0\x63", 4));
   std::string before = contents("bpfman.db");
   std::string refusal = refusalOf([] { Catalog catalog; });
-  EXPECT_NE(refusal.find("has version 7"), std::string::npos) << refusal;
+  EXPECT_NE(refusal.find("has version 99"), std::string::npos) << refusal;
   EXPECT_NE(refusal.find("versions up to " + version()), std::string::npos) << refusal;
   EXPECT_EQ(contents("bpfman.db"), before);
   EXPECT_FALSE(exists("bpfman.db.damaged-1"));
@@ -86,12 +86,12 @@ TEST_F(CatalogVersion, ThatIsNewerIsRefusedAlsoWhenOnlyTheLogSaysSo) {
   make();
   {
     Database database("bpfman.db", SQLITE_OPEN_READWRITE);
-    database.run("PRAGMA journal_mode = WAL; PRAGMA user_version = 8");
+    database.run("PRAGMA journal_mode = WAL; PRAGMA user_version = 98");
     database.keepLog();
   }
   std::string before = contents("bpfman.db"), log = contents("bpfman.db-wal");
   ASSERT_NE(log, "");
-  EXPECT_NE(refusalOf([] { Catalog catalog; }).find("has version 8"), std::string::npos);
+  EXPECT_NE(refusalOf([] { Catalog catalog; }).find("has version 98"), std::string::npos);
   EXPECT_EQ(contents("bpfman.db"), before);
   EXPECT_EQ(contents("bpfman.db-wal"), log);
 }

@@ -103,6 +103,19 @@ PRAGMA user_version = 5;
     R"(
 ALTER TABLE link ADD COLUMN place BLOB NOT NULL DEFAULT x'';
 PRAGMA user_version = 6;
+)",
+    // 6 -> 7: maps that an application's loads share by their name.
+    R"(
+ALTER TABLE map ADD COLUMN named INTEGER NOT NULL DEFAULT 0 CHECK (named IN (0, 1));
+PRAGMA user_version = 7;
+)",
+    // 7 -> 8: how persistent programs are loaded again: sizes of maps, and types of another kernel.
+    R"(
+ALTER TABLE load ADD COLUMN other_types INTEGER NOT NULL DEFAULT 0 CHECK (other_types IN (0, 1));
+CREATE TABLE map_size (
+  load INTEGER NOT NULL REFERENCES load ON DELETE CASCADE, position INTEGER NOT NULL, name TEXT NOT NULL, entries INTEGER NOT NULL,
+  PRIMARY KEY (load, position)) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 8;
 )"};
 
 [[noreturn]] void refuseNewer(const std::string& path, int64_t found, size_t known) {

@@ -18,7 +18,8 @@ void join(Statement& children, std::vector<Row>& parents, Member id, Take take) 
 std::vector<LoadRow> readLoads(Database& database) {
   std::vector<LoadRow> rows;
   Statement loads = database.prepare(
-      "SELECT load, state, source_path, uid, license, created_at, own, purpose, request, persistent, missing FROM load ORDER BY load");
+      "SELECT load, state, source_path, uid, license, created_at, own, purpose, request, persistent, missing, other_types FROM load "
+      "ORDER BY load");
   while (loads.step()) {
     LoadRow& row = rows.emplace_back();
     row.load = loads.number(0);
@@ -32,13 +33,16 @@ std::vector<LoadRow> readLoads(Database& database) {
     row.request = loads.bytes(8);
     row.persistent = loads.number(9);
     row.missing = loads.bytes(10);
+    row.otherTypes = loads.number(11);
   }
   Statement maps =
-      database.prepare("SELECT load, position, name, id, internal, source_load, source_index FROM map ORDER BY load, position");
+      database.prepare("SELECT load, position, name, id, internal, source_load, source_index, named FROM map ORDER BY load, position");
   join(maps, rows, &LoadRow::load, [](LoadRow& load, Statement& s) {
-    load.maps.push_back(
-        {uint32_t(s.number(1)), s.bytes(2), uint32_t(s.number(3)), s.number(4) != 0, uint32_t(s.number(5)), uint32_t(s.number(6))});
+    load.maps.push_back({uint32_t(s.number(1)), s.bytes(2), uint32_t(s.number(3)), s.number(4) != 0, uint32_t(s.number(5)),
+                         uint32_t(s.number(6)), s.number(7) != 0});
   });
+  Statement sizes = database.prepare("SELECT load, name, entries FROM map_size ORDER BY load, position");
+  join(sizes, rows, &LoadRow::load, [](LoadRow& load, Statement& s) { load.mapSizes.emplace_back(s.bytes(1), uint32_t(s.number(2))); });
   return rows;
 }
 
@@ -187,17 +191,22 @@ Content readContent(Database& database) {
 void store(Database& database, const LoadRow& row) {
   database
       .kept(
-          "INSERT INTO load (load, state, source_path, uid, license, created_at, own, purpose, request, persistent, missing) VALUES (?1, "
-          "?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) "
+          "INSERT INTO load (load, state, source_path, uid, license, created_at, own, purpose, request, persistent, missing, other_types) "
+          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) "
           "ON CONFLICT (load) DO UPDATE SET state = ?2, source_path = ?3, uid = ?4, license = ?5, created_at = ?6, own = ?7, purpose = ?8, "
-          "request = ?9, persistent = ?10, missing = ?11")
+          "request = ?9, persistent = ?10, missing = ?11, other_types = ?12")
       .with(row.load, row.state, row.sourcePath, row.uid, row.license, row.createdAt, row.own, row.purpose, row.request, row.persistent,
-            row.missing)
+            row.missing, row.otherTypes)
       .run();
   database.kept("DELETE FROM map WHERE load = ?1").with(row.load).run();
-  Statement& insert =
-      database.kept("INSERT INTO map (load, position, name, id, internal, source_load, source_index) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
-  for (auto& map : row.maps) insert.with(row.load, map.index, map.name, map.id, map.internal, map.sourceLoad, map.sourceIndex).run();
+  Statement& insert = database.kept(
+      "INSERT INTO map (load, position, name, id, internal, source_load, source_index, named) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+  for (auto& map : row.maps)
+    insert.with(row.load, map.index, map.name, map.id, map.internal, map.sourceLoad, map.sourceIndex, map.named).run();
+  database.kept("DELETE FROM map_size WHERE load = ?1").with(row.load).run();
+  Statement& size = database.kept("INSERT INTO map_size (load, position, name, entries) VALUES (?1, ?2, ?3, ?4)");
+  int64_t position = 0;
+  for (auto& [name, entries] : row.mapSizes) size.with(row.load, position++, name, entries).run();
   database.kept(RAISE).with(std::string_view("load"), int64_t(row.load) + 1).run();
 }
 

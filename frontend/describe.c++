@@ -1,6 +1,7 @@
 #include "frontend/describe.h"
 
 #include <algorithm>
+#include <set>
 
 #include <kj/debug.h>
 #include <kj/encoding.h>
@@ -11,6 +12,7 @@
 #include "frontend/dispatcher-attachment.h"
 #include "frontend/kernel-names.h"
 #include "frontend/memory.h"
+#include "frontend/named-maps.h"
 #include "frontend/overview.h"
 #include "frontend/persistence.h"
 #include "frontend/refuse.h"
@@ -195,10 +197,17 @@ void fill(Core& core, const ProgramRow& row, const LoadRow& load, const WorkerRe
     mapsOut[i].getKernel().setFrozen(map.name.starts_with(".rodata"));
     bool present = pinned(used[i]);
     mapsOut[i].setPresent(present);
+    mapsOut[i].setPinnedByName(map.named);
+    auto sharers = sharersOf(core.catalog, load, map);
+    mapsOut[i].setSharedWith(kj::arrayPtr(sharers.data(), sharers.size()));
     if (present) mapsOut[i].setPinPath(pathOf(core.runtimeDir(), pinAt(wire::Dir::maps, row.id, 0, 0, map.name.c_str())));
   }
-  auto users = core.catalog.mapUsersOf(row.id);
-  out.setMapUsedBy(kj::arrayPtr(users.data(), users.size()));
+  auto owned = core.catalog.mapUsersOf(row.id);
+  std::set<uint32_t> users(owned.begin(), owned.end());
+  for (auto& map : load.maps)
+    for (uint32_t sharer : sharersOf(core.catalog, load, map)) users.insert(sharer);
+  std::vector<uint32_t> all(users.begin(), users.end());
+  out.setMapUsedBy(kj::arrayPtr(all.data(), all.size()));
 }
 
 }  // namespace

@@ -20,7 +20,9 @@ namespace {
 
 constexpr const char* DIRECTORY = "persistent";
 
-kj::String pathOf(uint32_t load) { return kj::str(DIRECTORY, '/', load, ".o"); }
+kj::String pathOf(uint32_t load, KeptBytecode::What what) {
+  return kj::str(DIRECTORY, '/', load, what == KeptBytecode::types ? ".btf" : ".o");
+}
 
 [[noreturn]] void refuseKeeping() {
   auto type = errno == ENOSPC || errno == EDQUOT ? kj::Exception::Type::OVERLOADED : kj::Exception::Type::FAILED;
@@ -36,15 +38,15 @@ kj::AutoCloseFd openPath(kj::StringPtr path, int flags) { return kj::AutoCloseFd
 }  // namespace
 
 // Under its name it is whole: a power cut leaves it or nothing.
-void KeptBytecode::keep(uint32_t load, int object, uint64_t size) {
+void KeptBytecode::keep(uint32_t load, What what, int from, uint64_t size) {
   require(mkdirat(AT_FDCWD, DIRECTORY, 0700) == 0 || errno == EEXIST);
-  auto path = pathOf(load), half = kj::str(path, ".new");
+  auto path = pathOf(load, what), half = kj::str(path, ".new");
   auto file = openPath(half, O_WRONLY | O_CREAT | O_TRUNC);
   require(file.get() >= 0);
   KJ_ON_SCOPE_FAILURE(unlink(half.cStr()));
   off_t offset = 0;
   while (static_cast<uint64_t>(offset) < size) {
-    ssize_t sent = sendfile(file.get(), object, &offset, size - offset);
+    ssize_t sent = sendfile(file.get(), from, &offset, size - offset);
     if (sent == 0) errno = EIO;
     require(sent > 0);
   }
@@ -53,9 +55,10 @@ void KeptBytecode::keep(uint32_t load, int object, uint64_t size) {
   require(directory.get() >= 0 && fsync(directory.get()) == 0);
 }
 
-SealedObject KeptBytecode::read(uint32_t load) {
-  auto file = openPath(pathOf(load), O_RDONLY);
-  if (file.get() < 0) refuse("its bytecode is not in the state directory: ", strerror(errno));
+SealedObject KeptBytecode::read(uint32_t load, What what) {
+  auto file = openPath(pathOf(load, what), O_RDONLY);
+  if (file.get() < 0)
+    refuse(what == types ? "the BTF that it is fitted to" : "its bytecode", " is not in the state directory: ", strerror(errno));
   return sealedCopyOf(kj::mv(file));
 }
 
@@ -72,16 +75,22 @@ SealedObject sealedCopyOf(kj::AutoCloseFd file) {
 }
 
 uint64_t KeptBytecode::bytes(uint32_t load) {
+  uint64_t bytes = 0;
   struct stat status;
-  return stat(pathOf(load).cStr(), &status) == 0 ? status.st_size : 0;
+  for (What what : {object, types})
+    if (stat(pathOf(load, what).cStr(), &status) == 0) bytes += status.st_size;
+  return bytes;
 }
 
-void KeptBytecode::remove(uint32_t load) { unlink(pathOf(load).cStr()); }
+void KeptBytecode::remove(uint32_t load) {
+  for (What what : {object, types}) unlink(pathOf(load, what).cStr());
+}
 
 void KeptBytecode::removeOthers(const std::set<uint32_t>& loads) {
   std::error_code none;
   std::set<std::string> wanted, found;
-  for (uint32_t load : loads) wanted.insert(pathOf(load).cStr());
+  for (uint32_t load : loads)
+    for (What what : {object, types}) wanted.insert(pathOf(load, what).cStr());
   for (auto& entry : std::filesystem::directory_iterator(DIRECTORY, none)) found.insert(entry.path().string());
   for (auto& path : found)
     if (!wanted.count(path)) unlink(path.c_str());

@@ -1,5 +1,5 @@
-// The objects of persistent programs, in the state directory, which outlives a reboot: persistent/LOAD.o. RUNTIME_DIR/programs, where every
-// load has a copy for people to look at, does not.
+// The objects of persistent programs, in the state directory, which outlives a reboot: persistent/LOAD.o, and LOAD.btf where they are
+// fitted to the types of another kernel. RUNTIME_DIR/programs, where every load has a copy for people to look at, does not.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,11 @@ namespace bpfman {
 
 class KeptBytecode {  // in the working directory
  public:
-  static void keep(uint32_t load, int object, uint64_t size);  // it is on the disk when this returns, whole; or an exception says why not
-  static SealedObject read(uint32_t load);
-  static uint64_t bytes(uint32_t load);  // 0: there is none
+  enum What { object, types };
+  static void keep(uint32_t load, What what, int file, uint64_t size);
+  // It is on the disk when this returns, whole; or an exception says why not.
+  static SealedObject read(uint32_t load, What what);
+  static uint64_t bytes(uint32_t load);  // of both; 0: there is none
   static void remove(uint32_t load);
   static void removeOthers(const std::set<uint32_t>& loads);  // what a death left behind
 };

@@ -19,6 +19,7 @@
 #include "frontend/kept-bytecode.h"
 #include "frontend/limits.h"
 #include "frontend/loader-job.h"
+#include "frontend/map-sources.h"
 #include "frontend/refuse.h"
 #include "schema/program-types.h"
 
@@ -27,6 +28,10 @@ namespace bpfman {
 namespace {
 
 constexpr uint64_t ANY_MAP_TYPE = ~uint64_t{0};
+
+void setTexts(capnp::List<capnp::Text>::Builder list, const std::vector<std::string>& texts) {
+  for (size_t i = 0; i < texts.size(); ++i) list.set(i, texts[i].c_str());
+}
 
 void requirePublished(std::vector<kj::Promise<WorkerReply>>& pins, kj::WaitScope& scope) {
   for (auto& pin : pins) {
@@ -52,9 +57,9 @@ struct Loads::Run {
   kj::Maybe<kj::Own<LoaderJob>> loader;
   std::vector<WantedProgram> programs;
   std::map<size_t, KernelBtf::Member> members;  // of a struct_ops, by the program's number
-  Pairs globals;                                // as the catalogue keeps them
-  std::vector<std::string> reuseNames;
-  std::vector<wire::MapSource> reuse;
+  Pairs globals;  // as the catalogue keeps them
+  MapSources sources{loads.catalog, wish, loads.ceiling.possibleCpus};
+  kj::Maybe<Locks::Turn> turn;  // at the names of the application's maps
   wire::Grant grant{};
 
   WorkerChannel& session() { return KJ_ASSERT_NONNULL(loader)->session(); }
@@ -81,8 +86,8 @@ struct Loads::Run {
     }
     job.setListFunctions(wish.listFunctions);
     setGlobals(job);
-    auto names = job.initReuse(reuseNames.size());
-    for (size_t i = 0; i < reuseNames.size(); ++i) names.set(i, reuseNames[i].c_str());
+    setTexts(job.initReuse(sources.owners().size()), sources.owners());
+    setTexts(job.initShared(sources.shared().size()), sources.shared());
     job.setLogLevel(wish.logLevel);
     auto sizes = job.initMapSizes(wish.mapSizes.size());
     for (size_t i = 0; i < wish.mapSizes.size(); ++i) {
@@ -138,31 +143,13 @@ struct Loads::Run {
     return std::accumulate(needs.begin(), needs.end(), std::string());
   }
 
-  void chooseMaps() {
-    if (wish.mapOwner == 0) return;
-    auto missing = [&]() { refuse("map_owner_id ", wish.mapOwner, " does not exist: map owner not found"); };
-    KJ_IF_MAYBE (owner, loads.catalog.program(wish.mapOwner)) {
-      KJ_IF_MAYBE (load, loads.catalog.load(owner->load)) {
-        if (!load->missing.empty()) refuse("program ", wish.mapOwner, ", whose maps it uses, is not loaded: ", load->missing.c_str());
-        if (wish.persistent && !load->persistent)
-          refuse("program ", wish.mapOwner, ", whose maps it would use, is not persistent: after a reboot there would be no such maps");
-        for (const MapRow& map : load->maps) {
-          if (map.internal) continue;
-          reuseNames.push_back(map.name);
-          reuse.push_back({load->load, map.index});
-        }
-        return;
-      }
-    }
-    missing();
-  }
-
-  // What only the object says: whether a program may sleep, and its target, unless the request has one.
+  // What only the object says: whether a program may sleep, and its target, unless the request has one; and which maps it pins by name.
   kj::Maybe<Refused> asTheObjectSays() {
     auto isOpen = [&](const WantedProgram& program) { return !wish.own && saysMore(program); };
-    if (std::ranges::none_of(programs, isOpen)) return nullptr;
+    if (std::ranges::none_of(programs, isOpen) && wish.application.empty()) return nullptr;
     auto result = ask(true);
     KJ_IF_MAYBE (refused, refusal(result)) return kj::mv(*refused);
+    sources.note(result.getDone().getMaps());
     auto found = result.getDone().getPrograms();
     KJ_REQUIRE(found.size() == programs.size(), "malformed answer from the loader");
     for (size_t i = 0; i < programs.size(); ++i) {
@@ -234,8 +221,20 @@ struct Loads::Run {
       grant.programs[i].target = programs[i].watched.load, grant.programs[i].targetIndex = programs[i].watched.index;
       if (programs[i].kernelType == BPF_PROG_TYPE_EXT) grant.programs[i].target = KJ_REQUIRE_NONNULL(wish.extension).load;
     }
-    grant.reuseCount = reuse.size();
-    std::copy(reuse.begin(), reuse.end(), grant.reuse);
+    grant.reuseCount = sources.all().size();
+    std::copy(sources.all().begin(), sources.all().end(), grant.reuse);
+  }
+
+  // Again, with other maps, when one that it was to share went meanwhile.
+  WorkerReply giveGrant() {
+    if (sources.needsTurn()) turn = loads.names.take(sources.turn(), scope);
+    auto place = loads.workers.host(scope);
+    auto look = [&](const wire::Pin& pin) { return place->worker.call(wire::Op::inspect, wire::Inspect{pin}).wait(scope); };
+    for (bool changed = sources.takeNamed(look);; changed = sources.takeNamed(look)) {
+      makeGrant();
+      auto reply = session().call(wire::Op::grant, grant).wait(scope);
+      if (reply.result != -ENOENT || !changed) return reply;
+    }
   }
 
   LoadOutcome carryOut() {
@@ -243,11 +242,10 @@ struct Loads::Run {
     KJ_IF_MAYBE (extension, wish.extension)
       for (auto& program : programs)
         if (program.family == extension->family) program.kernelType = BPF_PROG_TYPE_EXT, program.expectedAttachType = 0;
-    chooseMaps();
+    sources.takeOwners();
     loader = kj::heap<LoaderJob>(loads.pool.take(scope), loads.timer, loads.patience, cancellation, scope);
     KJ_IF_MAYBE (refused, asTheObjectSays()) return LoadOutcome::refusal(kj::mv(*refused));
-    makeGrant();
-    requireOk(session().call(wire::Op::grant, grant).wait(scope), "the host's ceiling does not allow this load");
+    requireOk(giveGrant(), "the host's ceiling does not allow this load");
 
     auto result = ask(false);
     KJ_IF_MAYBE (refused, refusal(result)) return LoadOutcome::refusal(kj::mv(*refused));
@@ -279,12 +277,15 @@ struct Loads::Run {
       auto& reply = outcome.seenMaps.add(replies[loaded.size() + i].wait(scope));
       requireOk(reply, "look at a map that was loaded");
       row.maps.push_back(mapRow(i, maps[i], infoOf<bpf_map_info>(reply)));
+      if (maps[i].getPinByName() && !maps[i].getReused() && wish.application.empty())
+        outcome.warnings.push_back("map \"" + row.maps[i].name + "\" is pinned by name, but without an application (-a) nobody shares it");
     }
     for (size_t i = 1; i < rows.size(); ++i) KJ_REQUIRE(rows[i].id != rows[i - 1].id, "the loader gave one program twice");
 
     requireOk(session().call(wire::Op::commit, commit).wait(scope), "pin what was loaded");
     row.state = LoadRow::loaded;
     row.missing.clear();
+    row.mapSizes = sizesToKeep();
     if (wish.again != 0)
       loads.catalog.renumber(row, wish.instead, rows);
     else
@@ -331,11 +332,22 @@ struct Loads::Run {
 
   MapRow mapRow(size_t i, schema::LoadResult::MapLoaded::Reader said, const bpf_map_info& info) {
     MapRow map{static_cast<uint32_t>(i), said.getName().cStr(), info.id, said.getInternal(), row.load, static_cast<uint32_t>(i)};
-    if (said.getReused() && said.getHandle() < reuse.size()) {
-      map.sourceLoad = reuse[said.getHandle()].load;
-      map.sourceIndex = reuse[said.getHandle()].index;
+    if (said.getReused() && said.getHandle() < sources.all().size()) {
+      map.sourceLoad = sources.all()[said.getHandle()].load;
+      map.sourceIndex = sources.all()[said.getHandle()].index;
     }
+    map.named = sources.isNamed(map.name);
     return map;
+  }
+
+  // Those of maps that it has: what takes its place after an update may lack some.
+  std::vector<std::pair<std::string, uint32_t>> sizesToKeep() {
+    std::vector<std::pair<std::string, uint32_t>> sizes;
+    if (!wish.persistent) return sizes;
+    for (auto& list : {wish.mapSizes, wish.keptSizes})
+      for (auto& size : list)
+        if (std::ranges::count(row.maps, size.first, &MapRow::name)) sizes.push_back(size);
+    return sizes;
   }
 
   void makePublic(const std::vector<uint32_t>& ids) {
@@ -383,6 +395,7 @@ LoadRow Loads::begin(const LoadWish& wish) {
   row.purpose = wish.purpose;
   row.request = wish.request;
   row.persistent = wish.persistent;
+  row.otherTypes = wish.persistent && wish.kernelTypes >= 0;
   catalog.put(row);  // the journal: before the first step
   return row;
 }
@@ -394,7 +407,10 @@ LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancell
   LoadOutcome outcome;
   Run run(*this, wish, object, size, cancellation, scope, row);
   auto failure = kj::runCatchingExceptions([&]() {
-    if (wish.persistent && wish.again == 0) KeptBytecode::keep(row.load, object, size);
+    if (wish.persistent && wish.again == 0) {
+      KeptBytecode::keep(row.load, KeptBytecode::object, object, size);
+      if (row.otherTypes) KeptBytecode::keep(row.load, KeptBytecode::types, wish.kernelTypes, wish.kernelTypesSize);
+    }
     outcome = run.carryOut();
   });
   if (failure != nullptr || outcome.refused != nullptr) undo(row.load, scope);

@@ -2,6 +2,7 @@
 // loader's word counts only for names.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -49,20 +50,23 @@ struct LoadWish {
   uint32_t logLevel = 0;                                     // the verifier's log is wanted also when it accepts
   std::vector<std::pair<std::string, uint32_t>> mapSizes{};  // max_entries instead of the object's
   int kernelTypes = -1;  // BTF that the object is fitted to; -1: this kernel's. Whoever has the wish keeps it open
+  uint64_t kernelTypesSize = 0;
   std::string application, sourcePath;
   uint32_t mapOwner = 0;  // kernel id of the program whose maps are used; 0: none
   uint32_t uid = 0;
   uint64_t maxMapBytes = 0;
-  bool own = false;  // an object of bpfman itself: nothing of it is public
+  std::function<void()> requireSharing{};  // throws if its user may not use a map of another load of his
+  bool own = false;                        // an object of bpfman itself: nothing of it is public
   bool listFunctions = false;
   std::string engine;              // of its XDP or TC programs, as the caller named it; "": he did not
   kj::Maybe<Extension> extension;  // its programs of that family are loaded as extensions of that
   std::string purpose;
   std::string request;  // as in the catalogue
   bool persistent = false;
-  uint32_t again = 0;               // this persistent load, which is gone from the kernel; else a new one
-  std::vector<uint32_t> instead{};  // ids that its programs had, as many as programs
-  bool tcExtension = false;         // and they were extensions of a TC dispatcher
+  std::vector<std::pair<std::string, uint32_t>> keptSizes{};  // of a persistent one that it replaces: of the maps that it takes from that
+  uint32_t again = 0;                                         // this persistent load, which is gone from the kernel; else a new one
+  std::vector<uint32_t> instead{};                            // ids that its programs had, as many as programs
+  bool tcExtension = false;                                   // and they were extensions of a TC dispatcher
 };
 
 struct Refused {  // by the kernel's verifier, or because of what the object is
@@ -86,6 +90,7 @@ struct LoadOutcome {
   std::vector<std::string> logs;                   // likewise: the verifier's, if they were asked for
   std::map<std::string, uint32_t> functions;       // if they were asked for: ids in the object's BTF
   kj::Vector<WorkerReply> seenPrograms, seenMaps;  // what the kernel said about them and about all maps of the load
+  std::vector<std::string> warnings{};
 
   static LoadOutcome refusal(Refused refused) { return {kj::mv(refused), 0, {}, {}, {}, {}, {}}; }
 };
@@ -125,6 +130,7 @@ class Loads {
   int programsDir;  // RUNTIME_DIR/programs
   kj::Duration patience;
   const wire::Ceiling& ceiling;
+  Locks names;  // of maps: of one user's application at once
 
   LoadRow begin(const LoadWish& wish);
   void erase(uint32_t load);

@@ -143,6 +143,7 @@ LoadWish wishOf(Core& core, const LoadRow& load) {
     wish.mapOwner = program->mapOwner;
   }
   if (tcOnly && !wish.tcExtension) wish.engine = "tailcall";  // by which its chain is kept
+  wish.mapSizes = load.mapSizes;
   wish.sourcePath = load.sourcePath;
   wish.uid = load.uid;
   wish.request = load.request;
@@ -182,7 +183,9 @@ void loadOne(Core& core, uint32_t number, kj::WaitScope& scope) {
     LoadRow row = KJ_ASSERT_NONNULL(core.catalog.load(number));
     if (row.state == LoadRow::loading) core.loads.undo(number, scope);  // an earlier try could not be undone
     LoadWish wish = wishOf(core, row);
-    SealedObject object = KeptBytecode::read(number);
+    SealedObject object = KeptBytecode::read(number, KeptBytecode::object);
+    kj::Maybe<SealedObject> types;
+    if (row.otherTypes) wish.kernelTypes = types.emplace(KeptBytecode::read(number, KeptBytecode::types)).fd();
     Cancellation never;
     LoadOutcome outcome = core.engines.load(core.loads, wish, object, never, scope);
     KJ_IF_MAYBE (refused, outcome.refused) refuse(refused->reason.c_str());

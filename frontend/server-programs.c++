@@ -106,8 +106,6 @@ std::vector<WantedProgram> wantedFrom(Connection& connection, capnp::List<schema
 void takeMapSizes(LoadWish& wish, capnp::List<schema::LoadOptions::MapSize>::Reader list) {
   if (list.size() > wire::MAX_MAPS) refuse("at most ", wire::MAX_MAPS, " sizes of maps in one load");
   for (auto size : list) wish.mapSizes.emplace_back(limitedText(size.getName(), "a map's name"), size.getEntries());
-  if (list.size() > 0 && wish.persistent)
-    refuse("sizes of maps are not kept for persistent programs: after a reboot their maps would have the object's own sizes");
 }
 
 // The request as what is to be done; refused when it can't be, or when the caller may not.
@@ -143,10 +141,6 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   wish.logLevel = options.getLogLevel();
   if (wish.logLevel > 7) refuse("log level ", wish.logLevel, ": bits 1 (instructions), 2 (and states), 4 (statistics) are known");
   takeMapSizes(wish, options.getMapSizes());
-  if (options.hasKernelTypes() && wish.persistent)
-    refuse(
-        "the types of another kernel are not kept for persistent programs: after a reboot they would be fitted to the kernel that runs "
-        "then");
   if (!mustSettle(wish)) requireUsableEngine(wish);
   requireMayLoad(connection, wish, typesOf(wish));
   return wish;
@@ -177,7 +171,10 @@ class ProgramsServer final : public schema::Programs::Server {
                                                   kj::WaitScope& scope, AuditLine& line) mutable {
               line.what = wish->sourcePath;
               line.request = wish->request;
-              KJ_IF_MAYBE (given, types) wish->kernelTypes = given->fd();
+              KJ_IF_MAYBE (given, types) {
+                wish->kernelTypes = given->fd();
+                wish->kernelTypesSize = given->size();
+              }
               carryOut(context, *wish, object, line, scope);
             });
           });
@@ -235,7 +232,7 @@ class ProgramsServer final : public schema::Programs::Server {
       turn = core.locks.take("request:" + wish.request, scope);
       if (answerAgain(context, wish, line, scope)) return;
     }
-    if (wish.persistent) requireRoomToKeep(object.size());
+    if (wish.persistent) requireRoomToKeep(object.size() + wish.kernelTypesSize);
     Cancellation cancellation;
     connection->loads.insert(&cancellation);
     KJ_DEFER(connection->loads.erase(&cancellation));
@@ -265,6 +262,8 @@ class ProgramsServer final : public schema::Programs::Server {
       refusal.setSummary(refused->summary.c_str());
       return;
     }
+    auto warnings = results.initWarnings(outcome.warnings.size());
+    for (size_t i = 0; i < outcome.warnings.size(); ++i) warnings.set(i, outcome.warnings[i].c_str());
     auto loaded = results.initLoaded(outcome.programs.size());
     for (size_t i = 0; i < outcome.programs.size(); ++i) {
       loaded[i].setProgram(newProgram(*connection, outcome.programs[i]));
@@ -427,11 +426,14 @@ void requireMayLoad(Connection& connection, LoadWish& wish, TypeSet types) {
     if (row.uid == wish.uid && !row.own) mine += connection.core.catalog.programsOf(id).size();
   connection.rights.requireLoad(types, mine);
   wish.maxMapBytes = kj::min(connection.rights.maxMapBytes(types, mine), connection.core.options.ceiling.maxMapBytes);
+  auto requireMaps = [&rights = connection.rights](uint32_t uid) {
+    rights.requireMap(MapRight::read, uid);
+    rights.requireMap(MapRight::write, uid);
+  };
+  wish.requireSharing = [requireMaps, uid = wish.uid]() { requireMaps(uid); };
   if (wish.mapOwner == 0) return;
   KJ_IF_MAYBE (owner, connection.core.catalog.program(wish.mapOwner)) {
-    uint32_t uid = KJ_ASSERT_NONNULL(connection.core.catalog.load(owner->load)).uid;
-    connection.rights.requireMap(MapRight::read, uid);
-    connection.rights.requireMap(MapRight::write, uid);
+    requireMaps(KJ_ASSERT_NONNULL(connection.core.catalog.load(owner->load)).uid);
   }
 }
 

@@ -33,6 +33,7 @@ LoadWish wishFrom(Connection& connection, uint32_t id, schema::Bytecode::Reader 
     wish.request = connection.requestKey(options.getRequestId());
     wish.purpose = updatePurpose(id);
     wish.persistent = load.persistent;
+    wish.keptSizes = load.mapSizes;
     requireMayLoad(connection, wish, setOf({type}));
     return wish;
   }

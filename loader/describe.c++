@@ -75,10 +75,15 @@ void BpfObject::describe(schema::LoadResult::Done::Builder result) const {
     maps[i].setName(printable(elfName(found[i]), false).c_str());
     maps[i].setHandle(handle);
     maps[i].setInternal(bpf_map__is_internal(found[i]));
-    maps[i].setReused(handle < job.getReuse().size());
+    maps[i].setReused(handle < job.getReuse().size() + job.getShared().size());
     maps[i].setPinByName(std::find(pinnedByName.begin(), pinnedByName.end(), found[i]) != pinnedByName.end());
     maps[i].setType(bpf_map__type(found[i]));
     maps[i].setBytes(bytesOf(found[i]));
+    maps[i].setKeySize(bpf_map__key_size(found[i]));
+    maps[i].setValueSize(bpf_map__value_size(found[i]));
+    maps[i].setMaxEntries(bpf_map__max_entries(found[i]));
+    maps[i].setFlags(bpf_map__map_flags(found[i]));
+    maps[i].setExtra(bpf_map__map_extra(found[i]));
   }
   result.setLicense(license.c_str());
   listVariables(result);

@@ -116,6 +116,45 @@ TEST_F(Loader, TakesTheMapsOfAnotherLoadInsteadOfNewOnes) {
   EXPECT_TRUE(has(reasonFor(other, example("globals")), "another type, key or value size"));
 }
 
+TEST_F(Loader, TakesMapsThatArePinnedByNameBehindThoseOfTheOwner) {
+  TestLoad load({{"xdp_counter"}});
+  load.reuse = {"not_of_this_object"};
+  load.shared = {"packets"};
+  auto result = load.run(example("xdp_counter"));
+  ASSERT_DONE(result);
+  EXPECT_EQ(result.getDone().getMaps()[0].getHandle(), 1u);
+  EXPECT_TRUE(result.getDone().getMaps()[0].getReused());
+  TestLoad other({{"shared_map", BPF_PROG_TYPE_XDP, BPF_XDP, "xdp"}});
+  other.wishes[0].name = "shared_xdp";
+  other.shared = {"shared"};
+  EXPECT_TRUE(has(reasonFor(other, example("shared_map")), "that is pinned by name has another type, key or value size"));
+}
+
+TEST_F(Loader, SaysHowTheObjectDefinesItsMaps) {
+  TestLoad look({{"shared_other"}});
+  look.inspectOnly = true;
+  auto result = look.run(example("shared_other"));
+  ASSERT_DONE(result);
+  size_t found = 0;
+  for (auto map : result.getDone().getMaps()) {
+    EXPECT_TRUE(map.getPinByName()) << text(map.getName());
+    if (map.getName() == "shared") {
+      ++found;
+      EXPECT_EQ(map.getType(), static_cast<uint32_t>(BPF_MAP_TYPE_HASH));
+      EXPECT_EQ(map.getKeySize(), 8u);
+      EXPECT_EQ(map.getValueSize(), 4u);
+      EXPECT_EQ(map.getMaxEntries(), 9u);
+      EXPECT_EQ(map.getFlags(), static_cast<uint32_t>(BPF_F_NO_PREALLOC));
+      EXPECT_EQ(map.getExtra(), 0u);
+    }
+    if (map.getName() == "ring") {
+      ++found;
+      EXPECT_EQ(map.getMaxEntries(), 8192u);  // as libbpf rounds it
+    }
+  }
+  EXPECT_EQ(found, 2u);
+}
+
 TEST_F(Loader, TakesAJobThatIsLargerThanAPacket) {
   TestLoad load({{"globals"}});
   load.globals = {{"large", std::vector<unsigned char>(200000, 1)}};

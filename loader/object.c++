@@ -58,6 +58,7 @@ std::string whyUnreadable(const std::string& said, int error) {
            ": its maps are defined in the old way, which says nothing of their types; define them with BTF, in SEC(\".maps\"), and "
            "compile with -g (in Aya: #[btf_map] in place of #[map])";
   if (said.find("BTF is required") != said.npos) return said + ": compile with clang -g -target bpf, and do not strip .BTF";
+  if (said.find("invalid pinning value") != said.npos) return said + ": a map is pinned by name with __uint(pinning, LIBBPF_PIN_BY_NAME)";
   return (said.empty() ? std::string(strerror(error)) : said) + "; is it complete, and compiled with clang -g -target bpf?";
 }
 
@@ -215,25 +216,26 @@ void BpfObject::fitMaps() {
 // Handle i is the i-th name of the job. Names that this object does not have are another program's.
 void BpfObject::reuseMaps(Proxy& proxy) {
   uint32_t handle = 0;
-  for (auto name : job.getReuse()) {
-    bpf_map* map = bpf_object__find_map_by_name(object.get(), name.cStr());
-    uint32_t number = handle++;
-    if (!map) continue;
-    int placeholder =
-        placeholders.make({Placeholder::Kind::map, number, bpf_map__type(map), bpf_map__key_size(map), bpf_map__value_size(map), true});
-    KJ_REQUIRE(placeholder >= 0, "memfd", strerror(errno));
-    kj::AutoCloseFd owned(placeholder);
-    bpf_map_info info{};
-    unsigned size = sizeof info;
-    bpf_attr attr{};
-    attr.info = {static_cast<unsigned>(placeholder), size, reinterpret_cast<uint64_t>(&info)};
-    bool known = proxy.call(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof attr) >= 0;
-    if (!known || info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) || info.value_size != bpf_map__value_size(map))
-      throw Refusal{"map \"" + std::string(name.cStr()) +
-                    "\" of the map owner has another type, key or value size than this object's: use another owner"};
-    if (int error = bpf_map__reuse_fd(map, placeholder); error < 0)
-      throw Refusal{"map \"" + std::string(name.cStr()) + "\" of the map owner cannot be used: " + strerror(-error), -error};
-  }
+  for (auto name : job.getReuse()) reuseMap(proxy, name.cStr(), handle++, "of the map owner", ": use another owner");
+  for (auto name : job.getShared()) reuseMap(proxy, name.cStr(), handle++, "that is pinned by name", "");
+}
+
+void BpfObject::reuseMap(Proxy& proxy, const std::string& name, uint32_t handle, const char* whose, const char* advice) {
+  bpf_map* map = bpf_object__find_map_by_name(object.get(), name.c_str());
+  if (!map) return;
+  auto text = "map \"" + name + "\" " + whose;
+  int placeholder =
+      placeholders.make({Placeholder::Kind::map, handle, bpf_map__type(map), bpf_map__key_size(map), bpf_map__value_size(map), true});
+  KJ_REQUIRE(placeholder >= 0, "memfd", strerror(errno));
+  kj::AutoCloseFd owned(placeholder);
+  bpf_map_info info{};
+  unsigned size = sizeof info;
+  bpf_attr attr{};
+  attr.info = {static_cast<unsigned>(placeholder), size, reinterpret_cast<uint64_t>(&info)};
+  bool known = proxy.call(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof attr) >= 0;
+  if (!known || info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) || info.value_size != bpf_map__value_size(map))
+    throw Refusal{text + " has another type, key or value size than this object's" + advice};
+  if (int error = bpf_map__reuse_fd(map, placeholder); error < 0) throw Refusal{text + " cannot be used: " + strerror(-error), -error};
 }
 
 void BpfObject::aimPrograms() {

@@ -55,6 +55,7 @@ class BpfObject {
   void fitMaps();
   void setType(Chosen& choice, schema::LoadJob::Wanted::Reader wanted);
   void reuseMaps(Proxy& proxy);
+  void reuseMap(Proxy& proxy, const std::string& name, uint32_t handle, const char* whose, const char* advice);
   void aimPrograms();
   uint32_t handleOf(int fd) const;
   void listVariables(schema::LoadResult::Done::Builder result) const;

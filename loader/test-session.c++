@@ -155,6 +155,8 @@ void TestLoad::sendJob(const std::vector<unsigned char>& object) {
   }
   auto reused = root.initReuse(reuse.size());
   for (size_t i = 0; i < reuse.size(); ++i) reused.set(i, reuse[i].c_str());
+  auto pinned = root.initShared(shared.size());
+  for (size_t i = 0; i < shared.size(); ++i) pinned.set(i, shared[i].c_str());
 
   auto flat = capnp::messageToFlatArray(builder);
   kj::AutoCloseFd memfd = sealedMemfd("object", {{object.data(), object.size()}});
@@ -184,8 +186,8 @@ schema::LoadResult::Reader TestLoad::run(const std::vector<unsigned char>& objec
   if (!granted && !inspectOnly) {
     granted = true;
     grant.programCount = wishes.size();
-    grant.reuseCount = reuse.size();
-    for (size_t i = 0; i < reuse.size(); ++i) grant.reuse[i] = {1, 0};
+    grant.reuseCount = reuse.size() + shared.size();
+    for (size_t i = 0; i < grant.reuseCount; ++i) grant.reuse[i] = {1, 0};
     for (size_t i = 0; i < wishes.size(); ++i) grant.programs[i] = {wishes[i].type, wishes[i].expectedAttachType, wishes[i].attachBtfId, 0};
     ask(wire::Op::grant, &grant, sizeof grant);
   }

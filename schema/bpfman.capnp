@@ -121,6 +121,7 @@ struct LoadAnswer {
     loaded @0 :List(Loaded);
     refused @1 :Refusal;
   }
+  warnings @2 :List(Text);     # of what was loaded
   struct Loaded {
     program @0 :Program;
     details @1 :ProgramDetails;
@@ -255,6 +256,8 @@ struct MapDetails {
   name @1 :Text;               # in the object, full
   pinPath @2 :Text;            # "" when it has no public pin
   present @3 :Bool;            # the pin is there
+  pinnedByName @4 :Bool;       # it is the one of this name of its owner's application: his other loads with such a map share it
+  sharedWith @5 :List(UInt32); # programs of other loads that have it, for whatever reason
 }
 
 struct ProgramFilter {

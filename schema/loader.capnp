@@ -18,6 +18,7 @@ struct LoadJob {
   logLevel @8 :UInt32;       # of the verifier, as bpf(2) takes it; 0: a log only when it refuses
   mapSizes @9 :List(MapSize);
   otherTypes @10 :Bool;      # the file that came second is the BTF of the kernel that the object is made for: raw, or in an ELF file
+  shared @11 :List(Text);    # likewise, of maps that the object pins by name: their handles come behind those of reuse
 
   struct Content { section @0 :Text; bytes @1 :Data; }   # of a map that holds variables, all of it
   struct MapSize { name @0 :Text; entries @1 :UInt32; }
@@ -101,5 +102,10 @@ struct LoadResult {
     pinByName @4 :Bool;      # LIBBPF_PIN_BY_NAME
     type @5 :UInt32;
     bytes @6 :UInt64;        # the loader's estimate, for the message when the grant was too small
+    keySize @7 :UInt32;      # as the object, or the job, has them
+    valueSize @8 :UInt32;
+    maxEntries @9 :UInt32;
+    flags @10 :UInt32;       # BPF_F_* to make it with
+    extra @11 :UInt64;       # map_extra
   }
 }

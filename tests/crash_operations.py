@@ -86,6 +86,50 @@ class Unload(Load):
         return len(self.daemon.programs()) == len(self.station.bases)
 
 
+class LoadShared(Load):
+    """It shares a map by its name with the program that is there: whoever dies, there is one map."""
+
+    def prepare(self):
+        self.first = self.daemon.load("shared_map", "xdp", "shared_xdp", "-a", "web")
+
+    def words(self):
+        return ("program", "load", "file", harness.example("shared_map"), "--programs", "xdp:shared_xdp", "-a", "web")
+
+    def sharing(self):
+        """The programs; they have one map, or an error says which."""
+        programs = [each for each in self.daemon.programs() if each not in self.station.bases.values()]
+        maps = {program: self.daemon.mapId(program, "shared") for program in programs}
+        if len(set(maps.values())) > 1 or not set(maps.values()) <= harness.mapIds():
+            raise AssertionError(f"not one map: {maps}")
+        return programs
+
+    def examine(self, succeeded):
+        if self.first not in self.sharing():
+            raise AssertionError("the program that was there is gone")
+
+    def took(self):
+        return len(self.sharing()) > 1
+
+
+class UnloadShared(LoadShared):
+    """Of the program that made the map; the other one keeps it."""
+
+    kinds = Operation.kinds
+
+    def prepare(self):
+        super().prepare()
+        self.second = self.daemon.load("shared_map", "xdp", "shared_xdp", "-a", "web")
+
+    def words(self):
+        return ("program", "unload", self.first, "--ignore-missing")
+
+    def examine(self, succeeded):
+        pass
+
+    def took(self):
+        return self.sharing() == [self.second]
+
+
 class Attach(Operation):
     def __init__(self, station, program, place):
         super().__init__(station)

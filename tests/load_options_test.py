@@ -26,6 +26,12 @@ class Options(unittest.TestCase):
         self.assertEqual(result.code, 0, result)
         return json.loads(result.out)["programs"][0]["record"]["program_id"]
 
+    def reboot(self):
+        """The kernel has lost all; the state directory is there."""
+        self.assertEqual(self.daemon.stop(), 0)
+        harness.run("umount", os.path.join(self.daemon.runtime, "fs"))
+        self.daemon.start()
+
     def refused(self, text, result):
         self.assertEqual((result.code, result.out), (1, ""), result)
         self.assertIn(text, result.err)
@@ -287,9 +293,23 @@ class Maps(Options):
         self.refused("fixed by what the map is", self.load("--map-size", "events=1"))
         self.refused("fixed by what the map is", self.load("--map-size", ".bss=2"))
         self.refused("expected NAME=ENTRIES", self.load("--map-size", "table=0"))
-        self.refused("not kept for persistent", self.load("--map-size", "table=5", "--persistent"))
         owner = self.loaded()
         self.refused("another program's map", self.load("--map-size", "table=5", "--map-owner-id", owner))
+
+    def test_a_persistent_programs_sizes_come_back(self):
+        sized, plain = self.loaded("--map-size", "table=4321", "--persistent"), self.loaded("--persistent")
+        self.assertEqual((self.size(sized, "table"), self.size(plain, "table")), (4321, 16))
+        for _ in range(2):      # also after an update, whose program takes the maps that are there
+            self.reboot()
+            sized, plain = self.daemon.programs()
+            self.assertEqual(sorted(self.size(each, "table") for each in (sized, plain)), [16, 4321])
+            sized = max(sized, plain, key=lambda each: self.size(each, "table"))
+            updated = self.daemon.json("program", "update", sized, "--file", self.KINDS)["record"]["program_id"]
+            self.assertEqual(self.size(updated, "table"), 4321)
+        self.assertEqual(self.daemon.cli("program", "update", updated, "--file", OBJECT, "--name", "typed_globals").code, 0)
+        self.reboot()           # an object without that map comes back too
+        self.assertEqual({each for each in self.daemon.programs() if each >= 1 << 31}, set())
+        self.assertEqual(self.daemon.settled(), [])
 
     def test_within_the_memory_that_is_granted(self):
         self.refused("more maps or map memory than the policy allows", self.load("--map-size", "table=4000000000"))
@@ -299,7 +319,9 @@ class AnotherKernel(Options):
     CORE = harness.example("core_offset")
 
     def offset(self, *more):
-        program = self.loaded(*more)
+        return self.offsetOf(self.loaded(*more))
+
+    def offsetOf(self, program):
         dump = harness.bpftool("prog", "dump", "xlated", "id", program)
         constants = [re.search(r"= (\d+)$", each["disasm"]) for each in dump]
         return max(int(each[1]) for each in constants if each)
@@ -320,6 +342,21 @@ class AnotherKernel(Options):
         self.assertEqual(self.offset("--btf", "/sys/kernel/btf/vmlinux"), own)
         self.assertEqual(self.daemon.settled(), [])
 
+    def test_a_persistent_program_is_fitted_to_them_again(self):
+        kept = os.path.join(self.daemon.state, "persistent")
+        self.assertEqual(self.offset("--btf", harness.example("other_kernel"), "--persistent"), 4244)
+        self.assertEqual(sorted(each.rsplit(".")[-1] for each in os.listdir(kept)), ["btf", "o"])
+        for _ in range(2):
+            self.reboot()
+            self.assertEqual(self.offsetOf(self.daemon.programs()[0]), 4244)
+        self.assertEqual(self.daemon.cli("program", "unload", *self.daemon.programs()).code, 0)
+        self.assertEqual(os.listdir(kept), [])
+        self.loaded("--btf", harness.example("other_kernel"), "--persistent")
+        os.unlink(os.path.join(kept, next(each for each in os.listdir(kept) if each.endswith(".btf"))))
+        self.reboot()
+        program, = self.daemon.programs()
+        self.assertIn("the BTF that it is fitted to is not in the state directory", self.daemon.json("program", "get", program)["record"]["not_loaded"])
+
     def test_types_that_are_none_are_refused(self):
         junk = os.path.join(self.daemon.directory, "junk")
         for content in (b"x", b"\x9f\xeb" + bytes(30), b"\x7fELF" + bytes(100), bytes(70000)):
@@ -329,7 +366,6 @@ class AnotherKernel(Options):
                 result = self.load("--btf", junk)
                 self.assertEqual(result.code, 1, result)
                 self.assertEqual(self.daemon.settled(), [])
-        self.refused("not kept for persistent", self.load("--btf", harness.example("other_kernel"), "--persistent"))
 
 
 if __name__ == "__main__":
