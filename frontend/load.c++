@@ -132,6 +132,7 @@ struct Loads::Run {
   void chooseMaps() {
     if (wish.mapOwner == 0) return;
     auto missing = [&]() { refuse("map_owner_id ", wish.mapOwner, " does not exist: map owner not found"); };
+    loads.requireObject(wish.mapOwner, "nobody else can use its maps");
     KJ_IF_MAYBE (owner, loads.catalog.program(wish.mapOwner)) {
       KJ_IF_MAYBE (load, loads.catalog.load(owner->load)) {
         if (!load->missing.empty()) refuse("program ", wish.mapOwner, ", whose maps it uses, is not loaded: ", load->missing.c_str());
@@ -175,29 +176,9 @@ struct Loads::Run {
     return program.watched.function;
   }
 
-  // The kernel's own name for what a program is verified against, and its number in the kernel's BTF; 0: of another type.
   uint32_t targetOf(const WantedProgram& program) {
-    if (uint32_t function = functionOf(program)) return function;
-    kj::StringPtr name = program.attachTo.c_str();
-    kj::Maybe<uint32_t> found;
-    kj::StringPtr what = "function"_kj;
-    switch (program.kernelType == BPF_PROG_TYPE_TRACING || program.kernelType == BPF_PROG_TYPE_LSM ? program.expectedAttachType : 0) {
-      case BPF_TRACE_RAW_TP: found = loads.btf.tracepointId(name), what = "tracepoint"_kj; break;
-      case BPF_TRACE_ITER: found = loads.btf.functionId(kj::str("bpf_iter_", name)), what = "iterator"_kj; break;
-      case BPF_LSM_MAC:
-      case BPF_LSM_CGROUP: found = loads.btf.functionId(kj::str("bpf_lsm_", name)), what = "security hook"_kj; break;
-      case BPF_TRACE_FENTRY:
-      case BPF_TRACE_FEXIT:
-      case BPF_MODIFY_RETURN: found = loads.btf.functionId(name); break;
-      default: return 0;
-    }
-    KJ_IF_MAYBE (id, found) return *id;
-    if (name.size() == 0)
-      refuse(program.family.c_str(), " program ", program.name.c_str(), ": say what it is for (", program.family.c_str(), ':',
-             program.name.c_str(), ":ATTACH_FUNC); its section does not");
-    auto suggestion = what == "tracepoint" ? loads.btf.nearestTracepoint(name) : nullptr;
-    auto meant = suggestion == nullptr ? kj::String() : kj::str("; did you mean ", KJ_ASSERT_NONNULL(suggestion), "?");
-    refuse(program.family.c_str(), " program ", program.name.c_str(), ": this kernel has no ", what, " \"", name, "\"", meant);
+    uint32_t function = functionOf(program);
+    return function != 0 ? function : loads.kernelTargetOf(program);
   }
 
   void makeGrant() {
@@ -343,6 +324,30 @@ struct Loads::Run {
   }
 };
 
+// The kernel's own name for what a program is verified against, and its number in the kernel's BTF; 0: of another type.
+uint32_t Loads::kernelTargetOf(const WantedProgram& program) {
+  kj::StringPtr name = program.attachTo.c_str();
+  kj::Maybe<uint32_t> found;
+  kj::StringPtr what = "function"_kj;
+  switch (program.kernelType == BPF_PROG_TYPE_TRACING || program.kernelType == BPF_PROG_TYPE_LSM ? program.expectedAttachType : 0) {
+    case BPF_TRACE_RAW_TP: found = btf.tracepointId(name), what = "tracepoint"_kj; break;
+    case BPF_TRACE_ITER: found = btf.functionId(kj::str("bpf_iter_", name)), what = "iterator"_kj; break;
+    case BPF_LSM_MAC:
+    case BPF_LSM_CGROUP: found = btf.functionId(kj::str("bpf_lsm_", name)), what = "security hook"_kj; break;
+    case BPF_TRACE_FENTRY:
+    case BPF_TRACE_FEXIT:
+    case BPF_MODIFY_RETURN: found = btf.functionId(name); break;
+    default: return 0;
+  }
+  KJ_IF_MAYBE (id, found) return *id;
+  if (name.size() == 0)
+    refuse(program.family.c_str(), " program ", program.name.c_str(), ": say what it is for (", program.family.c_str(), ':',
+           program.name.c_str(), ":ATTACH_FUNC); its section does not");
+  auto suggestion = what == "tracepoint" ? btf.nearestTracepoint(name) : nullptr;
+  auto meant = suggestion == nullptr ? kj::String() : kj::str("; did you mean ", KJ_ASSERT_NONNULL(suggestion), "?");
+  refuse(program.family.c_str(), " program ", program.name.c_str(), ": this kernel has no ", what, " \"", name, "\"", meant);
+}
+
 LoadRow Loads::begin(const LoadWish& wish) {
   LoadRow row;
   KJ_IF_MAYBE (before, catalog.load(wish.again)) {
@@ -379,6 +384,7 @@ LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancell
 }
 
 SealedObject Loads::bytecodeOf(uint32_t program) const {
+  requireObject(program, "nothing is known of its variables and functions");
   auto path = kj::str(program, "/bytecode.o");
   int file = openat(programsDir, path.cStr(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (file < 0) refuse("the copy of program ", program, "'s bytecode is gone (", path, "): ", strerror(errno));

@@ -18,6 +18,8 @@ using KernelProgram = Kernel.KernelProgram;
 using KernelMap = Kernel.KernelMap;
 using KernelLink = Kernel.KernelLink;
 using Attachment = Kernel.Attachment;
+using import "take.capnp".KeyValue;
+using import "take.capnp".TakeOptions;
 using At = import "place.capnp";
 using ProgramType = At.ProgramType;
 using Direction = At.Direction;
@@ -43,7 +45,6 @@ interface Daemon {
   # The powers. One that the policy does not grant is there too: each call of it fails and says which role is missing.
 }
 
-struct KeyValue { key @0 :Text; value @1 :Text; }
 struct Global { name @0 :Text; value @1 :Data; json @2 :Text; }
 # A global variable's new value: raw bytes, exactly as many as the variable has; or, where `json` is not "", as JSON of the type that the
 # object's BTF gives it (and `value` is empty). Integers: a number, or a string "-1", "0xff"; bool: true, false, 0, 1; enums: an enumerator's
@@ -72,6 +73,9 @@ interface Programs {
 
   get @3 (id :UInt32) -> (program :Program, details :ProgramDetails);
   # One of bpfman's programs by its kernel id. Fails with "record not found" for any other (see Overview).
+
+  take @4 (program :Descriptor, options :TakeOptions) -> (program :Program, details :ProgramDetails);
+  # A program that the client loaded itself becomes one of bpfman's (take.capnp). Needs the right to load its type.
 }
 
 interface ByteSink {
@@ -219,7 +223,7 @@ struct ProgramRecord {         # catalogue
   name @1 :Text;               # the function's full name
   type @2 :ProgramType;
   attachTo @3 :Text;
-  objectPath @4 :Text;         # our copy of the bytecode
+  objectPath @4 :Text;         # our copy of the bytecode; "": it was handed over (Programs.take), and bpfman has none
   sourcePath @5 :Text;
   globals @6 :List(Global);
   metadata @7 :List(KeyValue);
