@@ -144,6 +144,17 @@ TEST_F(CommandLine, ProgramGetUnloadDelete) {
   });
 }
 
+TEST_F(CommandLine, TakingAProgramNamesItByItsPinOrItsId) {
+  refuses({
+      {"program take", "program take: either --pinned or --id says which program"},
+      {"program take --pinned /x --id 3", "--id excludes --pinned"},
+      {"program take --pinned /nowhere", "open the pin /nowhere: "},
+      {"program take --id 4294967295", "open program 4294967295: "},
+      {"program take --id x", "Could not convert: --id = x"},
+      {"program take --pinned /x 5", "unexpected argument: 5"},
+  });
+}
+
 TEST_F(CommandLine, Attach) {
   asks({
       {"link attach xdp 40 eth0 --priority 50", "attach 40 xdp eth0 priority 50 proceed "},
