@@ -5,7 +5,7 @@ import socket
 
 import harness
 from crash_operations import (SYSCALL, TC, TCX, TRACEPOINT, XDP, Adopt, Attach, Come, Count, CountedAttach, Detach, GiveBack, Go, Load, Operation,
-                              Unload)
+                              Take, Unload)
 
 
 class Chain:
@@ -346,7 +346,7 @@ def operations(station):
     lan, spare = station.wire.near, station.spare
     found = {}
     if station.engine == "tailcall":
-        found |= {"load": Load(station), "unload": Unload(station),
+        found |= {"load": Load(station), "unload": Unload(station), "take": Take(station),
                   "attach-tcx": Attach(station, TCX, ("tcx", lan, "ingress", "-p", 10)),
                   "detach-tcx": Detach(station, TCX, ("tcx", lan, "ingress", "-p", 10)),
                   "attach-tracepoint": Attach(station, TRACEPOINT, SYSCALL), "detach-tracepoint": Detach(station, TRACEPOINT, SYSCALL),
