@@ -147,7 +147,7 @@ TEST_F(CommandLine, ProgramGetUnloadDelete) {
 TEST_F(CommandLine, TakingAProgramNamesItByItsPinOrItsId) {
   refuses({
       {"program take", "program take: either --pinned or --id says which program"},
-      {"program take --pinned /x --id 3", "--id excludes --pinned"},
+      {"program take --pinned /x --id 3", "--pinned excludes --id"},
       {"program take --pinned /nowhere", "open the pin /nowhere: "},
       {"program take --id 4294967295", "open program 4294967295: "},
       {"program take --id x", "Could not convert: --id = x"},
