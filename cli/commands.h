@@ -17,6 +17,7 @@ void addProgramList(CLI::App& app, const char* name, Command& chosen);
 void addProgramGet(CLI::App& app, const char* name, Command& chosen);
 void addProgramUnload(CLI::App& app, Command& chosen);
 void addProgramDelete(CLI::App& app, Command& chosen);
+void addProgramTake(CLI::App& app, Command& chosen);
 void addProgramSet(CLI::App& app, Command& chosen);  // set, variables
 
 void addAttachKinds(CLI::App& app, Words words, Command& chosen);  // byOption: `attach ID xdp`

@@ -144,6 +144,17 @@ TEST_F(CommandLine, ProgramGetUnloadDelete) {
   });
 }
 
+TEST_F(CommandLine, TakingAProgramNamesItByItsPinOrItsId) {
+  refuses({
+      {"program take", "program take: either --pinned or --id says which program"},
+      {"program take --pinned /x --id 3", "--pinned excludes --id"},
+      {"program take --pinned /nowhere", "open the pin /nowhere: "},
+      {"program take --id 4294967295", "open program 4294967295: "},
+      {"program take --id x", "Could not convert: --id = x"},
+      {"program take --pinned /x 5", "unexpected argument: 5"},
+  });
+}
+
 TEST_F(CommandLine, Attach) {
   asks({
       {"link attach xdp 40 eth0 --priority 50", "attach 40 xdp eth0 priority 50 proceed "},
@@ -275,7 +286,7 @@ TEST_F(CommandLine, DispatcherOverviewAndTheRest) {
       {"dispatcher count xdp off", "HOOK: At least 2 required but received 1"},
       {"dispatcher count xdp none0 off", "interface \"none0\" does not exist here; name it, or give NSID IFINDEX"},
       {"dispatcher count xdp lo on", "unknown counting \"on\": off, verdicts or time"},
-      {"", "'bpfman' needs a command: program, link, dispatcher, change, confirm, revert, overview, host, audit, policy, version, serve"},
+      {"", "'bpfman' needs a command: program, link, dispatcher, change, confirm, revert, overview, memory, host, audit, policy, version, serve"},
       {"nonsense", "unexpected argument: nonsense"},
       {"image build a b", "'image' is not supported"},
   });

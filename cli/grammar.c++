@@ -47,6 +47,7 @@ void addProgram(CLI::App& program, Command& chosen) {
   addProgramUnload(program, chosen);
   addProgramUpdate(program, chosen);
   addProgramSet(program, chosen);
+  addProgramTake(program, chosen);
   addProgramDelete(program, chosen);
 }
 

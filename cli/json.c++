@@ -57,7 +57,7 @@ Json recordJson(schema::ProgramRecord::Reader record) {
   Json json = {
       {"program_id", record.getId()},
       {"load",
-       {{"object_path", record.getObjectPath().cStr()},
+       {{"object_path", orNull(record.getObjectPath())},
         {"source_path", orNull(record.getSourcePath())},
         {"program_name", record.getName().cStr()},
         {"program_type", nameOf(record.getType())},

@@ -31,6 +31,11 @@ kj::AutoCloseFd openPath(kj::StringPtr path);
 // A process, by its number at this moment.
 kj::AutoCloseFd openProcess(pid_t pid);
 
+// A program that is in the kernel already, by its pin in a bpffs or its id there, as far as the caller's own privilege allows.
+kj::AutoCloseFd pinnedProgram(kj::StringPtr path);
+kj::AutoCloseFd programById(uint32_t id);
+uint32_t kernelTypeOf(int program);  // BPF_PROG_TYPE_*; an error if it is no program
+
 // Makes a descriptor into something that can travel in a request.
 schema::Descriptor::Client carry(kj::AutoCloseFd descriptor);
 

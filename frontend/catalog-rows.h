@@ -32,7 +32,7 @@ struct LoadRow {
   int64_t createdAt = 0;
   std::vector<MapRow> maps;  // ascending by index
   bool own = false;          // an object of bpfman itself: a dispatcher, the iterators
-  std::string purpose;       // of an own one: which
+  std::string purpose;       // of an own one: which. Of a client's: whether it is an update's (servers.h), or was taken (load.h)
   std::string request;       // "UID:" and the caller's request id; "": none
   bool persistent = false;   // it and its links outlive a reboot: frontend/persistence.h
   std::string missing;       // of a persistent one: why the kernel does not have it; its programs have placeholders for ids. "": it has

@@ -43,7 +43,6 @@ void describe(Core& core, const ProgramRow& row, schema::ProgramRecord::Builder 
   out.setName(row.name.c_str());
   out.setType(static_cast<schema::ProgramType>(row.type));
   out.setAttachTo(row.attachTo.c_str());
-  out.setObjectPath(kj::str(core.runtimeDir(), "/programs/", row.id, "/bytecode.o"));
   auto globals = out.initGlobals(row.globals.size());
   for (size_t i = 0; i < row.globals.size(); ++i) {
     globals[i].setName(row.globals[i].first.c_str());
@@ -56,6 +55,7 @@ void describe(Core& core, const ProgramRow& row, schema::ProgramRecord::Builder 
   out.setMapPinPath(pathOf(core.runtimeDir(), pinAt(wire::Dir::maps, row.id)));
   out.setMapOwner(row.mapOwner);
   KJ_IF_MAYBE (load, core.catalog.load(row.load)) {
+    if (!isTaken(*load)) out.setObjectPath(kj::str(core.runtimeDir(), "/programs/", row.id, "/bytecode.o"));
     out.setSourcePath(load->sourcePath.c_str());
     out.setLicense(load->license.c_str());
     out.setUid(load->uid);

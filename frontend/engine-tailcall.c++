@@ -229,6 +229,11 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     return row;
   }
 
+  bool isForeign(const ChainMember& member) {  // adopted, or handed over: somebody else chose how it was loaded
+    KJ_IF_MAYBE (row, catalog.program(member.program)) return isTaken(KJ_ASSERT_NONNULL(catalog.load(row->load)));
+    return member.link == 0;
+  }
+
   // The bank that is not in use; whoever fills it waited for the grace period. Members that were in the running chain go on counting.
   void fill(const ChainHook& hook, uint32_t load, uint32_t bank, const ChainWish& wish, const chain_bank& running, kj::WaitScope& scope) {
     auto& members = wish.members;
@@ -252,11 +257,11 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     replies.push_back(update(*place, mapOf(load, "banks"), bank, chain));
     for (uint32_t i = 0; i < replies.size(); ++i) {
       auto answer = replies[i].wait(scope);
-      if (i < members.size() && members[i].link == 0 && (answer.result == -EINVAL || answer.result == -EBUSY))
+      if (i < members.size() && isForeign(members[i]) && (answer.result == -EINVAL || answer.result == -EBUSY))
         refuse("the kernel takes program ", members[i].program, " on ", hook.interface.c_str(), " into no program array beside ours (",
-               kernelReason(answer.result),
-               "): it was loaded as xdp.frags, for one device, or with another expected attach type than "
-               "BPF_XDP, or a program replaces one of its functions. It is left alone, and nothing was changed");
+               kernelReason(answer.result), "): it was loaded as xdp.frags, for one device, or with another expected attach type than ",
+               hook.isXdp() ? "BPF_XDP" : "0 (tcx takes it)",
+               ", or a program replaces one of its functions. It is left alone, and nothing was changed");
       requireOk(answer, "fill the dispatcher's chain");
     }
   }

@@ -97,6 +97,15 @@ ProcessTarget Intake::process(kj::AutoCloseFd pidfd) const {
   return ProcessTarget(kj::mv(pidfd), info.pid, one ? info.ruid : 0);
 }
 
+// No file is called so: the text of one begins with a slash. Nobody but the kernel is asked for it.
+bool Intake::isProgram(int descriptor) { return linkText(descriptor) == "anon_inode:bpf-prog"; }
+
+kj::AutoCloseFd Intake::program(kj::AutoCloseFd descriptor) {
+  if (isProgram(descriptor)) return descriptor;
+  if (!harmless(descriptor)) aside.close(kj::mv(descriptor));
+  refuse("the descriptor is not a program: pass one that BPF_PROG_LOAD, BPF_OBJ_GET (of its pin) or BPF_PROG_GET_FD_BY_ID gave");
+}
+
 bool ProcessTarget::alive() const {
   pollfd waiting{pidfd, POLLIN, 0};
   return poll(&waiting, 1, 0) == 0;

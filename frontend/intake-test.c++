@@ -195,6 +195,33 @@ TEST(Target, IsWhatTheKernelSaysAndNothingElse) {
   EXPECT_TRUE(process.alive());
 }
 
+// What one is needs a kernel that lets us load: tests/attach_only_test.py.
+TEST(Program, IsNothingThatOnlyLooksLikeOne) {
+  Intake intake;
+  auto directory = kj::str("/tmp/bpfman-intake-", getpid());
+  ASSERT_EQ(mkdir(directory.cStr(), 0700), 0);
+  auto named = kj::str(directory, "/anon_inode:bpf-prog");
+  auto refused = [&](kj::AutoCloseFd descriptor) {
+    EXPECT_NE(refusalOf([&] { intake.program(kj::mv(descriptor)); }).find("is not a program"), std::string::npos);
+  };
+  refused(opened(named.cStr(), O_RDWR | O_CREAT));
+  refused(opened(named.cStr(), O_PATH));
+  unlink(named.cStr());
+  ASSERT_EQ(symlink("anon_inode:bpf-prog", named.cStr()), 0);
+  refused(opened(named.cStr(), O_PATH | O_NOFOLLOW));
+  unlink(named.cStr());
+  rmdir(directory.cStr());
+  refused(memfd(100, ALL));
+  refused(opened("/proc/self/ns/net"));
+  int result;
+  KJ_SYSCALL(result = memfd_create("anon_inode:bpf-prog", MFD_CLOEXEC));
+  refused(kj::AutoCloseFd(result));
+  KJ_SYSCALL(result = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_FALSE(intake.harmless(result));
+  refused(kj::AutoCloseFd(result));
+  EXPECT_TRUE(soon([&] { return intake.closer().waiting() == 0; }));
+}
+
 TEST(Upload, BecomesASealedObject) {
   kj::byte bytes[] = {1, 2, 3, 4, 5};
   Upload upload(10);

@@ -106,7 +106,7 @@ NamespaceTarget Intake::networkNamespace(kj::AutoCloseFd descriptor) {
 bool Intake::harmless(int descriptor) const {
   if (fcntl(descriptor, F_GET_SEALS) >= 0 || namespaceInode(descriptor) != nullptr) return true;
   int flags = fcntl(descriptor, F_GETFL);
-  return (flags >= 0 && flags & O_PATH) || isPidfd(descriptor);
+  return (flags >= 0 && flags & O_PATH) || isPidfd(descriptor) || isProgram(descriptor);
 }
 
 // Asks for nothing that is not in memory, so no file system has to answer. The link's text in /proc would not do: of a namespace that

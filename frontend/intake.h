@@ -90,9 +90,10 @@ class Intake {
   kj::AutoCloseFd cgroupAt(kj::StringPtr path) const;  // CgroupTarget::path of one that it was before
   BinaryTarget binary(kj::AutoCloseFd descriptor) const;
   ProcessTarget process(kj::AutoCloseFd pidfd) const;
+  kj::AutoCloseFd program(kj::AutoCloseFd descriptor);         // of the kernel's bpf, of whatever type
   kj::Promise<void> requireLocal(const BinaryTarget& binary);  // on a file system that nobody serves, who could keep the kernel waiting
 
-  bool harmless(int descriptor) const;  // a memfd, a namespace, a pidfd or opened with O_PATH: closing it does not block
+  bool harmless(int descriptor) const;  // a memfd, a namespace, a pidfd, a program or opened with O_PATH: closing it does not block
   Closer& closer() { return aside; }
 
  private:
@@ -104,6 +105,7 @@ class Intake {
 
   kj::Maybe<uint64_t> namespaceInode(int descriptor) const;
   bool isPidfd(int descriptor) const;
+  static bool isProgram(int descriptor);
 };
 
 }  // namespace bpfman

@@ -33,13 +33,6 @@ void setTexts(capnp::List<capnp::Text>::Builder list, const std::vector<std::str
   for (size_t i = 0; i < texts.size(); ++i) list.set(i, texts[i].c_str());
 }
 
-void requirePublished(std::vector<kj::Promise<WorkerReply>>& pins, kj::WaitScope& scope) {
-  for (auto& pin : pins) {
-    auto answer = pin.wait(scope);
-    if (answer.result != -EEXIST) requireOk(answer, "make the public pins of a load");
-  }
-}
-
 }  // namespace
 
 // One load. The steps are in the order of its methods.
@@ -57,7 +50,7 @@ struct Loads::Run {
   kj::Maybe<kj::Own<LoaderJob>> loader;
   std::vector<WantedProgram> programs;
   std::map<size_t, KernelBtf::Member> members;  // of a struct_ops, by the program's number
-  Pairs globals;  // as the catalogue keeps them
+  Pairs globals;                                // as the catalogue keeps them
   MapSources sources{loads.catalog, wish, loads.ceiling.possibleCpus};
   kj::Maybe<Locks::Turn> turn;  // at the names of the application's maps
   wire::Grant grant{};
@@ -173,29 +166,9 @@ struct Loads::Run {
     return program.watched.function;
   }
 
-  // The kernel's own name for what a program is verified against, and its number in the kernel's BTF; 0: of another type.
   uint32_t targetOf(const WantedProgram& program) {
-    if (uint32_t function = functionOf(program)) return function;
-    kj::StringPtr name = program.attachTo.c_str();
-    kj::Maybe<uint32_t> found;
-    kj::StringPtr what = "function"_kj;
-    switch (program.kernelType == BPF_PROG_TYPE_TRACING || program.kernelType == BPF_PROG_TYPE_LSM ? program.expectedAttachType : 0) {
-      case BPF_TRACE_RAW_TP: found = loads.btf.tracepointId(name), what = "tracepoint"_kj; break;
-      case BPF_TRACE_ITER: found = loads.btf.functionId(kj::str("bpf_iter_", name)), what = "iterator"_kj; break;
-      case BPF_LSM_MAC:
-      case BPF_LSM_CGROUP: found = loads.btf.functionId(kj::str("bpf_lsm_", name)), what = "security hook"_kj; break;
-      case BPF_TRACE_FENTRY:
-      case BPF_TRACE_FEXIT:
-      case BPF_MODIFY_RETURN: found = loads.btf.functionId(name); break;
-      default: return 0;
-    }
-    KJ_IF_MAYBE (id, found) return *id;
-    if (name.size() == 0)
-      refuse(program.family.c_str(), " program ", program.name.c_str(), ": say what it is for (", program.family.c_str(), ':',
-             program.name.c_str(), ":ATTACH_FUNC); its section does not");
-    auto suggestion = what == "tracepoint" ? loads.btf.nearestTracepoint(name) : nullptr;
-    auto meant = suggestion == nullptr ? kj::String() : kj::str("; did you mean ", KJ_ASSERT_NONNULL(suggestion), "?");
-    refuse(program.family.c_str(), " program ", program.name.c_str(), ": this kernel has no ", what, " \"", name, "\"", meant);
+    uint32_t function = functionOf(program);
+    return function != 0 ? function : loads.kernelTargetOf(program);
   }
 
   KernelBtf::Member memberOf(const WantedProgram& program) {
@@ -242,6 +215,7 @@ struct Loads::Run {
     KJ_IF_MAYBE (extension, wish.extension)
       for (auto& program : programs)
         if (program.family == extension->family) program.kernelType = BPF_PROG_TYPE_EXT, program.expectedAttachType = 0;
+    if (wish.mapOwner != 0) loads.requireObject(wish.mapOwner, "nobody else can use its maps");
     sources.takeOwners();
     loader = kj::heap<LoaderJob>(loads.pool.take(scope), loads.timer, loads.patience, cancellation, scope);
     KJ_IF_MAYBE (refused, asTheObjectSays()) return LoadOutcome::refusal(kj::mv(*refused));
@@ -379,6 +353,30 @@ struct Loads::Run {
   }
 };
 
+// The kernel's own name for what a program is verified against, and its number in the kernel's BTF; 0: of another type.
+uint32_t Loads::kernelTargetOf(const WantedProgram& program) {
+  kj::StringPtr name = program.attachTo.c_str();
+  kj::Maybe<uint32_t> found;
+  kj::StringPtr what = "function"_kj;
+  switch (program.kernelType == BPF_PROG_TYPE_TRACING || program.kernelType == BPF_PROG_TYPE_LSM ? program.expectedAttachType : 0) {
+    case BPF_TRACE_RAW_TP: found = btf.tracepointId(name), what = "tracepoint"_kj; break;
+    case BPF_TRACE_ITER: found = btf.functionId(kj::str("bpf_iter_", name)), what = "iterator"_kj; break;
+    case BPF_LSM_MAC:
+    case BPF_LSM_CGROUP: found = btf.functionId(kj::str("bpf_lsm_", name)), what = "security hook"_kj; break;
+    case BPF_TRACE_FENTRY:
+    case BPF_TRACE_FEXIT:
+    case BPF_MODIFY_RETURN: found = btf.functionId(name); break;
+    default: return 0;
+  }
+  KJ_IF_MAYBE (id, found) return *id;
+  if (name.size() == 0)
+    refuse(program.family.c_str(), " program ", program.name.c_str(), ": say what it is for (", program.family.c_str(), ':',
+           program.name.c_str(), ":ATTACH_FUNC); its section does not");
+  auto suggestion = what == "tracepoint" ? btf.nearestTracepoint(name) : nullptr;
+  auto meant = suggestion == nullptr ? kj::String() : kj::str("; did you mean ", KJ_ASSERT_NONNULL(suggestion), "?");
+  refuse(program.family.c_str(), " program ", program.name.c_str(), ": this kernel has no ", what, " \"", name, "\"", meant);
+}
+
 LoadRow Loads::begin(const LoadWish& wish) {
   LoadRow row;
   KJ_IF_MAYBE (before, catalog.load(wish.again)) {
@@ -419,6 +417,7 @@ LoadOutcome Loads::load(const LoadWish& wish, int object, uint64_t size, Cancell
 }
 
 SealedObject Loads::bytecodeOf(uint32_t program) const {
+  requireObject(program, "nothing is known of its variables and functions");
   auto path = kj::str(program, "/bytecode.o");
   int file = openat(programsDir, path.cStr(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (file < 0) refuse("the copy of program ", program, "'s bytecode is gone (", path, "): ", strerror(errno));
@@ -444,69 +443,6 @@ LoadOutcome Loads::loadOwn(LoadWish wish, kj::ArrayPtr<const kj::byte> object, k
   SealedObject sealed = upload.finish();
   Cancellation never;
   return load(wish, sealed.fd(), sealed.size(), never, scope);
-}
-
-void Loads::publish(uint32_t load, kj::WaitScope& scope) {
-  auto place = workers.host(scope);
-  auto pins = publishing(load, *place);
-  requirePublished(pins, scope);
-}
-
-std::vector<kj::Promise<WorkerReply>> Loads::publishing(uint32_t load, Place& place) {
-  const LoadRow& row = KJ_ASSERT_NONNULL(catalog.load(load));
-  std::vector<kj::Promise<WorkerReply>> replies;
-  for (auto program : catalog.programsOf(load)) {
-    replies.push_back(
-        place.worker.call(wire::Op::publish, wire::Publish{loadedProgram(load, program->index), pinAt(wire::Dir::programs, program->id)}));
-    for (const MapRow& map : row.maps) {
-      if (map.internal || !isPinName(map.name.c_str())) continue;
-      wire::Publish wish{loadedMap(load, map.index), pinAt(wire::Dir::maps, program->id, 0, 0, map.name.c_str())};
-      replies.push_back(place.worker.call(wire::Op::publish, wish));
-    }
-  }
-  return replies;
-}
-
-void Loads::undo(uint32_t load, kj::WaitScope& scope) {
-  KJ_IF_MAYBE (known, catalog.load(load))
-    if (known->state == LoadRow::loading && !known->missing.empty()) {
-      LoadRow row = *known;
-      auto place = workers.host(scope);
-      requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{load, 0}).wait(scope), "remove a load's pins");
-      row.state = LoadRow::loaded;
-      return catalog.put(row);
-    }
-  std::vector<uint32_t> ids;
-  for (auto program : catalog.programsOf(load)) ids.push_back(program->id);
-  for (uint32_t id : ids) removeProgram(id, scope);
-  if (!ids.empty()) return;  // the load went with its last program
-  auto place = workers.host(scope);
-  requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{load, 0}).wait(scope), "remove a load's pins");
-  erase(load);
-}
-
-void Loads::erase(uint32_t load) {
-  catalog.eraseLoad(load);
-  KeptBytecode::remove(load);
-}
-
-void Loads::removeProgram(uint32_t id, kj::WaitScope& scope) {
-  const ProgramRow program = KJ_ASSERT_NONNULL(catalog.program(id));
-  auto place = workers.host(scope);
-  std::vector<kj::Promise<WorkerReply>> replies;
-  auto remove = [&](const wire::Pin& pin) { replies.push_back(place->worker.call(wire::Op::remove, wire::Remove{pin})); };
-  remove(pinAt(wire::Dir::programs, id));
-  KJ_IF_MAYBE (load, catalog.load(program.load))
-    for (const MapRow& map : load->maps)
-      if (!map.internal && isPinName(map.name.c_str())) remove(pinAt(wire::Dir::maps, id, 0, 0, map.name.c_str()));
-  remove(loadedProgram(program.load, program.index));
-  for (auto& reply : replies) requireOk(reply.wait(scope), "remove a program's pins");
-  unlinkat(programsDir, kj::str(id, "/bytecode.o").cStr(), 0);
-  unlinkat(programsDir, kj::str(id).cStr(), AT_REMOVEDIR);
-  if (catalog.programsOf(program.load).size() > 1) return catalog.eraseProgram(id);
-  // As long as anything is left of it, it is listed: whoever unloads it once more removes the rest.
-  requireOk(place->worker.call(wire::Op::removeLoad, wire::RemoveLoad{program.load, 0}).wait(scope), "remove a load's pins");
-  erase(program.load);
 }
 
 }  // namespace bpfman

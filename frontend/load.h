@@ -95,8 +95,11 @@ struct LoadOutcome {
   static LoadOutcome refusal(Refused refused) { return {kj::mv(refused), 0, {}, {}, {}, {}, {}}; }
 };
 
+bool isTaken(const LoadRow& load);  // its program was loaded by somebody else, and handed over
+
 // Changes with the object, so that what another version loaded is not taken for ours.
 std::string purposeOf(kj::StringPtr what, kj::ArrayPtr<const kj::byte> object);
+void requirePublished(std::vector<kj::Promise<WorkerReply>>& pins, kj::WaitScope& scope);  // what publishing() began
 
 class Loads {
  public:
@@ -113,12 +116,14 @@ class Loads {
 
   LoadOutcome load(const LoadWish& wish, int object, uint64_t size, Cancellation& cancellation, kj::WaitScope& scope);
   LoadOutcome loadOwn(LoadWish wish, kj::ArrayPtr<const kj::byte> object, kj::WaitScope& scope);  // an object of bpfman itself
+  uint32_t take(LoadWish wish, int program, kj::WaitScope& scope);  // take.c++: one that somebody else loaded. Its id
   void undo(uint32_t load, kj::WaitScope& scope);
   // Removes all that a load left, whatever it was doing. One that was being loaded again is missing again.
   void removeProgram(uint32_t id, kj::WaitScope& scope);  // its links are gone already
   void publish(uint32_t load, kj::WaitScope& scope);      // makes the public names that are missing
 
-  SealedObject bytecodeOf(uint32_t program) const;                                       // a copy of what was kept for people to look at
+  SealedObject bytecodeOf(uint32_t program) const;                 // a copy of what was kept for people to look at
+  void requireObject(uint32_t program, kj::StringPtr what) const;  // it was not taken: else refuses, saying what can't be
   kj::Own<class LoaderJob> inspector(Cancellation& cancellation, kj::WaitScope& scope);  // a loader for jobs that only look at an object
 
  private:
@@ -134,6 +139,7 @@ class Loads {
 
   LoadRow begin(const LoadWish& wish);
   void erase(uint32_t load);
+  uint32_t kernelTargetOf(const WantedProgram& program);
   struct Run;
   std::vector<kj::Promise<WorkerReply>> publishing(uint32_t load, Place& place);
 };

@@ -123,14 +123,7 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
     if (list.empty() || wish.all || std::ranges::any_of(list, &WantedProgram::infer))
       refuse("alternatives name their programs, each with its type");
   takeGlobals(wish, options.getGlobals());
-  wish.metadata = pairsFrom(options.getMetadata());
-  wish.application = limitedText(options.getApplication(), "the application's name");
-  if (!wish.application.empty()) {
-    bool there = false;
-    for (auto& [key, value] : wish.metadata)
-      if (key == "bpfman.io/application") value = wish.application, there = true;
-    if (!there) wish.metadata.emplace_back("bpfman.io/application", wish.application);
-  }
+  takeMetadata(wish, options.getMetadata(), options.getApplication());
   wish.sourcePath = limitedText(bytecode.getSourcePath(), "the source path", limits::PATH_BYTES);
   wish.mapOwner = options.getMapOwner();
   wish.engine = limitedText(options.getEngine(), "the engine's name");
@@ -180,6 +173,8 @@ class ProgramsServer final : public schema::Programs::Server {
           });
         });
   }
+
+  kj::Promise<void> take(TakeContext context) override { return takeProgram(connection, context); }
 
   kj::Promise<void> list(ListContext context) override {
     connection->rights.requireView();
@@ -418,6 +413,15 @@ void takeGlobals(LoadWish& wish, capnp::List<schema::Global>::Reader list) {
     else
       wish.globals.emplace_back(name, std::string(reinterpret_cast<const char*>(value.begin()), value.size()));
   }
+}
+
+void takeMetadata(LoadWish& wish, capnp::List<schema::KeyValue>::Reader metadata, capnp::Text::Reader application) {
+  wish.metadata = pairsFrom(metadata);
+  wish.application = limitedText(application, "the application's name");
+  if (wish.application.empty()) return;
+  for (auto& [key, value] : wish.metadata)
+    if (key == "bpfman.io/application") return void(value = wish.application);
+  wish.metadata.emplace_back("bpfman.io/application", wish.application);
 }
 
 void requireMayLoad(Connection& connection, LoadWish& wish, TypeSet types) {

@@ -20,6 +20,7 @@ LoadWish wishFrom(Connection& connection, uint32_t id, schema::Bytecode::Reader 
     HookType hook = KJ_ASSERT_NONNULL(hookOf(type));
     const LoadRow& load = KJ_ASSERT_NONNULL(core.catalog.load(old->load));
     connection.rights.requireUnload(load.uid);
+    core.loads.requireObject(id, "there is nothing to update it with: load the other one, attach it, and unload this one");
     LoadWish wish;
     std::string name = options.getName().size() == 0 ? old->name : limitedText(options.getName(), "a program's name");
     wish.programs.push_back({old->type, name, old->attachTo, typeName(type).cStr(), hook.row.kernelType, hook.row.expectedAttachType});

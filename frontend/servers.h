@@ -23,6 +23,7 @@ kj::Promise<kj::AutoCloseFd> descriptorOf(schema::Descriptor::Client client, kj:
 // A duplicate of the descriptor that it carries. Fails when it carries none.
 
 void takeGlobals(LoadWish& wish, capnp::List<schema::Global>::Reader list);  // within the limits, or refused
+void takeMetadata(LoadWish& wish, capnp::List<schema::KeyValue>::Reader metadata, capnp::Text::Reader application);  // likewise
 void requireMayLoad(Connection& connection, LoadWish& wish, TypeSet types);
 // What the caller's rights allow: refused, or the wish's limit of map memory set. types: bit = schema::ProgramType.
 kj::Promise<SealedObject> objectFrom(Connection& connection, schema::Bytecode::Reader bytecode);
@@ -30,6 +31,7 @@ kj::Promise<SealedObject> objectFrom(Connection& connection, schema::Bytecode::R
 
 using ChangeContext = capnp::CallContext<schema::Links::ChangeParams, schema::Links::ChangeResults>;
 using ParkContext = capnp::CallContext<schema::Links::ParkParams, schema::Links::ParkResults>;
+using TakeContext = capnp::CallContext<schema::Programs::TakeParams, schema::Programs::TakeResults>;
 using UpdateContext = capnp::CallContext<schema::Program::UpdateParams, schema::UpdateAnswer>;
 // server-change.c++
 kj::Promise<void> changeLinks(Holding& connection, ChangeContext context);
@@ -42,6 +44,7 @@ void requireNotReplaced(Core& core, uint32_t id);  // of a program that is gone:
 std::string updatePurpose(uint32_t replaced);   // of the load of an update: until it is done, a restart undoes it
 std::string updatedPurpose(uint32_t replaced);  // then
 kj::Promise<void> updateProgram(Holding& connection, uint32_t id, UpdateContext context);  // server-update.c++
+kj::Promise<void> takeProgram(Holding& connection, TakeContext context);                   // server-take.c++
 
 Pairs pairsFrom(capnp::List<schema::KeyValue>::Reader list);        // within the limits, or refused
 void unloadProgram(Core& core, uint32_t id, kj::WaitScope& scope);  // with its links

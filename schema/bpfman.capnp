@@ -17,7 +17,9 @@ using Kernel = import "kernel.capnp";
 using KernelProgram = Kernel.KernelProgram;
 using KernelMap = Kernel.KernelMap;
 using KernelLink = Kernel.KernelLink;
-using Attachment = Kernel.Attachment;
+using Overview = Kernel.Overview;
+using import "take.capnp".KeyValue;
+using import "take.capnp".TakeOptions;
 using At = import "place.capnp";
 using ProgramType = At.ProgramType;
 using Direction = At.Direction;
@@ -43,7 +45,6 @@ interface Daemon {
   # The powers. One that the policy does not grant is there too: each call of it fails and says which role is missing.
 }
 
-struct KeyValue { key @0 :Text; value @1 :Text; }
 struct Global { name @0 :Text; value @1 :Data; json @2 :Text; }
 # A global variable's new value: raw bytes, exactly as many as the variable has; or, where `json` is not "", as JSON of the type that the
 # object's BTF gives it (and `value` is empty). Integers: a number, or a string "-1", "0xff"; bool: true, false, 0, 1; enums: an enumerator's
@@ -72,6 +73,9 @@ interface Programs {
 
   get @3 (id :UInt32) -> (program :Program, details :ProgramDetails);
   # One of bpfman's programs by its kernel id. Fails with "record not found" for any other (see Overview).
+
+  take @4 (program :Descriptor, options :TakeOptions) -> (program :Program, details :ProgramDetails);
+  # A program that the client loaded itself becomes one of bpfman's (take.capnp). Needs the right to load its type.
 }
 
 interface ByteSink {
@@ -226,7 +230,7 @@ struct ProgramRecord {         # catalogue
   name @1 :Text;               # the function's full name
   type @2 :ProgramType;
   attachTo @3 :Text;
-  objectPath @4 :Text;         # our copy of the bytecode
+  objectPath @4 :Text;         # our copy of the bytecode; "": it was handed over (Programs.take), and bpfman has none
   sourcePath @5 :Text;
   globals @6 :List(Global);
   metadata @7 :List(KeyValue);
@@ -464,37 +468,6 @@ interface Map {
 
   struct Entry { key @0 :Data; value @1 :Data; }
   enum Access { read @0; write @1; readWrite @2; elements @3; }
-}
-
-# ---- the whole machine ----
-
-interface Overview {
-  programs @0 () -> (programs :List(KernelProgram));
-  maps @1 () -> (maps :List(KernelMap));
-  links @2 () -> (links :List(KernelLink));
-  attachments @3 () -> (attachments :List(Attachment), notes :List(Text));
-  # What runs where, with and without links: also XDP attached by netlink, clsact filters, TCX and cgroup programs of anyone.
-  # notes: what could not be looked at, and why.
-
-  hooks @4 () -> (hooks :List(HookSupport));
-  # Which types of programs this host can load and attach, found by trying. In the order of docs/hooks.md.
-
-  memory @5 () -> (users :List(UserMemory));
-  # The kernel's memory of what each user has loaded by bpfman, most first: a program's pages, and all elements of a map, whether they are
-  # there yet or not. A map that several loads share counts for the oldest of them.
-}
-
-struct UserMemory {
-  uid @0 :UInt32;
-  programs @1 :UInt32;
-  maps @2 :UInt32;
-  bytes @3 :UInt64;
-}
-
-struct HookSupport {
-  type @0 :ProgramType;
-  programClass @1 :Text;       # "network", "cgroup", "observe", "control": what a role must be given
-  missing @2 :Text;            # why this host has none; "": it has
 }
 
 # ---- the audit ----

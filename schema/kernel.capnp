@@ -3,6 +3,37 @@
 
 $import "/capnp/c++.capnp".namespace("bpfman::schema");
 
+using import "place.capnp".ProgramType;
+
+interface Overview {
+  programs @0 () -> (programs :List(KernelProgram));
+  maps @1 () -> (maps :List(KernelMap));
+  links @2 () -> (links :List(KernelLink));
+  attachments @3 () -> (attachments :List(Attachment), notes :List(Text));
+  # What runs where, with and without links: also XDP attached by netlink, clsact filters, TCX and cgroup programs of anyone.
+  # notes: what could not be looked at, and why.
+
+  hooks @4 () -> (hooks :List(HookSupport));
+  # Which types of programs this host can load and attach, found by trying. In the order of docs/hooks.md.
+
+  memory @5 () -> (users :List(UserMemory));
+  # The kernel's memory of what each user has loaded by bpfman, most first: a program's pages, and all elements of a map, whether they are
+  # there yet or not. A map that several loads share counts for the oldest of them.
+}
+
+struct UserMemory {
+  uid @0 :UInt32;
+  programs @1 :UInt32;
+  maps @2 :UInt32;
+  bytes @3 :UInt64;
+}
+
+struct HookSupport {
+  type @0 :ProgramType;
+  programClass @1 :Text;       # "network", "cgroup", "observe", "control": what a role must be given
+  missing @2 :Text;            # why this host has none; "": it has
+}
+
 struct Known {
   # A number that the kernel may not let us read.
   union { value @0 :UInt64; unknown @1 :Text; }   # unknown: the reason

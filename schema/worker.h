@@ -124,7 +124,8 @@ struct BindMap { uint32_t program, map; };
 
 struct Session { uint32_t session, reserved; };                   // Op::endSession: kills it, also in the middle of a verifier run
 struct Publish { Pin from, to; };                                 // a second name for the same object; an existing one is kept (EEXIST). With a
-                                                                  // descriptor, of a program of another tool: `to` a member, from zeros
+                                                                  // descriptor, of a program of another tool, within the ceiling: `to` a
+                                                                  // member, or the program of a load; from zeros
 struct Remove { Pin pin; };                                       // 1: removed, 0: was not there. A link is gone when this returns
 struct RemoveLoad { uint32_t load, reserved; };
 struct List { Pin directory; uint32_t skip, reserved; };          // -> NUL-terminated names behind the first `skip`, as many as fit. a 0: loads/,

@@ -1,44 +1,21 @@
 """A program of another tool on an interface, attached by netlink without a dispatcher: reported, never replaced by accident, and on request
 adopted into a chain, from which it comes out alone again."""
 
-import ctypes
-import itertools
 import os
 import re
 import signal
-import struct
 import time
 import unittest
 
 import harness
 import network
-
-BPF_PROG_LOAD, BPF_OBJ_PIN, XDP, BPF_XDP, HAS_FRAGS = 5, 6, 6, 37, 1 << 5
-DROP, PASS = 1, 2
-names = itertools.count()
-
-
-def bpf(command, attributes):
-    data = ctypes.create_string_buffer(attributes + bytes(160 - len(attributes)), 160)
-    result = harness.LIBC.syscall(321 if os.uname().machine == "x86_64" else 280, command, data, len(data))
-    if result < 0:
-        raise OSError(ctypes.get_errno(), f"bpf command {command}")
-    return result
+import own_programs
+from own_programs import DROP, HAS_FRAGS, PASS
 
 
 def bareProgram(test, verdict, flags=0):
     """An XDP program of two instructions, pinned outside of bpfman; its path."""
-    code = ctypes.create_string_buffer(struct.pack("=BBhiBBhi", 0xb7, 0, 0, verdict, 0x95, 0, 0, 0), 16)
-    license = ctypes.create_string_buffer(b"GPL")
-    attributes = struct.pack("=IIQQIIQII16sII", XDP, 2, ctypes.addressof(code), ctypes.addressof(license), 0, 0, 0, 0, flags, b"bare", 0,
-                             BPF_XDP)
-    program = bpf(BPF_PROG_LOAD, attributes)
-    path = f"/sys/fs/bpf/bare{next(names)}"
-    where = ctypes.create_string_buffer(path.encode())
-    bpf(BPF_OBJ_PIN, struct.pack("=QI", ctypes.addressof(where), program))
-    os.close(program)
-    test.addCleanup(os.unlink, path)
-    return path
+    return own_programs.pinned(test, own_programs.loaded(verdict, flags))
 
 
 class Adoption(unittest.TestCase):

@@ -5,7 +5,7 @@ import socket
 
 import harness
 from crash_operations import (SYSCALL, TC, TCX, TRACEPOINT, XDP, Adopt, Attach, Come, Count, CountedAttach, Detach, GiveBack, Go, Load,
-                              LoadShared, Operation, Unload, UnloadShared)
+                              LoadShared, Operation, Take, Unload, UnloadShared)
 
 
 class Chain:
@@ -347,6 +347,7 @@ def operations(station):
     found = {}
     if station.engine == "tailcall":
         found |= {"load": Load(station), "unload": Unload(station), "load-shared": LoadShared(station), "unload-shared": UnloadShared(station),
+                  "take": Take(station),
                   "attach-tcx": Attach(station, TCX, ("tcx", lan, "ingress", "-p", 10)),
                   "detach-tcx": Detach(station, TCX, ("tcx", lan, "ingress", "-p", 10)),
                   "attach-tracepoint": Attach(station, TRACEPOINT, SYSCALL), "detach-tracepoint": Detach(station, TRACEPOINT, SYSCALL),

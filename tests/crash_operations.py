@@ -2,6 +2,7 @@
 and those that wait to be confirmed, are in crash_changes.py."""
 
 import json
+import os
 import subprocess
 import time
 
@@ -128,6 +129,32 @@ class UnloadShared(LoadShared):
 
     def took(self):
         return self.sharing() == [self.second]
+
+
+class Take(Operation):
+    """A program that was loaded by other means: it becomes bpfman's, or stays nobody's but the pin's."""
+
+    def begin(self):
+        self.pin = f"/sys/fs/bpf/own{self.station.number}"
+        harness.run("bpftool", "prog", "load", harness.example("xdp_mark"), self.pin)
+
+    def words(self):
+        return ("program", "take", "--pinned", self.pin)
+
+    def retry(self, why):
+        result = self.daemon.cli(*self.words())
+        if result.code != 0 and "is bpfman's already" not in result.err:
+            raise AssertionError(f"{why}: {result}")
+
+    def took(self):
+        return len(self.daemon.programs()) == len(self.station.bases) + 1
+
+    def restore(self):
+        Operation.finish(self)
+
+    def finish(self):
+        super().finish()
+        os.unlink(self.pin)
 
 
 class Attach(Operation):

@@ -381,8 +381,10 @@ class Daemon:
     # -- what is in the kernel and in the bpffs --
 
     def kernelPrograms(self):
-        """{id: bpftool's entry} of programs that this daemon's worker loaded."""
-        return {each["id"]: each for each in bpftool("prog", "show") if self.baseUid <= each.get("uid", 0) < self.baseUid + 10}
+        """{id: bpftool's entry} of programs that this daemon's worker loaded, or that were handed over to it."""
+        taken = {int(pin[5:]) for pin in self.pins() if pin.startswith("prog_")}
+        return {each["id"]: each for each in bpftool("prog", "show")
+                if self.baseUid <= each.get("uid", 0) < self.baseUid + 10 or each["id"] in taken}
 
     def kernelLinks(self):
         mine = self.kernelPrograms()

@@ -48,6 +48,25 @@ class Attack {
     report("none", outcome(request.send().ignoreResult()));
   }
 
+  // A map, a file, a socket, a file that is only named, one whose name is a program's, and nothing, in place of a program.
+  void badPrograms() {
+    auto take = [&](schema::Descriptor::Client program) {
+      auto request = daemon.programs().takeRequest();
+      request.setProgram(kj::mv(program));
+      request.initOptions().setName("xdp_counter");
+      return outcome(request.send().ignoreResult());
+    };
+    auto map = firstMap(daemon).descriptorRequest();
+    map.setAccess(schema::Map::Access::READ);
+    report("map", take(map.send().getDescriptor()));
+    report("file", take(carry(kj::AutoCloseFd(open(arguments.object.c_str(), O_RDONLY | O_CLOEXEC)))));
+    report("path", take(carry(openPath(arguments.object.c_str()))));
+    report("socket", take(carry(kj::AutoCloseFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)))));
+    report("memfd", take(carry(kj::AutoCloseFd(memfd_create("anon_inode:bpf-prog", MFD_CLOEXEC)))));
+    struct Nothing final : public schema::Descriptor::Server {};
+    report("none", take(kj::heap<Nothing>()));
+  }
+
   // What bpfman's own command line does not say, of a perf_event program.
   void badPlaces() {
     auto get = daemon.programs().getRequest();
@@ -437,6 +456,7 @@ class Attack {
 
 const std::map<std::string, void (Attack::*)()> ATTACKS = {{"bad-bytecode", &Attack::badBytecode},
                                                            {"bad-places", &Attack::badPlaces},
+                                                           {"bad-programs", &Attack::badPrograms},
                                                            {"calls", &Attack::calls},
                                                            {"capabilities", &Attack::capabilities},
                                                            {"asks-again", &Attack::asksAgain},

@@ -40,6 +40,15 @@ class HostileClient(unittest.TestCase):
         self.assertEqual(self.daemon.links(), [])
         self.assertEqual(self.daemon.pid("frontend"), frontend)
 
+    def test_programs_that_are_none(self):
+        frontend, worker = self.daemon.pid("frontend"), self.daemon.pid("worker")
+        said = self.result(self.attack("bad-programs"))
+        for key in ("map", "file", "path", "socket", "memfd"):
+            harness.attack(self, "descriptor", f"a program: {key}", "is not a program" in said[key])
+        harness.attack(self, "descriptor", "a program: none", "no descriptor came with the call" in said["none"])
+        self.assertEqual(self.daemon.programs(), [self.program])
+        self.assertEqual((self.daemon.pid("frontend"), self.daemon.pid("worker")), (frontend, worker))
+
     def test_calls_above_the_limit_are_refused_and_the_others_answered(self):
         said = {text: int(count) for count, text in self.result(self.attack("calls")).items()}
         self.assertEqual(sum(said.values()), 100)

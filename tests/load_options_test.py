@@ -226,7 +226,7 @@ class WhichPrograms(Options):
 
     def test_a_type_that_is_not_named_is_what_the_section_says(self):
         self.assertEqual(self.types(self.load("--programs", "kind_tcx,xdp:kind_xdp")), {"kind_tcx": ("tcx", "sched_cls"), "kind_xdp": ("xdp", "xdp")})
-        self.refused('section "lwt_in" of program kind_unknown', self.load("--programs", "kind_unknown"))
+        self.refused('section "lirc_mode2" of program kind_unknown', self.load("--programs", "kind_unknown"))
         self.refused("not found in object file: [nope]", self.load("--programs", "nope"))
         self.refused("either --programs or --all-programs", self.load("--programs", "kind_xdp", "--all-programs"))
         self.refused("either --programs or --all-programs", self.load())

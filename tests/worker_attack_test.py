@@ -10,6 +10,7 @@ import tempfile
 import unittest
 
 import harness
+import own_programs
 from worker_peer import (
     ARRAY, ceiling, commit, EACCES, EBUSY, EEXIST, EINVAL, element, ENOENT, EPERM, grant, HASH, HOLDERS, instruction, map_, mask, memfd,
     message, NO_HANDLE, OP, pin, PROBE_WRITE_USER, PROG_ARRAY, program, RETURN, SCHED_CLS, setFilter, setXdp, SYS_BPF, SYSCALL,
@@ -292,6 +293,26 @@ class Attack(unittest.TestCase):
         self.assertTrue(worker.lives())
         worker.end()
         self.nothingIsLeft()
+
+    def test_only_programs_within_the_ceiling_are_pinned_by_a_descriptor_and_only_as_members_and_loads(self):
+        worker, load, member = self.worker(), pin(0, b"p", 81, 0), pin(7, b"", 1, 2)
+        good, other, plain = own_programs.loaded(), own_programs.loaded(type=own_programs.TRACEPOINT, attach=0), os.open("/dev/zero", os.O_RDONLY)
+        taken = {"a map": (own_programs.array(), -EPERM), "a program above the ceiling": (other, -EPERM), "a file": (plain, -EINVAL)}
+        for name, (descriptor, error) in taken.items():
+            for to in (load, member):
+                refused = worker.control.call("publish", bytes(80) + to, [descriptor]) == error
+                harness.attack(self, "foreign object", name + " to be pinned", refused)
+            os.close(descriptor)
+        self.assertFalse(os.path.exists(f"{self.root}/loads/81"))
+        self.assertEqual(worker.control.call("publish", bytes(80) + load, [good]), 0)
+        self.assertEqual(worker.control.call("publish", bytes(80) + load, [good]), -EEXIST)
+        self.assertEqual(worker.end()[0], 0)
+        for name, wish in {"as a map": pin(0, b"m", 81, 0) * 2, "as a map, from zeros": bytes(80) + pin(0, b"m", 81, 0),
+                           "as a public name": bytes(80) + pin(1, b"", 1), "as a link": bytes(80) + pin(3, b"", 1)}.items():
+            self.ends(self.worker(), "foreign object", "a program " + name, message("publish", wish), [good])
+        os.close(good)
+        self.assertEqual(os.listdir(f"{self.root}/loads/81"), ["p0"])
+        os.unlink(f"{self.root}/loads/81/p0")
 
     def test_an_iterator_only_over_elements_that_the_kernel_iterates_and_of_its_sizes(self):
         dump = harness.run("bpftool", "btf", "dump", "file", "/sys/kernel/btf/vmlinux").stdout

@@ -48,7 +48,8 @@ class ControlOracle final : public Bpf {
   Op op{};
   std::set<int> usable;   // descriptors of the request that is under way
   std::set<int> brought;  // those of them that came with it
-  int left = 0;           // elements that a map still has
+  std::set<int> checked;  // those of them of which the kernel said that they are programs within the ceiling
+  int left = 0;           // elements that a map still has; instructions of a program that were verified
 
   long call(int command, bpf_attr& attr) override {
     auto own = [&](int descriptor) { FUZZ_REQUIRE(usable.contains(descriptor), "descriptor %d in command %d", descriptor, command); };
@@ -67,12 +68,13 @@ class ControlOracle final : public Bpf {
         FUZZ_REQUIRE(links || op == Op::publish);
         requirePath(reinterpret_cast<const char*>(attr.pathname));
         own(attr.bpf_fd);
-        if (brought.contains(attr.bpf_fd))  // another tool's program: a member of an XDP chain
-          FUZZ_REQUIRE(std::string(reinterpret_cast<const char*>(attr.pathname)).starts_with("xdp/dispatcher_"));
+        if (brought.contains(attr.bpf_fd)) requireTaken(attr);
         break;
       case BPF_OBJ_GET_INFO_BY_FD:
         own(attr.info.bpf_fd);
         requireMemory(attr.info.info, attr.info.info_len);
+        kernel.verified = left;
+        if (left > 0 && map.type < 64 && (ceiling.programTypes >> map.type & 1)) checked.insert(attr.info.bpf_fd);
         break;
       case BPF_LINK_CREATE:
         FUZZ_REQUIRE((links || op == Op::openIterator) && attr.link_create.attach_type < 128);
@@ -173,6 +175,14 @@ class ControlOracle final : public Bpf {
  private:
   const wire::Ceiling& ceiling;
 
+  // Another tool's program: a member of an XDP chain, or the program of a load.
+  void requireTaken(const bpf_attr& attr) {
+    std::string path = reinterpret_cast<const char*>(attr.pathname);
+    bool program = path.starts_with("loads/") && path.find("/p") != std::string::npos;
+    FUZZ_REQUIRE(op == Op::publish && (program || path.starts_with("xdp/dispatcher_")), "%s", path.c_str());
+    FUZZ_REQUIRE(checked.contains(attr.bpf_fd), "what nobody asked the kernel about is pinned");
+  }
+
   // Beneath our root, no way up, only characters that bpffs and we allow; at most three steps.
   static void requirePath(const std::string& path) {
     FUZZ_REQUIRE(!path.empty() && path[0] != '/' && path.back() != '/' && path.size() < 192, "%s", path.c_str());
@@ -246,7 +256,7 @@ bool run(FuzzInput& input) {  // whether the worker died
     try {  // as serveControl does
       Request request;
       FUZZ_REQUIRE(channel.receive(request));
-      oracle.usable.clear();
+      oracle.usable.clear(), oracle.checked.clear();
       for (size_t i = 0; i < request.descriptorCount; ++i) oracle.usable.insert(request.descriptors[i].get());
       oracle.brought = oracle.usable;
       reapSessions(context);

@@ -32,13 +32,18 @@ Answer answerWipeStaging(Context& context, Request&) {
   return 0;
 }
 
-// Opened and pinned, not linked: it may be on another bpffs. Another tool's program comes as a descriptor, and can become a member only.
+// Opened and pinned, not linked: it may be on another bpffs. Another tool's program comes as a descriptor, and becomes a member or a load
+// of its own. It is one if it was verified: of what is no program the kernel says so little that this stays zero.
 Answer answerPublish(Context& context, Request& request) {
   auto wish = request.as<wire::Publish>();
-  bool known = request.descriptorCount ? wish.to.dir == Dir::members : wish.from.dir == Dir::loads || wish.from.dir == Dir::xdpPrograms;
+  bool given = request.descriptorCount == 1, ours = wish.from.dir == Dir::loads || wish.from.dir == Dir::xdpPrograms;
+  bool known = given ? wish.to.dir == Dir::members || (wish.to.dir == Dir::loads && kindOf(wish.to) == Kind::program) : ours;
   if (!known || kindOf(wish.from) != kindOf(wish.to) || kindOf(wish.to) == Kind::link) die("publish of what no load has");
+  bpf_prog_info info{};
+  if (int error = given ? context.bpf.info(request.descriptors[0], &info, sizeof info) : 0; error) return error;
+  if (given && (!info.verified_insns || !covers(&context.ceiling.programTypes, 1, info.type))) return -EPERM;
   if (int error = context.bpf.makeDirectory(directoryOf(wish.to).text); error && error != -EEXIST) return error;
-  Fd object = request.descriptorCount ? std::move(request.descriptors[0]) : context.bpf.open(pathOf(wish.from).text);
+  Fd object = given ? std::move(request.descriptors[0]) : context.bpf.open(pathOf(wish.from).text);
   return object ? context.bpf.pin(object, pathOf(wish.to).text) : object.error();
 }
 

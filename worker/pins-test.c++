@@ -144,13 +144,35 @@ TEST_F(WorkerControl, OnlyWhatALoadHasIsPublishedAndOnlyAsWhatItIs) {
   EXPECT_EQ(bpf.files.back(), "pin ./prog_1");
 }
 
-TEST_F(WorkerControl, AProgramThatComesAsADescriptorBecomesAMemberAndNothingElse) {
+TEST_F(WorkerControl, AProgramThatComesAsADescriptorBecomesAMemberOrALoadAndNothingElse) {
+  bpf.mapInfo.type = BPF_PROG_TYPE_XDP, bpf.verified = 2;
   for (Dir dir : {Dir::programs, Dir::xdpPrograms, Dir::tcIngressMembers})
     EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{Pin{}, pinOf(dir)}, {}, 1), "publish");
-  EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{Pin{}, pinOf(Dir::loads, "p")}, {}, 1), "publish");
+  EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{Pin{}, pinOf(Dir::loads, "m")}, {}, 1), "publish");
+  EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{pinOf(Dir::loads, "m"), pinOf(Dir::loads, "m")}, {}, 1), "publish");
   EXPECT_DEATH_BY_LINE(control(Op::publish, wire::Publish{pinOf(Dir::loads, "m"), pinOf(Dir::members)}, {}, 1), "publish");
   EXPECT_EQ(control(Op::publish, wire::Publish{Pin{}, pinOf(Dir::members)}, {}, 1), 0);
   EXPECT_EQ(bpf.files.back(), "pin xdp/dispatcher_1_2/link_3");
+  EXPECT_EQ(control(Op::publish, wire::Publish{Pin{}, pinOf(Dir::loads, "p")}, {}, 1), 0);
+  EXPECT_EQ(bpf.files.back(), "pin loads/1/p2");
+  EXPECT_EQ(bpf.count(BPF_OBJ_GET), 0u);
+}
+
+TEST_F(WorkerControl, ADescriptorIsPinnedOnlyIfTheKernelSaysThatItIsAProgramWithinTheCeiling) {
+  auto take = [&](Pin to) { return control(Op::publish, wire::Publish{Pin{}, to}, {}, 1); };
+  for (Pin to : {pinOf(Dir::members), pinOf(Dir::loads, "p")}) {
+    bpf.mapInfo.type = BPF_PROG_TYPE_XDP, bpf.verified = 0;  // a map or a link of that number
+    EXPECT_EQ(take(to), -EPERM);
+    bpf.mapInfo.type = BPF_PROG_TYPE_LSM, bpf.verified = 2;
+    EXPECT_EQ(take(to), -EPERM);
+    bpf.mapInfo.type = 64 + BPF_PROG_TYPE_XDP;
+    EXPECT_EQ(take(to), -EPERM);
+    bpf.answers[BPF_OBJ_GET_INFO_BY_FD] = -EINVAL;  // nothing of the kernel's bpf
+    EXPECT_EQ(take(to), -EINVAL);
+    bpf.answers.clear();
+  }
+  EXPECT_TRUE(bpf.files.empty()) << bpf.files.back();
+  EXPECT_EQ(bpf.count(BPF_OBJ_PIN), 0u);
 }
 
 TEST_F(WorkerControl, NumbersThatTheKernelTakesForDescriptorsNeverComeFromTheFrontend) {
@@ -206,10 +228,10 @@ TEST_F(WorkerControl, ALinkTakesOnlyWhatItsKindTakes) {
     dies([=](auto& wish) { wish.kind = kind, wish.attachType = type, change(wish); }, descriptors);
   };
   auto asItIs = [](auto&) {};
-  linked(
-      wire::LinkKind::cgroup, BPF_CGROUP_DEVICE, [](auto& wish) { wish.relative = 3; }, 1);
-  linked(
-      wire::LinkKind::cgroup, BPF_CGROUP_DEVICE, [](auto& wish) { wish.flags = BPF_F_ALLOW_MULTI; }, 1);
+  auto besideADescriptor = [](auto& wish) { wish.relative = 3; };
+  auto withOtherFlags = [](auto& wish) { wish.flags = BPF_F_ALLOW_MULTI; };
+  linked(wire::LinkKind::cgroup, BPF_CGROUP_DEVICE, besideADescriptor, 1);
+  linked(wire::LinkKind::cgroup, BPF_CGROUP_DEVICE, withOtherFlags, 1);
   linked(wire::LinkKind::netns, BPF_SK_LOOKUP, asItIs);
   linked(wire::LinkKind::netns, BPF_CGROUP_DEVICE, asItIs, 1);
   linked(wire::LinkKind::netfilter, BPF_NETFILTER, [](auto& wish) { wish.flags = 2; });

@@ -30,6 +30,7 @@ class RecordingBpf final : public Bpf {
   std::vector<std::vector<uint8_t>> routed;  // messages to rtnetlink
   int routeAnswer = 0;
   bpf_map_info mapInfo{};  // what every map says of itself
+  uint32_t verified = 0;   // how many instructions of every program were; 0: what was asked was none
   std::string log;         // what the verifier writes
 
   long call(int command, bpf_attr& attr) override {
@@ -53,6 +54,7 @@ class RecordingBpf final : public Bpf {
       case BPF_OBJ_PIN: return file("pin", reinterpret_cast<const char*>(attr.pathname));
       case BPF_OBJ_GET_INFO_BY_FD:
         memcpy(reinterpret_cast<void*>(attr.info.info), &mapInfo, std::min<size_t>(attr.info.info_len, sizeof mapInfo));
+        if (attr.info.info_len == sizeof(bpf_prog_info)) reinterpret_cast<bpf_prog_info*>(attr.info.info)->verified_insns = verified;
         return 0;
       default: return 0;
     }

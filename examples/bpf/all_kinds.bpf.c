@@ -59,7 +59,7 @@ int kind_optional(struct xdp_md* packet) { return XDP_PASS; }
 SEC("?xdp")
 int kind_broken(struct xdp_md* packet) { return *(volatile int*)(long)packet->data; }
 
-SEC("?lwt_in")
+SEC("?lirc_mode2")
 int kind_unknown(struct bpf_sk_lookup* context) { return 1; }
 
 char LICENSE[] SEC("license") = "GPL";
