@@ -264,10 +264,15 @@ struct Loads::Run {
       loads.catalog.renumber(row, wish.instead, rows);
     else
       loads.catalog.putLoaded(row, rows);
-    // From here on it exists. One that is loaded again is wanted also without its public names; the next start makes them.
-    auto failure = kj::runCatchingExceptions([&]() {
-      if (!wish.own) makePublic(outcome.programs);
-    });
+    // From here on it exists. One that is loaded again is wanted also without its public names: the next worker makes them, if this one has
+    // died, else the next start.
+    auto publish = [&]() {
+      return kj::runCatchingExceptions([&]() {
+        if (!wish.own) makePublic(outcome.programs);
+      });
+    };
+    auto failure = publish();
+    if (failure != nullptr && wish.again != 0) failure = publish();
     KJ_IF_MAYBE (exception, failure) {
       if (wish.again == 0) kj::throwFatalException(kj::mv(*exception));
       spdlog::warn("load {}: {}", row.load, exception->getDescription().cStr());
