@@ -1,16 +1,9 @@
 // One program for each kind of hook: it counts its runs and lets pass whatever it sees. Each is loaded by itself, but for a stream's parser
 // and its verdict. tests/every_hook_test.py makes all of them run.
-#include "examples/bpf/common.h"
+#include "examples/bpf/runs.h"
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, 2);
-  __type(key, __u32);
-  __type(value, __u64);
-} runs SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_SOCKMAP);
@@ -18,11 +11,6 @@ struct {
   __type(key, __u32);
   __type(value, __u32);
 } sockets SEC(".maps");
-
-static __always_inline void count(__u32 element) {
-  __u64* value = bpf_map_lookup_elem(&runs, &element);
-  if (value) __sync_fetch_and_add(value, 1);
-}
 
 #define COUNTS_IN(element, section, name, context, result) \
   SEC(section) int name(context* ctx) {                    \

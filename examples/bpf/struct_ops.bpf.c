@@ -1,5 +1,5 @@
 // Two congestion controls that count and otherwise do as Reno does, by the kernel's own functions; one has two of them of its own.
-#include "examples/bpf/common.h"
+#include "examples/bpf/runs.h"
 
 #include <bpf/bpf_tracing.h>
 
@@ -14,18 +14,6 @@ struct tcp_congestion_ops {  // as much as is used of the kernel's
 extern __u32 tcp_reno_ssthresh(struct sock* sk) __ksym;
 extern void tcp_reno_cong_avoid(struct sock* sk, __u32 ack, __u32 acked) __ksym;
 extern __u32 tcp_reno_undo_cwnd(struct sock* sk) __ksym;
-
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, 2);
-  __type(key, __u32);
-  __type(value, __u64);
-} runs SEC(".maps");
-
-static __always_inline void count(__u32 element) {
-  __u64* value = bpf_map_lookup_elem(&runs, &element);
-  if (value) __sync_fetch_and_add(value, 1);
-}
 
 SEC("struct_ops/ssthresh")
 __u32 BPF_PROG(ssthresh, struct sock* sk) { return tcp_reno_ssthresh(sk); }
