@@ -55,7 +55,7 @@ void Rights::deny(kj::StringPtr what, kj::StringPtr because) const {
          policyName.c_str());
 }
 
-uint64_t Rights::most(uint64_t Role::*limit, const Request& request) const {
+uint64_t Rights::most(Limit limit, const Request& request) const {
   if (administrator()) return UINT64_MAX;
   uint64_t most = 0;
   for (auto& held : roles) {

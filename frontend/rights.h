@@ -53,7 +53,8 @@ class Rights {
   std::string policyName;
 
   bool passes(const Request& request) const;
-  uint64_t most(uint64_t Role::*limit, const Request& request) const;
+  using Limit = uint64_t Role::*;
+  uint64_t most(Limit limit, const Request& request) const;
   [[noreturn]] void deny(kj::StringPtr what, kj::StringPtr because) const;
 };
 
