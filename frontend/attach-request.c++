@@ -1,5 +1,7 @@
 #include "frontend/attach-request.h"
 
+#include <linux/bpf.h>
+
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
 
@@ -67,8 +69,8 @@ kj::Promise<AttachTargets> targetsOf(Core& core, schema::Place::Reader place) {
 namespace {
 
 bool isForSockets(schema::ProgramType type) {
-  return type == schema::ProgramType::SOCKET_FILTER || type == schema::ProgramType::SK_REUSEPORT ||
-         type == schema::ProgramType::SK_REUSEPORT_MIGRATE;
+  KJ_IF_MAYBE (row, rowOf(type)) return row->kernelType == BPF_PROG_TYPE_SOCKET_FILTER || row->kernelType == BPF_PROG_TYPE_SK_REUSEPORT;
+  return false;
 }
 
 // Attaching changes what it does: his own, or an administrator's.
@@ -100,6 +102,7 @@ void requireMayHandOver(Connection& connection, Narrowed narrowed, const Program
     narrowing->requireLive();
     narrowing->requireDescriptor();
     narrowing->requireChange();
+    narrowing->requireInterface("");
   }
 }
 

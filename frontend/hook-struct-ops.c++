@@ -1,4 +1,4 @@
-// Tables of functions that the kernel calls in place of its own (TCP's congestion control, the scheduler, …): a map that holds them is what
+// Tables of functions that the kernel calls in place of its own (TCP's congestion control and the like): a map that holds them is what
 // is attached, all functions at once.
 #include <linux/bpf.h>
 

@@ -55,14 +55,20 @@ std::map<uint32_t, MemoryUse> memoryByUser(Core& core, kj::WaitScope& scope, uin
   return users;
 }
 
-void requireWithinMemory(Connection& connection, uint32_t owner, TypeSet types, kj::WaitScope& scope, uint32_t without) {
+void requireWithinMemory(Connection& connection, uint32_t load, TypeSet types, kj::WaitScope& scope, uint32_t without) {
   uint64_t most = connection.rights.maxMemory(types);
   if (most == UINT64_MAX) return;
+  uint32_t owner = 0;
+  KJ_IF_MAYBE (row, connection.core.catalog.load(load))
+    owner = row->uid;
+  else
+    return;  // unloaded already
   uint64_t used = memoryByUser(connection.core, scope, without)[owner].bytes;
-  if (used > most)
-    refuse("with this load the programs and maps of user ", owner, " would have ", used,
-           " bytes of the kernel's memory, and his roles allow ", most,
-           " (max_memory): unload what he does not need, or ask the administrator; 'bpfman memory' shows who has how much");
+  if (used <= most) return;
+  connection.core.loads.undo(load, scope);
+  refuse("with this load the programs and maps of user ", owner, " would have ", used,
+         " bytes of the kernel's memory, and his roles allow ", most,
+         " (max_memory): unload what he does not need, or ask the administrator; 'bpfman memory' shows who has how much");
 }
 
 }  // namespace bpfman

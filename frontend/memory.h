@@ -21,8 +21,8 @@ std::map<uint32_t, MemoryUse> memoryByUser(Core& core, kj::WaitScope& scope, uin
 // By the uid that they were loaded for; bpfman's own, and the load `without`, left out. A map that several loads share counts for the
 // oldest.
 
-void requireWithinMemory(Connection& connection, uint32_t owner, TypeSet types, kj::WaitScope& scope, uint32_t without = 0);
-// After a load of these types, which the caller undoes when this throws: so two loads at once can't both have what is left. without: a load
-// whose place it takes.
+void requireWithinMemory(Connection& connection, uint32_t load, TypeSet types, kj::WaitScope& scope, uint32_t without = 0);
+// After a load of these types, which is undone when its owner has too much now: so two loads at once can't both have what is left. without:
+// a load whose place it takes.
 
 }  // namespace bpfman

@@ -239,13 +239,7 @@ class ProgramsServer final : public schema::Programs::Server {
       requireMayLoad(*connection, wish, typesOf(wish));
     }
     LoadOutcome outcome = loadFirst(wish, object, cancellation, scope);
-    if (outcome.refused == nullptr) {
-      auto failure = kj::runCatchingExceptions([&]() { requireWithinMemory(*connection, wish.uid, typesOf(wish), scope); });
-      KJ_IF_MAYBE (exception, failure) {
-        core.loads.undo(outcome.load, scope);
-        kj::throwFatalException(kj::mv(*exception));
-      }
-    }
+    if (outcome.refused == nullptr) requireWithinMemory(*connection, outcome.load, typesOf(wish), scope);
     auto results = context.getResults();
     line.programs = outcome.programs;
     for (auto& map : outcome.seenMaps) line.maps.push_back(infoOf<bpf_map_info>(map).id);

@@ -5,6 +5,7 @@
 #include "frontend/describe.h"
 #include "frontend/hook.h"
 #include "frontend/limited-text.h"
+#include "frontend/memory.h"
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
 
@@ -51,10 +52,13 @@ kj::Promise<void> takeProgram(Holding& connection, TakeContext context) {
           kj::Maybe<Locks::Turn> turn;
           if (!wish->request.empty()) turn = core.locks.take("request:" + wish->request, scope);
           uint32_t id = takenBefore(core, wish->request);
-          if (id != 0)
+          if (id != 0) {
             line.what += " (again)";
-          else
+          } else {
             id = core.loads.take(*wish, program, scope);
+            auto type = static_cast<schema::ProgramType>(wish->programs[0].type);
+            KJ_IF_MAYBE (taken, core.catalog.program(id)) requireWithinMemory(*connection, taken->load, setOf({type}), scope);
+          }
           line.programs = {id};
           describeProgram(core, id, context.getResults().initDetails(), scope);
           context.getResults().setProgram(newProgram(*connection, id));

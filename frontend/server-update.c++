@@ -74,9 +74,10 @@ void carryOut(Holding& connection, uint32_t id, UpdateContext& context, LoadWish
   ChainChange change(core, connection->uid(), scope);
   ChangeRow row;
   auto failure = kj::runCatchingExceptions([&]() {
-    uint32_t before = KJ_ASSERT_NONNULL(core.catalog.program(id)).load;
-    bool alone = core.catalog.programsOf(before).size() == 1;
-    requireWithinMemory(*connection, wish.uid, setOf({static_cast<schema::ProgramType>(wish.programs[0].type)}), scope, alone ? before : 0);
+    uint32_t goes = 0;  // the load that goes with it
+    KJ_IF_MAYBE (old, core.catalog.program(id))
+      if (core.catalog.programsOf(old->load).size() == 1) goes = old->load;
+    requireWithinMemory(*connection, outcome.load, setOf({static_cast<schema::ProgramType>(wish.programs[0].type)}), scope, goes);
     change.replace(id, replacement);
     row = change.carryOut(nanosecondsFrom(context.getParams().getOptions().getConfirmWithin()));
   });

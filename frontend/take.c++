@@ -49,12 +49,14 @@ ProgramRow rowOf(const LoadWish& wish, uint32_t load, const bpf_prog_info& info,
 // The number of the kernel's own BTF, which our iterators are for: other BTF, of a program or a module, has the same numbers for other
 // things.
 uint32_t kernelBtf(const Catalog& catalog, Place& place, kj::WaitScope& scope) {
-  wire::Pin pin{};
-  for (auto& [id, row] : catalog.programs())
-    if (row.attachTo == "bpf_prog" && KJ_ASSERT_NONNULL(catalog.load(row.load)).own) pin = loadedProgram(row.load, row.index);
-  auto seen = place.worker.call(wire::Op::inspect, wire::Inspect{pin}).wait(scope);
-  requireOk(seen, "look at an iterator");
-  return infoOf<bpf_prog_info>(seen).attach_btf_obj_id;
+  for (auto& [id, row] : catalog.programs()) {
+    if (row.attachTo != "bpf_prog" || !KJ_ASSERT_NONNULL(catalog.load(row.load)).own) continue;
+    auto seen = place.worker.call(wire::Op::inspect, wire::Inspect{loadedProgram(row.load, row.index)}).wait(scope);
+    requireOk(seen, "look at an iterator");
+    return infoOf<bpf_prog_info>(seen).attach_btf_obj_id;
+  }
+  refuse(
+      "programs that were loaded for a function are not taken here: the daemon has no iterators, by which it knows the kernel's own types");
 }
 
 }  // namespace

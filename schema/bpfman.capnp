@@ -207,7 +207,7 @@ interface Program {
 struct Narrowing {
   readOnly @0 :Bool;           # only to look: get, info, maps, variables, and reading elements, over the RPC or by an iterator
   interfaces @1 :List(Text);   # attach to these only, by name; empty: any. Hooks without an interface are then out of reach
-  noDescriptors @2 :Bool;      # no map leaves as a descriptor, an iterator or a ticket
+  noDescriptors @2 :Bool;      # no map leaves as a descriptor, an iterator or a ticket, and no program as a descriptor
 }
 
 interface Revoker {

@@ -193,6 +193,25 @@ class Attack {
     report("own", outcome(program.getRequest().send().ignoreResult()));
   }
 
+  // A program that is for sockets: its descriptor attaches it wherever its holder has one.
+  void programDescriptor() {
+    auto get = daemon.programs().getRequest();
+    get.setId(arguments.program);
+    auto program = get.send().getProgram();
+    auto attempt = [&](const char* key, auto&& limit) {
+      auto request = program.narrowRequest();
+      limit(request.initNarrowing());
+      auto narrowed = request.send().wait(io.waitScope);
+      report(key, outcome(narrowed.getProgram().descriptorRequest().send().ignoreResult()));
+      return narrowed.getRevoker().revokeRequest().send().wait(io.waitScope);
+    };
+    attempt("interfaces", [](auto limits) { limits.initInterfaces(1).set(0, "lo"); });
+    attempt("read_only", [](auto limits) { limits.setReadOnly(true); });
+    attempt("no_descriptors", [](auto limits) { limits.setNoDescriptors(true); });
+    auto revoked = attempt("any", [](auto) {});
+    for (auto given : revoked.getHandedOver()) report("given_program", std::to_string(given.getProgramId()));
+  }
+
   // One ticket for a map, in hex, to read.
   void ticket() { ticketFor(schema::Map::Access::READ); }
   void elementsTicket() { ticketFor(schema::Map::Access::ELEMENTS); }
@@ -461,6 +480,7 @@ const std::map<std::string, void (Attack::*)()> ATTACKS = {{"bad-bytecode", &Att
                                                            {"capabilities", &Attack::capabilities},
                                                            {"asks-again", &Attack::asksAgain},
                                                            {"hands-on", &Attack::handsOn},
+                                                           {"program-descriptor", &Attack::programDescriptor},
                                                            {"ticket", &Attack::ticket},
                                                            {"elements-ticket", &Attack::elementsTicket},
                                                            {"map-tickets", &Attack::mapTickets},

@@ -91,6 +91,13 @@ class HostileClient(unittest.TestCase):
             harness.attack(self, "authority", key + " of what was revoked", "revoked" in said[key])
         self.assertEqual([each["target"] if "target" in each else each["kind"] for each in self.daemon.links()], ["xdp"])
 
+    def test_a_program_for_sockets_is_narrow_too(self):
+        self.program = self.daemon.load("every_hook", "socket_filter", "socket_filter")
+        said = self.result(self.attack("program-descriptor"))
+        for key, text in (("interfaces", "for other interfaces"), ("read_only", "for reading only"), ("no_descriptors", "without the power to take descriptors")):
+            harness.attack(self, "authority", f"a program's descriptor: {key}", text in said[key])
+        self.assertEqual((said["any"], said["given_program"]), ("ok", str(self.program)))
+
     def stays(self, name):
         """Starts an attack that stays, lets the test go on when it has sent what it could."""
         process = self.attack(name, stdin=subprocess.PIPE)

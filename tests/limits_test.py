@@ -10,6 +10,7 @@ import unittest
 
 import harness
 import network
+import own_programs
 
 # The first words of a row of docs/limits.md: FILE TEST of each test that tries it. Tests of this file are named alone.
 TESTED = {
@@ -240,6 +241,10 @@ class Limits(unittest.TestCase):
         self.refused("(max_memory)", self.load(daemon, "xdp_counter", "xdp:xdp_counter", **who))
         self.assertEqual((daemon.programs(), daemon.settled()), (before, []))
         before = daemon.json("program", "update", before[0], "--file", harness.example("xdp_counter"), **who)["record"]["program_id"], before[1]
+        path = own_programs.pinned(self, own_programs.loaded())                                     # what is handed over counts too
+        os.chmod(path, 0o666)
+        self.refused("(max_memory)", daemon.cli("program", "take", "--pinned", path, **who))
+        self.assertEqual(daemon.settled(), [])
         self.assertEqual(self.load(daemon, "xdp_counter", "xdp:xdp_counter", **other).code, 0)      # his own are counted
         self.assertEqual(daemon.cli("program", "unload", before[0], **who).code, 0)
         self.assertEqual(self.load(daemon, "xdp_counter", "xdp:xdp_counter", **who).code, 0)
