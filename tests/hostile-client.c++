@@ -69,11 +69,8 @@ class Attack {
 
   // What bpfman's own command line does not say, of a perf_event program.
   void badPlaces() {
-    auto get = daemon.programs().getRequest();
-    get.setId(arguments.program);
-    auto program = get.send().getProgram();
     auto attach = [&](int32_t cpu, uint32_t neighbours) {
-      auto request = program.attachRequest();
+      auto request = given(daemon).attachRequest();
       auto place = request.initPlace().initPerfEvent();
       place.getEvent().setSoftware(0);
       place.getSampling().setPeriod(1);
@@ -150,9 +147,7 @@ class Attack {
 
   // A program is narrowed, handed on to another client over a connection between the two, and taken back.
   void handsOn() {
-    auto get = daemon.programs().getRequest();
-    get.setId(arguments.program);
-    auto program = get.send().getProgram();
+    auto program = given(daemon);
     auto narrowed = [&](auto&& limit) {
       auto request = program.narrowRequest();
       limit(request.initNarrowing());
@@ -195,11 +190,8 @@ class Attack {
 
   // A program that is for sockets: its descriptor attaches it wherever its holder has one.
   void programDescriptor() {
-    auto get = daemon.programs().getRequest();
-    get.setId(arguments.program);
-    auto program = get.send().getProgram();
     auto attempt = [&](const char* key, auto&& limit) {
-      auto request = program.narrowRequest();
+      auto request = given(daemon).narrowRequest();
       limit(request.initNarrowing());
       auto narrowed = request.send().wait(io.waitScope);
       report(key, outcome(narrowed.getProgram().descriptorRequest().send().ignoreResult()));
@@ -218,9 +210,7 @@ class Attack {
 
   // Of each map tickets to read, to write and for both; the next map's when the test has redeemed these.
   void mapTickets() {
-    auto request = daemon.programs().getRequest();
-    request.setId(arguments.program);
-    auto answer = request.send().getProgram().mapsRequest().send().wait(io.waitScope);
+    auto answer = given(daemon).mapsRequest().send().wait(io.waitScope);
     constexpr std::pair<const char*, schema::Map::Access> ACCESSES[] = {
         {"read", schema::Map::Access::READ}, {"write", schema::Map::Access::WRITE}, {"both", schema::Map::Access::READ_WRITE}};
     for (auto each : answer.getMaps()) {
@@ -236,9 +226,7 @@ class Attack {
 
   // An iterator over the elements of each map, and what came out of it.
   void elements() {
-    auto request = daemon.programs().getRequest();
-    request.setId(arguments.program);
-    auto answer = request.send().getProgram().mapsRequest().send().wait(io.waitScope);
+    auto answer = given(daemon).mapsRequest().send().wait(io.waitScope);
     for (auto each : answer.getMaps()) {
       auto said = outcome(each.getMap().iterateRequest().send().then([&](auto&& answer) {
         return received(answer.getDescriptor()).then([&](kj::AutoCloseFd iterator) {
@@ -306,9 +294,7 @@ class Attack {
       return outcome(request.send().ignoreResult());
     };
     report("bytecode", loading(daemon));
-    auto get = daemon.programs().getRequest();
-    get.setId(arguments.program);
-    auto request = get.send().getProgram().attachRequest();
+    auto request = given(daemon).attachRequest();
     auto place = request.initPlace().initXdp();
     place.setInterface("lo");
     place.setPriority(10);
@@ -436,10 +422,13 @@ class Attack {
     stay();
   }
 
-  schema::Map::Client firstMap(Connection& connection) {
+  schema::Program::Client given(Connection& connection) {
     auto request = connection.programs().getRequest();
     request.setId(arguments.program);
-    return request.send().getProgram().mapsRequest().send().wait(io.waitScope).getMaps()[0].getMap();
+    return request.send().getProgram();
+  }
+  schema::Map::Client firstMap(Connection& connection) {
+    return given(connection).mapsRequest().send().wait(io.waitScope).getMaps()[0].getMap();
   }
 
   static void report(const char* key, const std::string& value) {
