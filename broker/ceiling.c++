@@ -37,7 +37,7 @@ void allowProgramTypes(wire::Ceiling& ceiling, const std::vector<std::string>& n
     for (auto& row : TRACING)
       if (name == row.name) known = true, ceiling.attachTypes[0] |= 1ull << row.attachType;
     for (uint32_t type = 1; type < kj::size(PROGRAM_TYPES); ++type)
-      if (name == PROGRAM_TYPES[type] && type != BPF_PROG_TYPE_SYSCALL) known = true, ceiling.programTypes |= 1ull << type;
+      if (name == PROGRAM_TYPES[type]) known = true, ceiling.programTypes |= 1ull << type;
     if (!known) KJ_FAIL_REQUIRE(kj::str("there is no program type \"", name.c_str(), "\""));
   }
 }
@@ -54,8 +54,7 @@ void refuseHelpers(wire::Ceiling& ceiling, const std::vector<std::string>& names
 
 wire::Ceiling defaultCeiling() {
   wire::Ceiling ceiling{};
-  constexpr uint64_t NONE = 1ull << BPF_PROG_TYPE_SYSCALL | 1ull << BPF_PROG_TYPE_LIRC_MODE2 | 1;
-  ceiling.programTypes = ((2ull << BPF_PROG_TYPE_NETFILTER) - 1) & ~NONE, ceiling.attachTypes[0] = ~0ull;
+  ceiling.programTypes = ((2ull << BPF_PROG_TYPE_NETFILTER) - 1) & ~(1ull << BPF_PROG_TYPE_LIRC_MODE2 | 1), ceiling.attachTypes[0] = ~0ull;
   refuseHelpers(ceiling, {"probe_write_user", "override_return", "sys_bpf"});
   ceiling.mapTypes = (1ull << __MAX_BPF_MAP_TYPE) - 2;
   ceiling.maxMapBytes = 1 << 30, ceiling.maxMaps = wire::MAX_MAPS, ceiling.maxPrograms = wire::MAX_PROGRAMS, ceiling.maxSessions = 64;

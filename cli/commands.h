@@ -19,6 +19,7 @@ void addProgramUnload(CLI::App& app, Command& chosen);
 void addProgramDelete(CLI::App& app, Command& chosen);
 void addProgramTake(CLI::App& app, Command& chosen);
 void addProgramSet(CLI::App& app, Command& chosen);  // set, variables
+void addProgramRun(CLI::App& app, Command& chosen);
 
 void addAttachKinds(CLI::App& app, Words words, Command& chosen);  // byOption: `attach ID xdp`
 void addLinkList(CLI::App& app, const char* name, Command& chosen);

@@ -48,6 +48,7 @@ void addProgram(CLI::App& program, Command& chosen) {
   addProgramUpdate(program, chosen);
   addProgramSet(program, chosen);
   addProgramTake(program, chosen);
+  addProgramRun(program, chosen);
   addProgramDelete(program, chosen);
 }
 

@@ -30,6 +30,20 @@ int digit(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+template <typename Wrong>
+std::vector<kj::byte> bytesFrom(std::string hex, Wrong wrong) {
+  if (hex.starts_with("0x") || hex.starts_with("0X")) hex.erase(0, 2);
+  if (hex.empty()) wrong("the value is empty");
+  if (hex.size() % 2) wrong("the value needs two hexadecimal digits for each byte");
+  std::vector<kj::byte> bytes;
+  for (size_t i = 0; i < hex.size(); i += 2) {
+    int high = digit(hex[i]), low = digit(hex[i + 1]);
+    if (high < 0 || low < 0) wrong("the value is not hexadecimal");
+    bytes.push_back(high << 4 | low);
+  }
+  return bytes;
+}
+
 }  // namespace
 
 std::vector<std::string> split(const std::string& list, char separator) {
@@ -66,17 +80,11 @@ std::pair<std::string, std::vector<kj::byte>> parseGlobal(const std::string& tex
   auto wrong = [&](const char* why) { fail(kj::str("--global \"", text.c_str(), "\": ", why)); };
   auto equals = text.find('=');
   if (equals == std::string::npos || equals == 0) wrong("expected NAME=HEX");
-  auto hex = text.substr(equals + 1);
-  if (hex.starts_with("0x") || hex.starts_with("0X")) hex.erase(0, 2);
-  if (hex.empty()) wrong("the value is empty");
-  if (hex.size() % 2) wrong("the value needs two hexadecimal digits for each byte");
-  std::vector<kj::byte> bytes;
-  for (size_t i = 0; i < hex.size(); i += 2) {
-    int high = digit(hex[i]), low = digit(hex[i + 1]);
-    if (high < 0 || low < 0) wrong("the value is not hexadecimal");
-    bytes.push_back(high << 4 | low);
-  }
-  return {text.substr(0, equals), bytes};
+  return {text.substr(0, equals), bytesFrom(text.substr(equals + 1), wrong)};
+}
+
+std::vector<kj::byte> parseBytes(const std::string& text, const char* option) {
+  return bytesFrom(text, [&](const char* why) { fail(kj::str(option, " \"", text.c_str(), "\": ", why)); });
 }
 
 Pair parseTyped(const std::string& text) {

@@ -26,6 +26,8 @@ Pair parsePair(const std::string& text, const char* option);                    
 Pair parseTyped(const std::string& text);                                            // NAME=VALUE, a variable as JSON
 std::pair<std::string, std::vector<kj::byte>> parseGlobal(const std::string& text);  // NAME=HEX
 
+std::vector<kj::byte> parseBytes(const std::string& text, const char* option);  // HEX
+
 std::pair<std::string, uint32_t> parseMapSize(const std::string& text);  // NAME=ENTRIES
 
 kj::Duration parseDuration(const std::string& text);  // "500ms", "30s", "1m30s", "2h"

@@ -87,8 +87,19 @@ void requireAttachedHere(const ProgramRow& program) {
   KJ_IF_MAYBE (row, rowOf(type))
     if (row->place != schema::Place::ELSEWHERE) return;
   refuse("program ", program.id, " is a ", typeName(type), " program: ",
-         isForSockets(type) ? "it is given to a socket ('bpfman link attach socket')"_kj
-                            : "a route has it by its pin ('ip route add ... encap ... pinned RUNTIME_DIR/fs/prog_ID')"_kj);
+         type == schema::ProgramType::SYSCALL ? "it is run ('bpfman program run')"_kj
+         : isForSockets(type)                 ? "it is given to a socket ('bpfman link attach socket')"_kj
+                              : "a route has it by its pin ('ip route add ... encap ... pinned RUNTIME_DIR/fs/prog_ID')"_kj);
+}
+
+// By whoever may attach it to nothing in particular.
+void requireMayUseAnywhere(Connection& connection, Narrowed narrowed, schema::ProgramType type) {
+  connection.rights.requireAttach({type, ""});
+  KJ_IF_MAYBE (narrowing, narrowed) {
+    narrowing->requireLive();
+    narrowing->requireChange();
+    narrowing->requireInterface("");
+  }
 }
 
 }  // namespace
@@ -97,13 +108,16 @@ void requireMayHandOver(Connection& connection, Narrowed narrowed, const Program
   requireMayUse(connection, program);
   auto type = static_cast<schema::ProgramType>(program.type);
   if (!isForSockets(type)) refuse("program ", program.id, " is a ", typeName(type), " program: only those of sockets are handed over");
-  connection.rights.requireAttach({type, ""});
-  KJ_IF_MAYBE (narrowing, narrowed) {
-    narrowing->requireLive();
-    narrowing->requireDescriptor();
-    narrowing->requireChange();
-    narrowing->requireInterface("");
-  }
+  requireMayUseAnywhere(connection, narrowed, type);
+  KJ_IF_MAYBE (narrowing, narrowed) narrowing->requireDescriptor();
+}
+
+void requireMayRun(Connection& connection, Narrowed narrowed, const ProgramRow& program) {
+  requireMayUse(connection, program);
+  auto type = static_cast<schema::ProgramType>(program.type);
+  if (type != schema::ProgramType::SYSCALL)
+    refuse("program ", program.id, " is a ", typeName(type), " program: only syscall programs are run");
+  requireMayUseAnywhere(connection, narrowed, type);
 }
 
 HookType requireMayAttach(Connection& connection, Narrowed narrowed, const ProgramRow& program, schema::Place::Reader place) {

@@ -20,4 +20,7 @@ HookType requireMayAttach(Connection& connection, Narrowed narrowed, const Progr
 void requireMayHandOver(Connection& connection, Narrowed narrowed, const ProgramRow& program);
 // The program itself, to be given to a socket: likewise, and of a type that is for sockets.
 
+void requireMayRun(Connection& connection, Narrowed narrowed, const ProgramRow& program);
+// Likewise, of a type that is run.
+
 }  // namespace bpfman

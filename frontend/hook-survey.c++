@@ -81,7 +81,7 @@ void HookSurvey::prepare(HookSupport& hook, std::vector<Tried>& tried) {
   else if (target == 0 && (row.type == K::TP_BTF || row.type == K::STRUCT_OPS || madeFor(row.type).size() > 0))
     hook.missing = "the kernel does not say its types (CONFIG_DEBUG_INFO_BTF), or has nothing that it is for";
   else
-    tried.push_back({hook, {row.kernelType, attachType, target, 0}});
+    tried.push_back({hook, {row.kernelType, attachType, target, row.kernelType == BPF_PROG_TYPE_SYSCALL ? uint32_t{BPF_F_SLEEPABLE} : 0}});
 }
 
 bool HookSurvey::hasAll(kj::StringPtr functions) {
@@ -104,6 +104,7 @@ void HookSurvey::load(std::span<Tried> tried, kj::WaitScope& scope) {
                        {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
     wire::LoadProgram wish{};
     wish.type = granted.type, wish.expectedAttachType = granted.expectedAttachType, wish.attachBtfId = granted.attachBtfId;
+    wish.flags = granted.flags;
     wish.btf = wire::NO_HANDLE, wish.instructionCount = kj::size(code);
     strcpy(wish.name, "survey"), strcpy(wish.license, "GPL");
     auto bytes = kj::arrayPtr(reinterpret_cast<const kj::byte*>(code), sizeof code);

@@ -157,7 +157,8 @@ struct Loads::Run {
 
   static bool saysMore(const WantedProgram& program) {
     return program.kernelType == BPF_PROG_TYPE_TRACING || program.kernelType == BPF_PROG_TYPE_LSM ||
-           program.kernelType == BPF_PROG_TYPE_KPROBE || program.kernelType == BPF_PROG_TYPE_STRUCT_OPS;
+           program.kernelType == BPF_PROG_TYPE_KPROBE || program.kernelType == BPF_PROG_TYPE_STRUCT_OPS ||
+           program.kernelType == BPF_PROG_TYPE_SYSCALL;
   }
 
   // What it extends or watches, in another program's BTF; 0: nothing.

@@ -39,16 +39,17 @@ kj::Array<capnp::word> wordsOf(Packet& packet) {
 
 schema::LoadResult::Reader LoaderJob::ask(capnp::MessageBuilder& job, kj::ArrayPtr<const int> files) {
   auto flat = capnp::messageToFlatArray(job);
+  auto what = job.getRoot<schema::LoadJob>().asReader().getRun() ? "the program"_kj : "the kernel's verifier"_kj;
   auto bytes = flat.asBytes();
   Packet packet = [&]() {
-    if (bytes.size() <= wire::MAX_MESSAGE) return waitFor(pair.job->call(bytes, files));
+    if (bytes.size() <= wire::MAX_MESSAGE) return waitFor(pair.job->call(bytes, files), what);
     Upload upload(bytes.size());
     upload.write(bytes);
     SealedObject sealed = upload.finish();
     kj::Vector<int> with;
     with.addAll(files);
     with.add(sealed.fd());
-    return waitFor(pair.job->call(nullptr, with));
+    return waitFor(pair.job->call(nullptr, with), what);
   }();
   words = wordsOf(packet);
   answer = kj::heap<capnp::FlatArrayMessageReader>(words, capnp::ReaderOptions{MAX_RESULT / sizeof(capnp::word), 16});
@@ -56,10 +57,10 @@ schema::LoadResult::Reader LoaderJob::ask(capnp::MessageBuilder& job, kj::ArrayP
 }
 
 // Until the loader answers, or the time is up, or nobody wants it any more.
-Packet LoaderJob::waitFor(kj::Promise<Packet> answer) {
-  auto late = timer.afterDelay(patience).then([this]() -> kj::Promise<Packet> {
-    end(kj::str("cancelled: the kernel's verifier needed more than ", patience / kj::SECONDS, " s"));
-    return kj::NEVER_DONE;  // the loader's end answers
+Packet LoaderJob::waitFor(kj::Promise<Packet> answer, kj::StringPtr what) {
+  auto late = timer.afterDelay(patience).then([this, what]() -> kj::Promise<Packet> {
+    end(kj::str("cancelled: ", what, " needed more than ", patience / kj::SECONDS, " s"));
+    return KJ_EXCEPTION(OVERLOADED, "late");  // a program that runs ends when it likes, and its loader not before
   });
   cancellation.kill = kj::Function<void()>([this]() { end(kj::str("cancelled")); });
   KJ_DEFER(cancellation.kill = nullptr);

@@ -29,7 +29,7 @@ class LoaderJob {
   kj::Array<capnp::word> words;   // of the last answer
   kj::Own<capnp::FlatArrayMessageReader> answer;
 
-  Packet waitFor(kj::Promise<Packet> answer);
+  Packet waitFor(kj::Promise<Packet> answer, kj::StringPtr what);  // what: takes the time
   void end(kj::String reason);
 };
 

@@ -11,6 +11,7 @@
 #include "frontend/hook.h"
 #include "frontend/persistence.h"
 #include "frontend/refuse.h"
+#include "frontend/run-program.h"
 #include "frontend/servers.h"
 #include "frontend/variables.h"
 
@@ -136,6 +137,16 @@ class ProgramServer final : public schema::Program::Server {
         narrowing->note({0, schema::Map::Access::READ_WRITE, wallClock(), id});
       }
       context.getResults().setDescriptor(handOver(*connection, kj::mv(KJ_REQUIRE_NONNULL(reply.descriptor))));
+    });
+  }
+
+  kj::Promise<void> run(RunContext context) override {
+    requireMayRun(*connection, connection.narrowed(), rowOf(core, id));
+    return connection.change("run", [this, context](kj::WaitScope& scope, AuditLine& line) mutable {
+      ProgramRow program = rowOf(core, id);
+      line.programs = {id};
+      line.what = program.name;
+      runProgram(core, program, context.getParams().getContext(), context.getResults(), scope);
     });
   }
 

@@ -38,7 +38,19 @@ void confine() {
 #ifdef BPFMAN_CONFINED
   restrictFiles(nullptr, 0);
   noCoreDumps();
+  enterPolicy(seccomp::WAITING_POLICY);
+#endif
+}
+
+void confineToLoading() {
+#ifdef BPFMAN_CONFINED
   enterPolicy(seccomp::LOADER_POLICY);
+#endif
+}
+
+void confineToRunning() {
+#ifdef BPFMAN_CONFINED
+  enterPolicy(seccomp::RUNNER_POLICY);
 #endif
 }
 

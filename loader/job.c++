@@ -46,12 +46,13 @@ kj::Array<capnp::word> aligned(const unsigned char* bytes, size_t size) {
 
 }  // namespace
 
-ReceivedJob::ReceivedJob(kj::AutoCloseFd object, kj::AutoCloseFd types, kj::Array<capnp::word> given)
-    : types(kj::mv(types)),
-      words(kj::mv(given)),
+ReceivedJob::ReceivedJob(kj::AutoCloseFd given, kj::AutoCloseFd types, kj::Array<capnp::word> received)
+    : given(kj::mv(given)),
+      types(kj::mv(types)),
+      words(kj::mv(received)),
       message(words, capnp::ReaderOptions{MAX_JOB / sizeof(capnp::word), 16}),
       job(message.getRoot<schema::LoadJob>()),
-      bytes(map(object, MAX_OBJECT)) {
+      bytes(job.getRun() ? nullptr : map(this->given, MAX_OBJECT)) {
   KJ_REQUIRE(job.getOtherTypes() == (this->types.get() >= 0), "a job with other files than it says");
 }
 
@@ -60,7 +61,7 @@ kj::Maybe<kj::Own<ReceivedJob>> JobSocket::receive() {
   ReceivedPacket packet = receivePacket(socket, {buffer.begin(), buffer.size()});
   if (packet.ended()) return nullptr;
   size_t files = packet.descriptors.size() - (packet.size ? 0 : 1);
-  KJ_REQUIRE(files == 1 || files == 2, "a job without its object");
+  KJ_REQUIRE(files == 1 || files == 2, "a job without what it is about");
   kj::Array<capnp::word> words;
   if (packet.size) {
     words = aligned(buffer.begin(), packet.size);

@@ -13,13 +13,14 @@ namespace bpfman {
 
 class ReceivedJob {
  public:
-  ReceivedJob(kj::AutoCloseFd object, kj::AutoCloseFd types, kj::Array<capnp::word> words);
+  ReceivedJob(kj::AutoCloseFd given, kj::AutoCloseFd types, kj::Array<capnp::word> words);
   int otherTypes() const { return types; }  // the file that came second; -1: none
   schema::LoadJob::Reader get() { return job; }
   std::span<unsigned char> object() { return {bytes.begin(), bytes.size()}; }
+  int program() const { return given; }  // of a job that is to run one
 
  private:
-  kj::AutoCloseFd types;
+  kj::AutoCloseFd given, types;
   kj::Array<capnp::word> words;
   capnp::FlatArrayMessageReader message;
   schema::LoadJob::Reader job;

@@ -1,5 +1,6 @@
 // The loader: ordinary libbpf on a client's bytecode, in a process that can do nothing but ask its load session, object by object, for
-// what the bytecode needs. Descriptors: schema/descriptors.h.
+// what the bytecode needs. Or instead, as it is such a process, one run of a program that calls the kernel. Descriptors:
+// schema/descriptors.h.
 #include <fcntl.h>
 
 #include <kj/debug.h>
@@ -8,6 +9,7 @@
 #include "loader/job.h"
 #include "loader/object.h"
 #include "loader/refusal.h"
+#include "loader/run.h"
 #include "schema/descriptors.h"
 
 namespace bpfman {
@@ -39,14 +41,22 @@ static int serve() {
   // 2. From here on nothing but the two sockets and memory.
   confine();
 
-  // 3. One job; looking at the object may come before it.
+  // 3. One job, and less than before to do it with. Looking at the object may come before its load.
+  bool first = true;
   for (;;) {
     KJ_IF_MAYBE (job, jobs.receive()) {
+      schema::LoadJob::Reader wanted = (*job)->get();
       capnp::MallocMessageBuilder message;
       auto result = message.initRoot<schema::LoadResult>();
-      perform(**job, session, Files(kernelBtf, possibleCpus, (*job)->otherTypes()), result);
+      KJ_REQUIRE(first || !wanted.getRun(), "a program to be run beside an object");
+      if (first) wanted.getRun() ? confineToRunning() : confineToLoading();
+      if (wanted.getRun())
+        runOnce((*job)->program(), wanted.getContext(), result);
+      else
+        perform(**job, session, Files(kernelBtf, possibleCpus, (*job)->otherTypes()), result);
       jobs.answer(message);
-      if (!(*job)->get().getInspectOnly()) return 0;
+      if (!wanted.getInspectOnly()) return 0;
+      first = false;
     } else {
       return 0;
     }

@@ -190,6 +190,11 @@ interface Program {
   # socket_filter and sk_reuseport programs only. Needs what attach needs. It runs until the socket is closed, another program takes its place
   # or SO_DETACH_BPF takes it away, also when it was unloaded here. A descriptor once received can't be taken back.
 
+  run @10 (context :Data) -> (result :UInt32, context :Data);
+  # A syscall program, once, in a fresh process without privilege: what it calls in the kernel, bpf(2) included, is refused as it would be to
+  # anyone. context: 0 .. 65535 bytes, and as it left them. Needs what attach needs. Fails after limits.verifier_seconds; the run then goes on
+  # in the kernel, which ends no program. Not idempotent.
+
   struct NamedMap { name @0 :Text; id @1 :UInt32; map @2 :Map; }
   struct Variable {
     name @0 :Text;

@@ -5,8 +5,8 @@
 $import "/capnp/c++.capnp".namespace("bpfman::schema");
 
 struct LoadJob {
-  # Descriptor 0: the object, a memfd sealed against change. Then, with `otherTypes`, a second one. The last one, when the job itself is
-  # larger than 64 KiB: this message.
+  # Descriptor 0: the object, a memfd sealed against change; or, with `run`, a program. Then, with `otherTypes`, a second one. The last one,
+  # when the job itself is larger than 64 KiB: this message.
   programs @0 :List(Wanted);
   globals @1 :List(Global);
   reuse @2 :List(Text);      # names of maps that are not created but taken from the session: handle i is reuse[i]
@@ -19,6 +19,8 @@ struct LoadJob {
   mapSizes @9 :List(MapSize);
   otherTypes @10 :Bool;      # the file that came second is the BTF of the kernel that the object is made for: raw, or in an ELF file
   shared @11 :List(Text);    # likewise, of maps that the object pins by name: their handles come behind those of reuse
+  run @12 :Bool;             # a loader's first and only job: run the program, of type syscall, once
+  context @13 :Data;         # what it gets, 0 .. 65535 bytes
 
   struct Content { section @0 :Text; bytes @1 :Data; }   # of a map that holds variables, all of it
   struct MapSize { name @0 :Text; entries @1 :UInt32; }
@@ -49,6 +51,7 @@ struct LoadResult {
   union {
     failed @0 :Failure;
     done @1 :Done;
+    ran @2 :Ran;
   }
 
   struct Failure {
@@ -56,6 +59,10 @@ struct LoadResult {
     errno @1 :Int32;         # the kernel's, or 0
     verifierLog @2 :Text;    # empty, or the log of the program that the kernel refused, cut in its middle above 256 KiB
     summary @3 :Text;        # empty, or what of it says where and why: a few lines
+  }
+  struct Ran {
+    result @0 :UInt32;       # what the program returned
+    context @1 :Data;        # as it left it
   }
   struct Done {
     programs @0 :List(Loaded);   # in the order of the job

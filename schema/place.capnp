@@ -13,6 +13,7 @@ enum ProgramType {
   cgroupGetpeernameUnix @48; cgroupGetsockname4 @49; cgroupGetsockname6 @50; cgroupGetsocknameUnix @51; cgroupGetsockopt @52;
   cgroupSetsockopt @53; cgroupSysctl @54; cgroupDevice @55; uprobeMulti @56; uretprobeMulti @57; uprobeSession @58; usdt @59;
   structOps @60; socketFilter @61; skReuseport @62; skReuseportMigrate @63; lwtIn @64; lwtOut @65; lwtXmit @66; lwtSeg6local @67;
+  syscall @68;
 }
 
 enum Direction { ingress @0; egress @1; section @2; }
@@ -78,7 +79,7 @@ struct Place {
     # The name of the struct_ops map, of the load that the program belongs to, whose functions the kernel is to call; "": it has only one.
     elsewhere @60 :Void;
     # Nothing that bpfman attaches to: socket_filter and sk_reuseport programs are given to a socket by whoever has it (Program.descriptor), lwt
-    # programs to a route by iproute2, by their pin.
+    # programs to a route by iproute2, by their pin; syscall programs are run (Program.run).
     sockets @53 :UInt32;       # the id of the sockmap or sockhash, of a program of ours, whose sockets' data it sees
   }
 }

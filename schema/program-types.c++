@@ -89,6 +89,7 @@ constexpr ProgramTypeRow TYPES[] = {
     {T::RAW_TRACEPOINT_WRITABLE, "raw_tp.w"_kj, BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, 0, P::RAW_TRACEPOINT, C::control, K::none},
     {T::FMOD_RET, "fmod_ret"_kj, BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, P::FIXED, C::control, K::none},
     {T::STRUCT_OPS, "struct_ops"_kj, BPF_PROG_TYPE_STRUCT_OPS, 0, P::STRUCT_OPS, C::control, K::none, "Linux 6.4"_kj, "bpf_struct_ops_link_create"_kj},
+    {T::SYSCALL, "syscall"_kj, BPF_PROG_TYPE_SYSCALL, 0, P::ELSEWHERE, C::control, K::none},
     {T::LSM, "lsm"_kj, BPF_PROG_TYPE_LSM, BPF_LSM_MAC, P::FIXED, C::control, K::none},
     {T::LSM_CGROUP, "lsm_cgroup"_kj, BPF_PROG_TYPE_LSM, BPF_LSM_CGROUP, P::CGROUP, C::control, K::cgroup},
 };

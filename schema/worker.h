@@ -132,7 +132,7 @@ struct List { Pin directory; uint32_t skip, reserved; };          // -> NUL-term
                                                                   // maps/ themselves
 struct Inspect { Pin pin; };                                      // -> ObjectInfo
 struct OpenObject { Pin pin; uint32_t flags, reserved; };         // -> one descriptor. A map: flags 0, BPF_F_RDONLY, BPF_F_WRONLY; a program of those
-                                                                  // types with which a descriptor does no more than be given to a socket: 0
+                                                                  // types with which a descriptor is no more than given to a socket, or run by who has it: 0
 struct OpenIterator { Pin pin, map; };                            // -> one descriptor to read. pin: an iterator's link; or a program, which
                                                                   // runs over the process whose pidfd comes with it, or over the
                                                                   // elements of `map`

@@ -13,7 +13,8 @@ struct Policy {
   const sock_filter* filter;
   unsigned short length;
 };
-extern const Policy BROKER_POLICY, FRONTEND_POLICY, WORKER_POLICY, SESSION_POLICY, LOADER_POLICY;  // one library each: seccomp_worker, …
+// One library each: seccomp_worker, …
+extern const Policy BROKER_POLICY, FRONTEND_POLICY, WORKER_POLICY, SESSION_POLICY, WAITING_POLICY, LOADER_POLICY, RUNNER_POLICY;
 }  // namespace seccomp
 
 void noCoreDumps();                                      // nor ptrace by the same user. Call it last: /proc/self then belongs to root

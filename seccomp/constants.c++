@@ -45,6 +45,7 @@ const std::map<std::string, uint64_t>& constants() {
       NAMED(BPF_OBJ_GET),
       NAMED(BPF_PROG_ATTACH),
       NAMED(BPF_PROG_DETACH),
+      NAMED(BPF_PROG_TEST_RUN),
       NAMED(BPF_PROG_GET_FD_BY_ID),
       NAMED(BPF_BTF_GET_FD_BY_ID),
       NAMED(BPF_OBJ_GET_INFO_BY_FD),

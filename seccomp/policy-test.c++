@@ -10,6 +10,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -25,11 +26,9 @@ struct Named {
   const char* name;
   const Policy& policy;
 };
-const Named POLICIES[] = {{"broker", BROKER_POLICY},
-                          {"frontend", FRONTEND_POLICY},
-                          {"worker", WORKER_POLICY},
-                          {"session", SESSION_POLICY},
-                          {"loader", LOADER_POLICY}};
+const Named POLICIES[] = {{"broker", BROKER_POLICY},   {"frontend", FRONTEND_POLICY}, {"worker", WORKER_POLICY},
+                          {"session", SESSION_POLICY}, {"waiting", WAITING_POLICY},   {"loader", LOADER_POLICY},
+                          {"runner", RUNNER_POLICY}};
 
 std::string pathOf(const char* name) { return std::string(SOURCE_DIR) + "/" + name + ".policy"; }
 
@@ -128,16 +127,15 @@ TEST(Policies, BpfCommands) {
                        BPF_RAW_TRACEPOINT_OPEN, BPF_ITER_CREATE, BPF_PROG_QUERY})
     worker.insert(command);
   std::set<uint64_t> broker = worker;  // its children's
-  broker.insert(BPF_PROG_GET_FD_BY_ID);
-  const std::set<uint64_t> none;
-  auto expected = [&](std::string name) -> const std::set<uint64_t>& {
-    return name == "session" ? session : name == "worker" ? worker : name == "broker" ? broker : none;
-  };
+  broker.insert({BPF_PROG_GET_FD_BY_ID, BPF_PROG_TEST_RUN});
+  const std::set<uint64_t> runner{BPF_PROG_TEST_RUN};
+  std::map<std::string, std::set<uint64_t>> expected{
+      {"session", session}, {"worker", worker}, {"broker", broker}, {"waiting", runner}, {"runner", runner}};
   for (auto& each : POLICIES)
     for (uint64_t command = 0; command < BPF_COMMANDS; ++command) {
       seccomp_data call = callOf(SYS_bpf);
       call.args[0] = command;
-      EXPECT_EQ(allows(each.policy, call), expected(each.name).contains(command)) << each.name << " bpf command " << command;
+      EXPECT_EQ(allows(each.policy, call), expected[each.name].contains(command)) << each.name << " bpf command " << command;
       call.args[0] |= 1ull << 32;
       EXPECT_FALSE(allows(each.policy, call)) << "the upper half counts";
     }

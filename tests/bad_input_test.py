@@ -1,6 +1,8 @@
 """Bad input and hostile clients: each gets exit code 1 and a text that says what was wrong, and nothing is lost or leaked."""
 
 import array
+import errno
+import json
 import os
 import signal
 import socket
@@ -108,13 +110,6 @@ class Objects(Counted):
             result = self.daemon.cli("program", "load", "file", path, "--programs", programs)
             harness.attack(self, "bpf in the kernel", f"{programs}: {result.err[:200]}", result.code != 0)
         self.assertEqual([each for each in self.daemon.kernelPrograms().values() if each["type"] == "syscall"], [])
-
-    def test_a_ceiling_with_them_is_refused(self):
-        daemon = harness.Daemon(config='[ceiling]\nprogram_types = ["xdp", "syscall"]\n')
-        self.addCleanup(daemon.end)
-        daemon.launch()
-        refused = daemon.process.wait(10) != 0 and 'there is no program type "syscall"' in daemon.log
-        harness.attack(self, "bpf in the kernel", "a ceiling with syscall programs", refused)
 
     def test_no_licence(self):
         self.refusedLoad("GPL", harness.example("no_license"), "raw_tracepoint:no_license")
@@ -333,6 +328,24 @@ class Surroundings(unittest.TestCase):
                 pass
             self.assertEqual(daemon.cli("program", "get", kept).code, 0)   # the worker's root is the file system itself
             self.assertEqual(daemon.cli("program", "unload", kept).code, 0)
+
+
+class CallsBpf(unittest.TestCase):
+    def test_what_it_gets_where_root_allows_the_helper(self):
+        """The process that runs it is nobody, and so is the program."""
+        with open("/proc/sys/kernel/unprivileged_bpf_disabled") as file:
+            if file.read().strip() == "0":
+                harness.skip(self, "anyone may load programs here (kernel.unprivileged_bpf_disabled is 0)")
+        daemon = self.enterContext(harness.Daemon(config="[ceiling]\nrefused_helpers = []\n"))
+        program = daemon.load("calls_bpf", "syscall", "calls_bpf_as_syscall")
+        other = daemon.mapId(daemon.load("xdp_counter", "xdp"))
+        maps = harness.mapIds()
+        answer = daemon.cli("program", "run", program, "--context", struct.pack("<Iiiii", other, 0, 0, 0, 0).hex(), "-o", "json")
+        self.assertEqual(answer.code, 0, answer)
+        got = struct.unpack("<Iiiii", bytes.fromhex(json.loads(answer.out)["context"]))[1:]
+        for what, error in zip(("make a map", "open another's map by its id", "load a program", "load BTF"), got):
+            harness.attack(self, "bpf in the kernel", f"{what}: {error}", error == -errno.EPERM)
+        self.assertEqual(harness.mapIds(), maps)
 
 
 if __name__ == "__main__":

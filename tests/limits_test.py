@@ -27,8 +27,9 @@ TESTED = {
     "metadata of one program or link": "test_what_a_client_hands_over_has_its_limits",
     "name of a function": "test_what_a_client_hands_over_has_its_limits",
     "path that is kept": "test_what_a_client_hands_over_has_its_limits",
+    "context of a program": "other_hooks_test.py testSyscall",
     "description of where": "hook_targets_test.py testNamesOfFunctionsAreNotKeptAtAnyLength",
-    "time in the verifier": "test_the_time_in_the_verifier",
+    "time in the verifier": "test_the_time_in_the_verifier, test_the_time_of_a_run",
     "verifier's log that the kernel": "loader/object-test.c++ CutsAVeryLongVerifiersLog, worker/load-test.c++ MalformedProgramsEndTheSession",
     "verifier's log in the answer": "loader/object-test.c++ CutsAVeryLongVerifiersLog, loader/explain-test.c++ CutsALongLogInItsMiddleAndSaysHowMuch",
     "objects of one user's persistent": "test_what_is_kept_for_one_user",
@@ -200,6 +201,19 @@ class Limits(unittest.TestCase):
         daemon = self.start("[limits]\nverifier_seconds = 600\n")
         result = self.load(daemon, "large_verifier", "xdp:large_verifier", timeout=300)
         self.assertIn("too large", result.err)                  # the verifier came to its own end
+
+    def test_the_time_of_a_run(self):
+        """The kernel ends no program: what it still does is its process's, which nobody waits for."""
+        daemon = self.start("[limits]\nverifier_seconds = 1\n")
+        program = daemon.load("every_hook", "syscall", "syscall_slow")
+        run = lambda times: daemon.cli("program", "run", program, "--context", struct.pack("<QQQ", times, 0, 0).hex())
+        self.assertEqual(run(2).out.splitlines()[0], "Returned 2")
+        began = time.monotonic()
+        self.refused("cancelled: the program needed more than 1 s", run(200))
+        print("answered after", time.monotonic() - began)
+        self.assertEqual(self.load(daemon, "xdp_counter", "xdp:xdp_counter").code, 0)
+        self.assertTrue(harness.eventually(lambda: len(daemon.processes()["loader"]) == 2, 60))
+        self.assertEqual(daemon.settled(), [])
 
     def test_the_sessions_at_once(self):
         """One for the load under way, none for another; when it has ended there is one again."""

@@ -167,6 +167,38 @@ class OtherHooks(hooks.Seen):
         self.assertEqual(self.daemon.settled(), [])
         self.publish()
 
+    # ---- programs that are run ----
+
+    def testSyscall(self):
+        program = self.daemon.load("every_hook", "syscall", "syscall_")
+        run = lambda *more, **how: self.daemon.cli("program", "run", program, *more, **how)
+        answer = run("--context", struct.pack("<QQQ", 30, 12, 0).hex(), "-o", "json")
+        self.assertEqual(answer.code, 0, answer)
+        self.assertEqual(json.loads(answer.out), {"result": 2 ** 32 - 7, "context": struct.pack("<QQQ", 30, 12, 42).hex()})
+        self.assertEqual(self.runs(program), 1)
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(bytes(65535))
+            file.flush()
+            self.assertEqual(run("--context-file", file.name).out, "Returned -7\nContext " + "00" * 65535 + "\n")
+            file.write(b"x")
+            file.flush()
+            self.assertIn("at most 65535", run("--context-file", file.name).err)
+        self.assertIn("needs a larger context than 8 bytes", run("--context", "00" * 8).err)
+        self.assertIn("needs a larger context than 0 bytes", run().err)
+        self.assertIn("permission denied", run("--context", "00" * 24, **harness.user(4001)).err)
+        self.assertEqual(self.runs(program), 2)
+        self.assertIn("it is run", self.daemon.cli("link", "attach", "sk_lookup", program).err)
+        other = self.daemon.load("every_hook", "socket_filter", "socket_filter")
+        self.assertIn("only syscall programs are run", self.daemon.cli("program", "run", other).err)
+        self.assertIn("only those of sockets", self.daemon.cli("link", "attach", "socket", program, 1).err)
+        audited = [json.loads(line) for line in self.daemon.cli("audit", "--action", "run", "-o", "json").out.splitlines()]
+        self.assertEqual([each["result"] for each in audited].count("ok"), 2, audited)
+        for each in self.daemon.programs():
+            self.assertEqual(self.daemon.cli("program", "unload", each).code, 0)
+        self.assertEqual(self.daemon.settled(), [])
+        self.note("syscall", "yes")
+        self.publish()
+
     # ---- functions that the kernel calls in place of its own ----
 
     def congested(self, name, element):

@@ -86,6 +86,10 @@ Answer answerInspect(Context& context, Request& request) {
   return object ? describe(context.bpf, object, kindOf(pin)) : Answer(object.error());
 }
 
+// To a socket, or to a process that runs it and can do nothing else.
+static constexpr uint64_t HANDED_OVER =
+    1ull << BPF_PROG_TYPE_SOCKET_FILTER | 1ull << BPF_PROG_TYPE_SK_REUSEPORT | 1ull << BPF_PROG_TYPE_SYSCALL;
+
 Answer answerOpenObject(Context& context, Request& request) {
   auto wish = request.as<wire::OpenObject>();
   bool program = kindOf(wish.pin) == Kind::program;
@@ -93,7 +97,7 @@ Answer answerOpenObject(Context& context, Request& request) {
   Fd object = context.bpf.open(pathOf(wish.pin).text, wish.flags);
   bpf_prog_info info{};
   if (int error = object && program ? context.bpf.info(object, &info, sizeof info) : 0; error) return error;
-  if (program && object && info.type != BPF_PROG_TYPE_SOCKET_FILTER && info.type != BPF_PROG_TYPE_SK_REUSEPORT) die("not for sockets");
+  if (program && object && !covers(&HANDED_OVER, 1, info.type)) die("not to be handed over");
   Answer answer(object ? 0 : object.error());
   answer.descriptor = std::move(object);
   return answer;

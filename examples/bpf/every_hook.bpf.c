@@ -121,4 +121,19 @@ SEC("iter/task") int iterator(struct bpf_iter__task* ctx) {
   return 0;
 }
 
+struct sum {
+  __u64 first, second, sum;
+};
+
+SEC("syscall") int syscall_(struct sum* context) {
+  context->sum = context->first + context->second;
+  count(0);
+  return -7;
+}
+
+static long nothing(__u32 number, void* context) { return 0; }
+static long manyTimes(__u32 number, void* context) { return bpf_loop(1 << 23, nothing, 0, 0) < 0; }
+
+SEC("syscall") int syscall_slow(struct sum* context) { return bpf_loop(context->first, manyTimes, 0, 0); }
+
 char LICENSE[] SEC("license") = "GPL";
