@@ -50,7 +50,8 @@ class Broker : public testing::Test {
     directory = mkdtemp(name);
     chmod(directory.c_str(), 0755);
     fs::create_directory(directory + "/libexec");
-    for (const char* child : {"frontend", "worker", "loader"}) fs::copy_file(TEST_CHILD, directory + "/libexec/bpfman-" + child);
+    for (const char* child : {"frontend", "worker", "loader", "delegator"})
+      fs::copy_file(TEST_CHILD, directory + "/libexec/bpfman-" + child);
   }
 
   void TearDown() override {

@@ -33,6 +33,17 @@ TEST_F(Broker, LoaderHasNothing) {
   EXPECT_NE(loader.limits.find("Max processes             0                    0 "), std::string::npos) << loader.limits;
 }
 
+TEST_F(Broker, DelegatorHasOneCapabilityAndThereAreFew) {
+  start();
+  const std::string ONE_MORE = std::to_string(int(wire::BrokerOp::startDelegator)) + " - - keep";
+  auto delegator = see(ask(ONE_MORE));
+  expectIdentity(delegator, BASE + 3, bit(CAP_SYS_ADMIN));
+  EXPECT_EQ(delegator.descriptors, "0 1 2 3 4 ");
+  EXPECT_NE(delegator.limits.find("Max processes             0                    0 "), std::string::npos) << delegator.limits;
+  for (int i = 1; i < 8; ++i) EXPECT_TRUE(ask(ONE_MORE).starts_with("0 0 1")) << i;
+  EXPECT_TRUE(ask(ONE_MORE).starts_with("-24 0 0"));
+}
+
 TEST_F(Broker, KeepsOnlyWhatStartingAChildNeeds) {
   start();
   auto broker = see("pid " + std::to_string(pid));
@@ -223,7 +234,8 @@ TEST_F(Broker, MalformedRequestsEndTheFrontend) {
   start();
   int times = 1;
   const std::string LONG = "2 sched " + std::string(128, 'a');  // without an end
-  for (const char* request : {"6 - -", "4294967295 - -", "5 - -", "1 - - short", "2 - - returns", "2 - - kind", LONG.c_str()}) {
+  const std::string UNKNOWN = std::to_string(int(wire::BrokerOp::count)) + " - -";
+  for (const char* request : {UNKNOWN.c_str(), "4294967295 - -", "5 - -", "1 - - short", "2 - - returns", "2 - - kind", LONG.c_str()}) {
     ask(request);
     ASSERT_TRUE(waitFor(HELLO, 8s, ++times)) << request << said;
   }
@@ -360,7 +372,7 @@ TEST(Options, DefaultCeilingOffersWhatThisVersionHas) {
   wire::Ceiling ceiling = defaultCeiling();
   EXPECT_TRUE(ceiling.programTypes & 1ull << BPF_PROG_TYPE_XDP);
   for (auto& row : programTypes()) EXPECT_TRUE(ceiling.programTypes >> row.kernelType & 1) << row.name.cStr();
-  EXPECT_FALSE(ceiling.programTypes & 1ull << BPF_PROG_TYPE_SYSCALL);
+  EXPECT_FALSE(ceiling.programTypes & 1ull << BPF_PROG_TYPE_LIRC_MODE2);
   EXPECT_TRUE(ceiling.refusedHelpers[0] & 1ull << BPF_FUNC_probe_write_user);
   allowProgramTypes(ceiling, {"xdp"});
   EXPECT_FALSE(ceiling.attachTypes[0] & 1ull << BPF_TRACE_RAW_TP);

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <vector>
 
 namespace bpfman {
@@ -119,10 +120,8 @@ Started start(const ChildSpec& spec, int null, kj::ArrayPtr<const int> layout) {
   pid_t parent = getpid(), pid;
   KJ_SYSCALL(pid = fork());
   if (pid == 0) {
-    KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { run(spec, null, log[1], layout, parent); })) {
-      auto text = kj::str("can't start: ", exception->getDescription(), "\n");
-      (void)!::write(STDERR_FILENO, text.begin(), text.size());
-    }
+    KJ_IF_MAYBE (exception, kj::runCatchingExceptions([&]() { run(spec, null, log[1], layout, parent); }))
+      dprintf(STDERR_FILENO, "can't start: %s\n", exception->getDescription().cStr());
     _exit(127);
   }
   KJ_SYSCALL(pidfd = syscall(SYS_pidfd_open, pid, 0));

@@ -170,11 +170,13 @@ kj::AutoCloseFd newPair(kj::AutoCloseFd& theirs) {
 }
 
 Started start(const ChildSpec& spec, int, kj::ArrayPtr<const int> layout) {
-  bool worker = !strcmp(spec.name, "bpfman-worker"), loader = !strcmp(spec.name, "bpfman-loader");
-  FUZZ_REQUIRE((spec.capabilities == WORKER_CAPABILITIES) == worker && (spec.capabilities == 0) == !worker && (spec.root >= 0) == worker);
-  FUZZ_REQUIRE(spec.who.uid != 0 && layout.size() == (worker ? 2u : loader ? 3u : 11u));
+  bool worker = !strcmp(spec.name, "bpfman-worker"), loader = !strcmp(spec.name, "bpfman-loader"),
+       delegator = !strcmp(spec.name, "bpfman-delegator");
+  FUZZ_REQUIRE((spec.capabilities == WORKER_CAPABILITIES) == worker && (spec.capabilities == bit(CAP_SYS_ADMIN)) == delegator &&
+               (spec.capabilities == 0) == !(worker || delegator) && (spec.root >= 0) == worker);
+  FUZZ_REQUIRE(spec.who.uid != 0 && layout.size() == (worker || delegator ? 2u : loader ? 3u : 11u));
   for (int descriptor : layout) FUZZ_REQUIRE(fcntl(descriptor, F_GETFD) >= 0);
-  Kind kind = worker ? Kind::worker : loader ? Kind::loader : Kind::frontend;
+  Kind kind = worker ? Kind::worker : loader ? Kind::loader : delegator ? Kind::delegator : Kind::frontend;
   FUZZ_REQUIRE(run->elsewhere ? worker : true);
   Living living{kind, run->elsewhere, {}, {}};
   pid_t pid = ++run->last;
@@ -190,7 +192,8 @@ Started start(const ChildSpec& spec, int, kj::ArrayPtr<const int> layout) {
   living.death = kj::AutoCloseFd(dup(death.get()));
   living.log = kj::AutoCloseFd(log[1]);
   run->living.emplace(pid, kj::mv(living));
-  FUZZ_REQUIRE(run->count(Kind::worker, false) <= 4 && run->count(Kind::worker, true) <= 32 && run->count(Kind::loader, false) <= 64);
+  FUZZ_REQUIRE(run->count(Kind::worker, false) <= 4 && run->count(Kind::worker, true) <= 32 && run->count(Kind::loader, false) <= 64 &&
+               run->count(Kind::delegator, false) <= 8);
   return {pid, kj::mv(death), kj::mv(read)};
 }
 

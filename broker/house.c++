@@ -34,8 +34,9 @@ static gid_t socketGroup(kj::StringPtr wanted) {
 // The lock is this process's, not its children's, and goes when it goes, however that happens.
 static kj::AutoCloseFd lockAgainstOthers(kj::StringPtr runtimeDir) {
   auto file = openFile(kj::str(runtimeDir, "/lock"), O_RDWR | O_CREAT | O_NOFOLLOW);
-  using Lock = struct flock;
-  Lock lock{F_WRLCK, SEEK_SET, 0, 0, 0};
+  struct flock lock {
+    F_WRLCK, SEEK_SET, 0, 0, 0
+  };
   if (fcntl(file.get(), F_SETLK, &lock) == 0) return file;
   KJ_SYSCALL(fcntl(file.get(), F_GETLK, &lock));
   KJ_FAIL_REQUIRE(kj::str("another bpfmand runs in ", runtimeDir, ": pid ", lock.l_pid));
@@ -84,7 +85,7 @@ void furnish(House& house) {
     child.who = identityOf(child.user, uid++);
     child.binary = openFile(kj::str(options.childrenDir, '/', child.name), O_PATH);
   }
-  auto& [frontend, worker, loader] = house.children;
+  auto& [frontend, worker, loader, delegator] = house.children;
 
   ownDirectory(options.runtimeDir, {0, 0}, 0755);
   options.runtimeDir = kj::str(std::filesystem::canonical(options.runtimeDir.cStr()).c_str());  // as the table of mounts has it

@@ -7,7 +7,7 @@
 
 namespace bpfman {
 
-enum class Kind { frontend, worker, loader };
+enum class Kind { frontend, worker, loader, delegator };
 
 struct ProbeType {  // of perf events, as this kernel numbers them
   uint32_t number = 0, returnBit = 0;
@@ -15,10 +15,11 @@ struct ProbeType {  // of perf events, as this kernel numbers them
 
 struct House {
   Options options{};
-  ChildSpec children[3] = {  // by Kind
+  ChildSpec children[4] = {  // by Kind
       {"bpfman-frontend", "bpfman", 0, 65536, true},
       {"bpfman-worker", "bpfman-worker", WORKER_CAPABILITIES, 1024, true},
-      {"bpfman-loader", "bpfman-loader", 0, 1024, false}};
+      {"bpfman-loader", "bpfman-loader", 0, 1024, false},
+      {"bpfman-delegator", "bpfman-delegator", bit(CAP_SYS_ADMIN), 16, false}};
   kj::AutoCloseFd null, lock, bpffs, stateDir, programsDir, policy, keptPolicy, tracefs, probed, cgroups, hostNetwork, xdp;
   kj::AutoCloseFd ceiling, frontendOptions;  // sealed memfds
   std::vector<kj::AutoCloseFd> listeners;    // the RPC's, the tickets', then the clients'

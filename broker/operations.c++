@@ -20,12 +20,13 @@
 namespace bpfman {
 
 // In the order of BrokerOp.
-const Supervisor::Operation Supervisor::OPERATIONS[] = {
-    {true, &Supervisor::startWorker}, {false, &Supervisor::startLoader},    {true, &Supervisor::openEvent},
-    {false, &Supervisor::shareXdp},   {false, &Supervisor::openXdpProgram}, {false, &Supervisor::noteReady},
+const std::pair<bool, Supervisor::Operation> Supervisor::OPERATIONS[] = {
+    {true, &Supervisor::startWorker},     {false, &Supervisor::startLoader},    {true, &Supervisor::openEvent},
+    {false, &Supervisor::shareXdp},       {false, &Supervisor::openXdpProgram}, {false, &Supervisor::noteReady},
+    {false, &Supervisor::startDelegator},
 };
 
-constexpr size_t HOST_WORKERS = 4, FOREIGN_WORKERS = 32, LOADERS = 64;  // at once
+constexpr size_t HOST_WORKERS = 4, FOREIGN_WORKERS = 32, LOADERS = 64, DELEGATORS = 8;  // at once
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
@@ -129,10 +130,16 @@ Supervisor::Answer Supervisor::noteReady(const wire::BrokerRequest& request, kj:
   KJ_REQUIRE(!ready, "it said twice that it serves");
   ready = true;
   if (request.policyTaken) house.keepPolicy();
-  auto line = kj::str("bpfmand: ready, socket ", house.options.socketPath, '\n');
-  (void)!write(STDERR_FILENO, line.begin(), line.size());
+  dprintf(STDERR_FILENO, "bpfmand: ready, socket %s\n", house.options.socketPath.cStr());
   tellSystemd("READY=1\n");
   return {};
+}
+
+Supervisor::Answer Supervisor::startDelegator(const wire::BrokerRequest&, kj::AutoCloseFd) {
+  if (count(Kind::delegator, false) >= DELEGATORS) return {{-EMFILE, 0}};
+  kj::AutoCloseFd job, ours = newPair(job);
+  startChild(Kind::delegator, false, {job.get(), house.ceiling.get()});
+  return {{0, 0}, kj::mv(ours)};
 }
 
 }  // namespace bpfman

@@ -20,7 +20,7 @@ struct Options {
   kj::String policyPath = kj::str("/etc/bpfman/policy.toml"), configPath = kj::str("/etc/bpfman/bpfman.toml");
   // By default: runtimeDir/bpfman.sock; the other binaries are beside bpfmand; the group "bpfman", if there is one.
   kj::String socketPath, childrenDir, socketGroup;
-  uint32_t baseUid = 2147420000;  // frontend; +1 worker, +2 loader: where there are no users of these names
+  uint32_t baseUid = 2147420000;  // frontend; +1 worker, +2 loader, +3 delegator: where there are no users of these names
   wire::FrontendOptions frontend{{}, {}, {}, wire::WantedEngine::automatic, wire::WantedEngine::automatic, 2, 32, 64, 30, 0, 0, {}, {}};
   wire::Ceiling ceiling = defaultCeiling();
 

@@ -53,8 +53,7 @@ static void giveTo(int directory, kj::StringPtr path, Identity owner, mode_t mod
   struct stat about;
   KJ_SYSCALL(fstat(directory, &about), path);
   if (about.st_uid != owner.uid && about.st_uid != 0) giveAll(path, about.st_uid, owner);
-  KJ_REQUIRE(fchown(directory, owner.uid, owner.gid) == 0 || errno == EROFS, path, strerror(errno));  // then it is only read
-  KJ_REQUIRE(fchmod(directory, mode) == 0 || errno == EROFS, path, strerror(errno));
+  KJ_REQUIRE((fchown(directory, owner.uid, owner.gid) == 0 && fchmod(directory, mode) == 0) || errno == EROFS, path, strerror(errno));
 }
 
 kj::AutoCloseFd openFile(kj::StringPtr path, int flags) {
@@ -154,7 +153,6 @@ kj::Maybe<kj::AutoCloseFd> takeActivatedSocket() {
   for (auto [option, wanted] : {std::pair{SO_DOMAIN, AF_UNIX}, {SO_TYPE, SOCK_STREAM}, {SO_ACCEPTCONN, 1}})
     if (int found; getsockopt(3, SOL_SOCKET, option, &found, &size) != 0 || found != wanted)
       KJ_FAIL_REQUIRE("the socket that systemd passed is not a listening Unix stream socket (ListenStream=/run/bpfman/bpfman.sock)");
-  KJ_SYSCALL(fcntl(3, F_SETFD, FD_CLOEXEC));
   KJ_SYSCALL(fcntl(3, F_SETFL, fcntl(3, F_GETFL) | O_NONBLOCK));
   return kj::AutoCloseFd(3);
 }
@@ -165,8 +163,7 @@ void tellSystemd(kj::StringPtr state) {
   sockaddr_un address;
   socklen_t size = fill(address, notifySocket);
   if (address.sun_path[0] == '@') address.sun_path[0] = 0;
-  auto socket = unixSocket(SOCK_DGRAM);
-  (void)!sendto(socket.get(), state.begin(), state.size(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address), size);
+  (void)!sendto(unixSocket(SOCK_DGRAM).get(), state.begin(), state.size(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address), size);
 }
 
 }  // namespace bpfman

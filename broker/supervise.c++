@@ -62,7 +62,9 @@ void Child::drainLog() {
 }
 
 Supervisor::Supervisor(House& house)
-    : house(house), patience{{Kind::frontend, {0}}, {Kind::worker, {4}}, {Kind::loader, {4}}}, signals(openSignals()) {}
+    : house(house),
+      patience{{Kind::frontend, {0}}, {Kind::worker, {4}}, {Kind::loader, {4}}, {Kind::delegator, {4}}},
+      signals(openSignals()) {}
 
 size_t Supervisor::count(Kind kind, bool foreign) const {
   return std::ranges::count_if(children, [&](auto& each) { return each.second.kind == kind && each.second.foreign == foreign; });
@@ -79,11 +81,8 @@ void Supervisor::startChild(Kind kind, bool foreign, kj::ArrayPtr<const int> lay
 // What it reads from the start is opened again for each: a descriptor's position outlives its process. Whether the policy is right only
 // the frontend knows: it also gets the last one that was, and takes that if it has to.
 void Supervisor::startFrontend() {
-  try {
-    house.readPolicy();
-  } catch (const kj::Exception& problem) {
-    writeLine("bpfmand", getpid(), kj::str(problem.getDescription(), ": the policy stays as it was").cStr());
-  }
+  KJ_IF_MAYBE (problem, kj::runCatchingExceptions([&]() { house.readPolicy(); }))
+    writeLine("bpfmand", getpid(), kj::str(problem->getDescription(), ": the policy stays as it was").cStr());
   kj::AutoCloseFd theirs;
   control = newPair(theirs);
   auto btf = openKernelBtf(), stats = openFile("/proc/sys/kernel/bpf_stats_enabled", O_RDONLY);
@@ -99,10 +98,11 @@ void Supervisor::startFrontend() {
 
 // A frontend that breaks the protocol is one that was taken over, or is broken: it ends.
 void Supervisor::answerFrontend() {
-  try {
+  auto serve = [&]() {
     while (control.get() >= 0 && answerOne()) {}
-  } catch (const kj::Exception& problem) {
-    writeLine("bpfmand", getpid(), kj::str("the frontend is ended: ", problem.getDescription()).cStr());
+  };
+  KJ_IF_MAYBE (problem, kj::runCatchingExceptions(serve)) {
+    writeLine("bpfmand", getpid(), kj::str("the frontend is ended: ", problem->getDescription()).cStr());
     kill(frontend, SIGKILL);
     control = nullptr;
   }
@@ -128,10 +128,10 @@ bool Supervisor::answerOne() {
   }
   KJ_REQUIRE(size == sizeof request && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)), "malformed request", size);
   KJ_REQUIRE(request.op < wire::BrokerOp::count && request.policyTaken <= (request.op == wire::BrokerOp::ready), "unknown operation");
-  const Operation& operation = OPERATIONS[static_cast<uint32_t>(request.op)];
-  KJ_REQUIRE(operation.takesDescriptor || passed.get() < 0, "a descriptor that nobody asked for");
+  auto& [takesDescriptor, operation] = OPERATIONS[static_cast<uint32_t>(request.op)];
+  KJ_REQUIRE(takesDescriptor || passed.get() < 0, "a descriptor that nobody asked for");
 
-  Answer answer = (this->*operation.answer)(request, kj::mv(passed));
+  Answer answer = (this->*operation)(request, kj::mv(passed));
   int given[2] = {answer.first.get(), answer.second.get()};
   size_t length = sizeof(int) * std::ranges::count_if(given, [](int descriptor) { return descriptor >= 0; });
   iovec reply{&answer.reply, sizeof answer.reply};
@@ -170,8 +170,6 @@ void Supervisor::bury(pid_t pid) {
     if (WIFEXITED(status) && WEXITSTATUS(status) == wire::WRONG_POLICY && house.keptPolicy.get() < 0) stopping = refused = true;
     frontend = 0, control = nullptr;
     killAt = std::min(killAt, Clock::now() + GRACE);
-    for (auto& [other, child] : children)
-      if (stopping) kill(other, SIGTERM);
   }
 }
 

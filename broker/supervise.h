@@ -45,11 +45,8 @@ class Supervisor {
     wire::BrokerReply reply{};
     kj::AutoCloseFd first{}, second{};
   };
-  struct Operation {
-    bool takesDescriptor;
-    Answer (Supervisor::*answer)(const wire::BrokerRequest&, kj::AutoCloseFd passed);
-  };
-  static const Operation OPERATIONS[];
+  using Operation = Answer (Supervisor::*)(const wire::BrokerRequest&, kj::AutoCloseFd passed);
+  static const std::pair<bool, Operation> OPERATIONS[];  // whether it takes a descriptor
 
   House& house;
   std::map<pid_t, Child> children;
@@ -65,6 +62,7 @@ class Supervisor {
   Answer shareXdp(const wire::BrokerRequest&, kj::AutoCloseFd);
   Answer openXdpProgram(const wire::BrokerRequest&, kj::AutoCloseFd);
   Answer noteReady(const wire::BrokerRequest&, kj::AutoCloseFd);
+  Answer startDelegator(const wire::BrokerRequest&, kj::AutoCloseFd);
 
   void startChild(Kind kind, bool foreign, kj::ArrayPtr<const int> layout);
   size_t count(Kind kind, bool foreign) const;

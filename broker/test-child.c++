@@ -79,7 +79,8 @@ static std::string ask(const std::string& command, const std::vector<int>& passe
     (void)!readlink(path, link, sizeof link - 1);
     text += std::string(link) + "\n";
   }
-  if (reply.result == 0 && (request.op == BrokerOp::startWorker || request.op == BrokerOp::startLoader)) {
+  if (reply.result == 0 &&
+      (request.op == BrokerOp::startWorker || request.op == BrokerOp::startLoader || request.op == BrokerOp::startDelegator)) {
     char answer[8192];
     std::vector<int> none;
     send(descriptors[0], then, strlen(then) + 1, {});

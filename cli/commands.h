@@ -33,6 +33,7 @@ void addDispatcher(CLI::App& app, Command& chosen);
 void addPolicy(CLI::App& app, Command& chosen);
 void addOverview(CLI::App& app, Command& chosen);
 void addAudit(CLI::App& app, Command& chosen);
+void addToken(CLI::App& app, Command& chosen);  // create, list, withdraw, forget
 void addVersion(CLI::App& app, Command& chosen);
 
 // Changes of several links at once, and those that wait to be confirmed (change.c++).

@@ -287,7 +287,8 @@ TEST_F(CommandLine, DispatcherOverviewAndTheRest) {
       {"dispatcher count xdp none0 off", "interface \"none0\" does not exist here; name it, or give NSID IFINDEX"},
       {"dispatcher count xdp lo on", "unknown counting \"on\": off, verdicts or time"},
       {"",
-       "'bpfman' needs a command: program, link, dispatcher, change, confirm, revert, overview, memory, host, audit, policy, version, "
+       "'bpfman' needs a command: program, link, dispatcher, change, token, confirm, revert, overview, memory, host, audit, policy, "
+       "version, "
        "serve"},
       {"nonsense", "unexpected argument: nonsense"},
       {"image build a b", "'image' is not supported"},

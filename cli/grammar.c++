@@ -146,6 +146,7 @@ void addGrammar(CLI::App& app, Globals& globals, Command& chosen, const std::vec
         [&](CLI::App& dispatcher) { addDispatcher(dispatcher, chosen); });
   named("change", "Change several links at once; list changes that wait to be confirmed",
         [&](CLI::App& change) { addChange(change, chosen); });
+  named("token", "BPF tokens: delegate types of programs and maps to a container", [&](CLI::App& token) { addToken(token, chosen); });
   addConfirm(app, chosen);
   addOverview(app, chosen);
   addAudit(app, chosen);

@@ -41,6 +41,7 @@ class Connection {
   schema::Links::Client links() { return enter().getLinks(); }
   schema::Overview::Client overview() { return enter().getOverview(); }
   schema::Audit::Client audit() { return enter().getAudit(); }
+  schema::Tokens::Client tokens() { return enter().getTokens(); }
 
   // Resolves when the other side is gone.
   kj::Promise<void> onDisconnect() { return network.onDisconnect(); }

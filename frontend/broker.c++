@@ -104,6 +104,10 @@ kj::Promise<kj::AutoCloseFd> BrokerChannel::openXdpProgram(uint32_t id) {
   return call(request, "open the interface's XDP program", 1).then(first);
 }
 
+kj::Promise<kj::AutoCloseFd> BrokerChannel::startDelegator() {
+  return call({wire::BrokerOp::startDelegator, 0, {}, {}}, "start a delegator", 1).then(first);
+}
+
 kj::Promise<void> BrokerChannel::ready(bool policyTaken) {
   return call({wire::BrokerOp::ready, policyTaken, {}, {}}, "say that we serve", 0).ignoreResult();
 }

@@ -29,6 +29,7 @@ class BrokerChannel {
   kj::Promise<kj::AutoCloseFd> openUprobe(int binary, uint64_t offset, bool returns, pid_t pid);  // pid 0: all processes
   kj::Promise<kj::AutoCloseFd> openKprobe(kj::StringPtr function, uint64_t offset, bool returns);
   kj::Promise<kj::AutoCloseFd> openCounter(bool hardware, uint64_t number, bool frequent, uint64_t often, int32_t cpu, pid_t pid);
+  kj::Promise<kj::AutoCloseFd> startDelegator();  // its job socket
   kj::Promise<void> ready(bool policyTaken);
   // Says once that we serve; policyTaken: by the policy file as it is now.
 

@@ -103,6 +103,10 @@ inline ChangeRow changeRow(uint32_t id) {
           100,  101};
 }
 
+inline TokenRow tokenRow(uint32_t id) {
+  return {id, 1001, 1700000000123456789, {1ull << 63 | 1, 2, ~0ull, 4}, 4711, 4026532837, 1ull << 63 | 7, id % 2 == 0};
+}
+
 inline std::string contents(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
@@ -120,7 +124,7 @@ std::string refusalOf(Do&& act) {
 
 inline bool sameRows(const Catalog& a, const Catalog& b) {
   return a.loads() == b.loads() && a.programs() == b.programs() && a.links() == b.links() && a.dispatchers() == b.dispatchers() &&
-         a.changes() == b.changes();
+         a.changes() == b.changes() && a.tokens() == b.tokens();
 }
 
 }  // namespace bpfman

@@ -92,6 +92,17 @@ struct LinkRow {
 // It is wanted, and kernel and bpffs have nothing of it. While one is being attached again its state is attaching.
 inline bool isWaiting(const LinkRow& link) { return link.state == LinkRow::attached && !link.waiting.empty(); }
 
+struct TokenRow {    // of this boot
+  uint32_t id = 0;   // own, never reused
+  uint32_t uid = 0;  // for whom
+  int64_t createdAt = 0;
+  uint64_t delegated[4] = {};              // in the order of schema/delegator.h
+  uint32_t process = 0;                    // kernel: who asked
+  uint64_t userNamespace = 0, cgroup = 0;  // kernel; 0: not known
+  bool withdrawn = false;
+  bool operator==(const TokenRow&) const = default;
+};
+
 struct DispatcherRow {  // one for each hook that bpfman keeps a chain on
   std::string type;     // "xdp", "tc-ingress", "tc-egress"
   uint64_t nsid = 0;    // kernel

@@ -116,6 +116,15 @@ CREATE TABLE map_size (
   load INTEGER NOT NULL REFERENCES load ON DELETE CASCADE, position INTEGER NOT NULL, name TEXT NOT NULL, entries INTEGER NOT NULL,
   PRIMARY KEY (load, position)) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 8;
+)",
+    // 8 -> 9: what was delegated to whom, in this boot. Masks are bits, so all 64 of a number.
+    R"(
+CREATE TABLE token (
+  id INTEGER PRIMARY KEY, uid INTEGER NOT NULL, created_at INTEGER NOT NULL, commands INTEGER NOT NULL, map_types INTEGER NOT NULL,
+  program_types INTEGER NOT NULL, attach_types INTEGER NOT NULL, process INTEGER NOT NULL, user_namespace INTEGER NOT NULL,
+  cgroup INTEGER NOT NULL, withdrawn INTEGER NOT NULL CHECK (withdrawn IN (0, 1))) STRICT;
+INSERT INTO sequence (name, next) VALUES ('token', 1);
+PRAGMA user_version = 9;
 )"};
 
 [[noreturn]] void refuseNewer(const std::string& path, int64_t found, size_t known) {

@@ -163,6 +163,25 @@ std::vector<ChangeRow> readChanges(Database& database) {
   return rows;
 }
 
+std::vector<TokenRow> readTokens(Database& database) {
+  std::vector<TokenRow> rows;
+  Statement tokens = database.prepare(
+      "SELECT id, uid, created_at, commands, map_types, program_types, attach_types, process, user_namespace, cgroup, withdrawn FROM token "
+      "ORDER BY id");
+  while (tokens.step()) {
+    TokenRow& row = rows.emplace_back();
+    row.id = tokens.number(0);
+    row.uid = tokens.number(1);
+    row.createdAt = tokens.number(2);
+    for (int i = 0; i < 4; ++i) row.delegated[i] = tokens.number(3 + i);
+    row.process = tokens.number(7);
+    row.userNamespace = tokens.number(8);
+    row.cgroup = tokens.number(9);
+    row.withdrawn = tokens.number(10);
+  }
+  return rows;
+}
+
 void storePairs(Statement& insert, uint32_t owner, const Pairs& pairs) {
   int64_t position = 0;
   for (auto& [name, value] : pairs) insert.with(owner, position++, name, Blob{value}).run();
@@ -179,9 +198,11 @@ Content readContent(Database& database) {
   content.links = readLinks(database);
   content.dispatchers = readDispatchers(database);
   content.changes = readChanges(database);
+  content.tokens = readTokens(database);
   content.nextLoad = database.number("SELECT next FROM sequence WHERE name = 'load'");
   content.nextLink = database.number("SELECT next FROM sequence WHERE name = 'link'");
   content.nextChange = database.number("SELECT next FROM sequence WHERE name = 'change'");
+  content.nextToken = database.number("SELECT next FROM sequence WHERE name = 'token'");
   Statement boot = database.prepare("SELECT value FROM setting WHERE name = 'boot'");
   if (boot.step()) content.bootId = boot.bytes(0);
   return content;
@@ -285,6 +306,14 @@ void store(Database& database, const ChangeRow& row) {
   database.kept(RAISE).with(std::string_view("change"), int64_t(row.id) + 1).run();
 }
 
+void store(Database& database, const TokenRow& row) {
+  database.kept("INSERT OR REPLACE INTO token VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")
+      .with(row.id, row.uid, row.createdAt, int64_t(row.delegated[0]), int64_t(row.delegated[1]), int64_t(row.delegated[2]),
+            int64_t(row.delegated[3]), row.process, int64_t(row.userNamespace), int64_t(row.cgroup), row.withdrawn)
+      .run();
+  database.kept(RAISE).with(std::string_view("token"), int64_t(row.id) + 1).run();
+}
+
 void storeBootId(Database& database, const std::string& id) {
   database.kept("INSERT INTO setting (name, value) VALUES ('boot', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1").with(id).run();
 }
@@ -299,6 +328,9 @@ void dropProgram(Database& database, uint32_t id) { database.kept("DELETE FROM p
 void dropLink(Database& database, uint32_t id) { database.kept("DELETE FROM link WHERE id = ?1").with(id).run(); }
 
 void dropChange(Database& database, uint32_t id) { database.kept("DELETE FROM change WHERE id = ?1").with(id).run(); }
+
+void dropToken(Database& database, uint32_t id) { database.kept("DELETE FROM token WHERE id = ?1").with(id).run(); }
+void dropTokens(Database& database) { database.run("DELETE FROM token"); }
 
 void dropDispatcher(Database& database, const std::string& type, uint64_t nsid, uint32_t ifindex) {
   database.kept("DELETE FROM dispatcher WHERE type = ?1 AND nsid = ?2 AND ifindex = ?3").with(type, nsid, ifindex).run();

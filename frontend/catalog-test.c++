@@ -73,6 +73,27 @@ TEST_F(CatalogRows, AreReplacedWholeAndLeaveNothingOfTheOldBehind) {
   EXPECT_TRUE(catalog.changes().empty());
 }
 
+TEST_F(CatalogRows, OfTokensAreKeptUntilTheNextBoot) {
+  {
+    Catalog catalog;
+    catalog.setBootId("first");
+    catalog.put(tokenRow(3));
+    catalog.put(tokenRow(4));
+    catalog.eraseToken(3);
+  }
+  {
+    Catalog catalog;
+    ASSERT_EQ(catalog.tokens().size(), 1u);
+    EXPECT_EQ(catalog.tokens().at(4), tokenRow(4));
+    EXPECT_EQ(catalog.nextToken(), 5u);
+    catalog.setBootId("second");
+    EXPECT_TRUE(catalog.tokens().empty());
+  }
+  Catalog catalog;
+  EXPECT_TRUE(catalog.tokens().empty());
+  EXPECT_EQ(catalog.nextToken(), 5u);
+}
+
 TEST_F(CatalogRows, OfALoadGoWithIt) {
   {
     Catalog catalog;

@@ -75,14 +75,17 @@ void Catalog::adopt(Content content) {
   for (auto& row : content.links) remember(std::move(row));
   for (auto& row : content.dispatchers) dispatcherRows.insert_or_assign(DispatcherKey(row.type, row.nsid, row.ifindex), row);
   for (auto& row : content.changes) changeRows.insert_or_assign(row.id, row);
+  for (auto& row : content.tokens) tokenRows.insert_or_assign(row.id, row);
   loadSequence = content.nextLoad;
   linkSequence = content.nextLink;
   changeSequence = content.nextChange;
+  tokenSequence = content.nextToken;
   boot = std::move(content.bootId);
 }
 
 void Catalog::setBootId(const std::string& id) {
   if (id == boot) return;
+  if (!tokenRows.empty()) change([](Database& to) { dropTokens(to); }, [this] { tokenRows.clear(); });
   uint32_t skipped = boot.empty() ? 0 : SKIPPED_AT_BOOT;
   reserve(loadSequence + skipped, linkSequence + skipped, id);
 }
@@ -100,6 +103,11 @@ uint32_t Catalog::nextLink() {
 uint32_t Catalog::nextChange() {
   if (changeSequence > limits::ID_MAX) refuse("all change ids were used: move the state directory away and begin anew");
   return changeSequence++;
+}
+
+uint32_t Catalog::nextToken() {
+  if (tokenSequence > limits::ID_MAX) refuse("all token ids were used: move the state directory away and begin anew");
+  return tokenSequence++;
 }
 
 // A nested failure that its caller catches has left half a change behind, so it dooms the whole transaction.
@@ -190,6 +198,14 @@ void Catalog::put(const ChangeRow& row) {
 
 void Catalog::eraseChange(uint32_t id) {
   change([&](Database& to) { dropChange(to, id); }, [this, id] { changeRows.erase(id); });
+}
+
+void Catalog::put(const TokenRow& row) {
+  change([&](Database& to) { store(to, row); }, [this, row] { tokenRows.insert_or_assign(row.id, row); });
+}
+
+void Catalog::eraseToken(uint32_t id) {
+  change([&](Database& to) { dropToken(to, id); }, [this, id] { tokenRows.erase(id); });
 }
 
 void Catalog::putLoaded(const LoadRow& load, const std::vector<ProgramRow>& programs) {

@@ -33,11 +33,13 @@ class Catalog {
 
   const std::string& bootId() const { return boot; }
   void setBootId(const std::string& id);
-  // The boot during which the rows were true. When it changes, ids that a power cut may have made us forget are skipped.
+  // The boot during which the rows were true. When it changes, ids that a power cut may have made us forget are skipped, and tokens are
+  // gone.
 
   uint32_t nextLoad();
   uint32_t nextLink();
   uint32_t nextChange();
+  uint32_t nextToken();
   // A number that no row ever had. It is remembered together with the row that uses it: write that before the number leaves us.
 
   void skipIds(uint32_t highestLoad, uint32_t highestLink);
@@ -51,6 +53,7 @@ class Catalog {
   void put(const LinkRow& row);
   void put(const DispatcherRow& row);
   void put(const ChangeRow& row);
+  void put(const TokenRow& row);
   void putLoaded(const LoadRow& load, const std::vector<ProgramRow>& programs);
   void renumber(const LoadRow& load, const std::vector<uint32_t>& before, const std::vector<ProgramRow>& programs);
   // Its programs, which had the ids `before`, are these now; links and users of their maps follow. All or none.
@@ -58,6 +61,7 @@ class Catalog {
   void eraseProgram(uint32_t id);
   void eraseLink(uint32_t id);
   void eraseChange(uint32_t id);
+  void eraseToken(uint32_t id);
   void eraseDispatcher(const std::string& type, uint64_t nsid, uint32_t ifindex);
   // Erasing what is not there changes nothing.
 
@@ -69,6 +73,7 @@ class Catalog {
   const std::map<uint32_t, LinkRow>& links() const { return linkRows; }
   const std::map<DispatcherKey, DispatcherRow>& dispatchers() const { return dispatcherRows; }
   const std::map<uint32_t, ChangeRow>& changes() const { return changeRows; }
+  const std::map<uint32_t, TokenRow>& tokens() const { return tokenRows; }
   kj::Maybe<const LoadRow&> load(uint32_t load) const;
   kj::Maybe<const ProgramRow&> program(uint32_t id) const;
   kj::Maybe<const LinkRow&> link(uint32_t id) const;
@@ -91,12 +96,13 @@ class Catalog {
   std::unique_ptr<Database> database;
   bool readOnly = false, inTransaction = false, doomed = false;
   std::string reported, boot;
-  uint32_t loadSequence = 1, linkSequence = 1, changeSequence = 1;  // the next ones
+  uint32_t loadSequence = 1, linkSequence = 1, changeSequence = 1, tokenSequence = 1;  // the next ones
   std::map<uint32_t, LoadRow> loadRows;
   std::map<uint32_t, ProgramRow> programRows;
   std::map<uint32_t, LinkRow> linkRows;
   std::map<DispatcherKey, DispatcherRow> dispatcherRows;
   std::map<uint32_t, ChangeRow> changeRows;
+  std::map<uint32_t, TokenRow> tokenRows;
   std::map<uint32_t, std::set<std::pair<uint32_t, uint32_t>>> programsByLoad;  // load -> index, id
   std::map<uint32_t, std::set<uint32_t>> linksByProgram, programsByMapOwner;
   std::map<Hook, std::set<uint32_t>> linksByHook;

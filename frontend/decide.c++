@@ -116,17 +116,20 @@ Request Request::toLoad(TypeSet types, uint32_t programs) { return {load, {}, ty
 Request Request::toAttach(const AttachTarget& target) { return {attach, target, 0, 0, 0, MapRight::read}; }
 Request Request::toChange(uid_t owner) { return {change, {}, 0, 0, owner, MapRight::read}; }
 Request Request::toMap(MapRight right, uid_t owner) { return {map, {}, 0, 0, owner, right}; }
+Request Request::toDelegate(TypeSet types) { return {token, {}, types, 0, 0, MapRight::read}; }
 
 kj::String describe(const Request& request) {
   auto& target = request.target;
   switch (request.kind) {
     case Request::view: return kj::str("view this host's eBPF programs");
-    case Request::load: {
+    case Request::load:
+    case Request::token: {
       kj::Vector<kj::String> types;
       for (unsigned i = 0; i < request.types.size(); ++i) {
         if (request.types.test(i)) types.add(typeAndClass(static_cast<schema::ProgramType>(i)));
       }
-      return types.empty() ? kj::str("load programs") : kj::str("load ", kj::strArray(types, " and "));
+      auto deed = request.kind == Request::token ? "have a token to load "_kj : "load "_kj;
+      return kj::str(deed, types.empty() ? kj::str("programs") : kj::strArray(types, " and "));
     }
     case Request::attach:
       if (targetOf(target.type) == TargetKind::none || targetOf(target.type) == TargetKind::map)
@@ -156,7 +159,8 @@ std::vector<std::string> lacks(const Role& role, const Request& request, uid_t u
     if (!looksOnly && request.owner != uid) missing.add("only maps of his own programs");
   } else if (looksOnly) {
     missing.add("only looks");
-  } else if (request.kind == Request::load) {
+  } else if (request.kind == Request::load || request.kind == Request::token) {
+    if (request.kind == Request::token && !role.tokens) missing.add("no tokens (tokens: false)");
     for (unsigned i = 0; i < request.types.size(); ++i) {
       if (request.types.test(i)) missing.requireClass(role, static_cast<schema::ProgramType>(i));
     }

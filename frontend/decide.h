@@ -24,10 +24,10 @@ struct AttachTarget {
 };
 
 struct Request {
-  enum Kind : uint8_t { view, load, attach, change, map };
+  enum Kind : uint8_t { view, load, attach, change, map, token };
   Kind kind = view;
   AttachTarget target{};            // attach
-  TypeSet types;                    // load
+  TypeSet types;                    // load, token
   uint32_t programs = 0;            // load: how many he would then have, of all his loads
   uid_t owner = 0;                  // change (unload, detach, attach a program that is loaded), map: of whose programs
   MapRight right = MapRight::read;  // map. A descriptor that can write needs `descriptor` and `write`
@@ -36,6 +36,7 @@ struct Request {
   static Request toAttach(const AttachTarget& target);
   static Request toChange(uid_t owner);
   static Request toMap(MapRight right, uid_t owner);
+  static Request toDelegate(TypeSet types);
 };
 
 kj::String describe(const Request& request);  // "load type xdp (class network)": completes "he may …"

@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <deque>
 
 #include <kj/debug.h>
 
@@ -13,7 +14,7 @@ namespace {
 
 kj::AutoCloseFd standIn() {
   int result;
-  KJ_SYSCALL(result = eventfd(0, EFD_CLOEXEC));
+  KJ_SYSCALL(result = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   return kj::AutoCloseFd(result);
 }
 
@@ -21,6 +22,9 @@ class GuardedStream final : public kj::AsyncCapabilityStream {
  public:
   GuardedStream(kj::Own<kj::AsyncCapabilityStream> stream, Intake& intake, uint32_t uid)
       : inner(kj::mv(stream)), intake(intake), uid(uid) {}
+  ~GuardedStream() noexcept(false) {
+    for (uint64_t each : contexts) intake.contexts.drop(each);
+  }
 
   kj::Promise<ReadResult> tryReadWithFds(void* buffer, size_t minBytes, size_t maxBytes, kj::AutoCloseFd* fds, size_t maxFds) override {
     return afterWrite().then([this, buffer, minBytes, maxBytes, fds, maxFds]() {
@@ -62,7 +66,18 @@ class GuardedStream final : public kj::AsyncCapabilityStream {
   Intake& intake;
   const uint32_t uid;
   kj::AutoCloseFd received[AT_ONCE];
+  std::deque<uint64_t> contexts;  // that it passed; those that were taken are not ours any more
   kj::Maybe<kj::ForkedPromise<void>> writing;
+
+  kj::AutoCloseFd keepContext(kj::AutoCloseFd context) {
+    auto kept = intake.contexts.keep(kj::mv(context), uid);
+    contexts.push_back(kept.number);
+    if (contexts.size() > Contexts::PASSED) {
+      intake.contexts.drop(contexts.front());
+      contexts.pop_front();
+    }
+    return kj::mv(kept.standIn);
+  }
 
   // A client that does not take its answers is not heard until it does: they would pile up here.
   kj::Promise<void> afterWrite() {
@@ -84,8 +99,12 @@ class GuardedStream final : public kj::AsyncCapabilityStream {
           for (auto& descriptor : kj::arrayPtr(received, got.capCount)) {
             bool wanted = sum.capCount < wish.maxFds;
             if (!intake.harmless(descriptor)) {
-              intake.closer().close(kj::mv(descriptor), uid);
-              if (wanted) descriptor = standIn();
+              if (wanted && Contexts::isContext(descriptor)) {
+                descriptor = keepContext(kj::mv(descriptor));
+              } else {
+                intake.closer().close(kj::mv(descriptor), uid);
+                if (wanted) descriptor = standIn();
+              }
             }
             if (wanted)
               wish.fds[sum.capCount++] = kj::mv(descriptor);

@@ -39,12 +39,6 @@ bool look(int descriptor, struct statx& status, const char* name = "") {
 
 uint64_t deviceOf(const struct statx& status) { return makedev(status.stx_dev_major, status.stx_dev_minor); }
 
-std::string linkText(int descriptor) {
-  char text[4096];
-  ssize_t size = readlink(kj::str("/proc/self/fd/", descriptor).cStr(), text, sizeof text);
-  return std::string(text, std::max<ssize_t>(size, 0));
-}
-
 // The text may come from another mount than ours, and a mount may lie anywhere: it counts only if it leads to the same directory here.
 std::string pathBelow(int root, int directory, uint64_t inode) {
   std::string text = linkText(directory), prefix = linkText(root);
@@ -56,6 +50,12 @@ std::string pathBelow(int root, int directory, uint64_t inode) {
 }
 
 }  // namespace
+
+std::string linkText(int descriptor) {
+  char text[4096];
+  ssize_t size = readlink(kj::str("/proc/self/fd/", descriptor).cStr(), text, sizeof text);
+  return std::string(text, std::max<ssize_t>(size, 0));
+}
 
 CgroupTarget Intake::cgroup(kj::AutoCloseFd descriptor) const {
   struct statx status;
@@ -97,7 +97,6 @@ ProcessTarget Intake::process(kj::AutoCloseFd pidfd) const {
   return ProcessTarget(kj::mv(pidfd), info.pid, one ? info.ruid : 0);
 }
 
-// No file is called so: the text of one begins with a slash. Nobody but the kernel is asked for it.
 bool Intake::isProgram(int descriptor) { return linkText(descriptor) == "anon_inode:bpf-prog"; }
 
 kj::AutoCloseFd Intake::program(kj::AutoCloseFd descriptor) {

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -193,6 +195,31 @@ TEST(Target, IsWhatTheKernelSaysAndNothingElse) {
   EXPECT_EQ(process.pid(), getpid());
   EXPECT_EQ(process.ownedBy(getuid()), getuid() != 0);
   EXPECT_TRUE(process.alive());
+}
+
+TEST(FileSystemContext, IsTakenOnceByItsStandInAndClosedByTheCloser) {
+  Intake intake;
+  auto refused = [&](int descriptor) {
+    EXPECT_NE(refusalOf([&] { intake.contexts.take(descriptor); }).find("is not a file system's context"), std::string::npos);
+  };
+  for (auto file : {memfd(100, ALL).release(), opened("/dev/zero").release(), eventfd(1000, EFD_CLOEXEC)}) {
+    refused(file);
+    EXPECT_FALSE(Contexts::isContext(file));
+    close(file);
+  }
+  int context = fsopen("bpf", FSOPEN_CLOEXEC), other = fsopen("tmpfs", FSOPEN_CLOEXEC);
+  if (context < 0) CANNOT_RUN(strerror(errno));
+  EXPECT_TRUE(Contexts::isContext(context) && Contexts::isContext(other));
+  auto kept = intake.contexts.keep(kj::AutoCloseFd(context), 4001), dropped = intake.contexts.keep(kj::AutoCloseFd(other), 4001);
+  intake.contexts.drop(dropped.number);
+  EXPECT_TRUE(soon([&] { return fcntl(other, F_GETFD) < 0; }));
+  refused(dropped.standIn);
+  {
+    auto taken = intake.contexts.take(kept.standIn);
+    EXPECT_EQ(taken.fd(), context);
+    refused(kept.standIn);
+  }
+  EXPECT_TRUE(soon([&] { return fcntl(context, F_GETFD) < 0; }));
 }
 
 // What one is needs a kernel that lets us load: tests/attach_only_test.py.

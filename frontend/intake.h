@@ -17,6 +17,7 @@
 #include <kj/string.h>
 
 #include "frontend/closer.h"
+#include "frontend/contexts.h"
 
 namespace bpfman {
 
@@ -79,7 +80,12 @@ class Upload {  // bytecode that comes as a stream
   uint64_t announced, received = 0;
 };
 
+// What a descriptor is, as the kernel calls it, which alone is asked: "anon_inode:bpf-prog". The text of a file begins with a slash.
+std::string linkText(int descriptor);
+
 class Intake {
+  Closer aside;
+
  public:
   explicit Intake(int cgroupRoot = -1);  // looks at our own namespace: before the sandbox
 
@@ -95,13 +101,13 @@ class Intake {
 
   bool harmless(int descriptor) const;  // a memfd, a namespace, a pidfd, a program or opened with O_PATH: closing it does not block
   Closer& closer() { return aside; }
+  Contexts contexts{aside};
 
  private:
   uint64_t nsfs;                    // the device number of the file system that all namespaces are on
   uint64_t cgroup2 = 0, pidfs = 0;  // the device numbers of theirs; 0: none
   int cgroupRoot;
   std::shared_ptr<std::atomic<unsigned>> asking = std::make_shared<std::atomic<unsigned>>(0);  // threads of requireLocal
-  Closer aside;
 
   kj::Maybe<uint64_t> namespaceInode(int descriptor) const;
   bool isPidfd(int descriptor) const;

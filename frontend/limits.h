@@ -20,6 +20,7 @@ constexpr uint32_t PATH_BYTES = 4096;                // a path that is kept and 
 constexpr uint32_t PLACE_BYTES = 64 << 10;           // what a link keeps of where it was to be attached
 constexpr uint32_t TICKETS_PER_USER = 16;            // that were not redeemed; and connections to fd.sock
 constexpr uint32_t NARROWED_INTERFACES = 64;         // names in one narrowing
+constexpr uint32_t TOKENS_PER_USER = 64;             // file systems with tokens, in one boot
 constexpr uint32_t CONTEXT_BYTES = 65535;            // of a program that is run; the kernel's
 constexpr uint32_t REQUEST_ID_BYTES = 64;            // as the client chose them
 constexpr uint32_t MAP_READ_ENTRIES = 4096;          // of one Map.read

@@ -89,7 +89,7 @@ Role PolicyReader::readRole(const std::string& roleName, const toml::table& tabl
 void PolicyReader::readOperator(Role& role, const toml::table& table) {
   requireKeys(table, "an operator's role",
               {"base", "classes", "interfaces", "namespaces", "cgroups", "binaries", "map_rights", "priorities", "max_programs",
-               "max_map_bytes", "max_memory"});
+               "max_map_bytes", "max_memory", "tokens"});
   if (auto node = table.get("classes")) role.classes = bitsOf(*node, "classes", {"network", "cgroup", "observe", "control"});
   readPlaces(role.places, table);
   if (auto node = table.get("cgroups")) {
@@ -101,6 +101,10 @@ void PolicyReader::readOperator(Role& role, const toml::table& table) {
   if (auto node = table.get("binaries")) {
     auto others = ownHostOr(*node, "binaries", role.places.ownBinaries, role.places.hostBinaries);
     if (!others.empty()) fail(node->source().begin, "binary ", quoted(others[0]), " is not one of \"own\", \"host\"");
+  }
+  if (auto node = table.get("tokens")) {
+    if (!node->is_boolean()) fail(node->source().begin, "tokens is true or false");
+    role.tokens = node->as_boolean()->get();
   }
   if (auto node = table.get("max_programs")) role.maxPrograms = numberOf(*node, "max_programs", 0, UINT32_MAX);
   if (auto node = table.get("max_map_bytes")) role.maxMapBytes = numberOf(*node, "max_map_bytes", 0, INT64_MAX);

@@ -294,6 +294,19 @@ TEST(Policy, GivesCgroupsAndBinariesOfHisOwnUnlessItSaysOtherwise) {
   }
 }
 
+TEST(Policy, TokensAreForWhoHasTheKeyAndTheClasses) {
+  const char* text = R"(
+roles.with = { base = "operator", tokens = true }
+roles.without = { base = "operator", classes = ["network", "control"] }
+grant = [{ users = [1001], roles = ["with"] }, { users = [1002], roles = ["without"] }, { users = [1003], roles = ["administrator"] }]
+)";
+  auto lacking = [&](uid_t uid, T type) { return refusalOf([&] { rightsOf(text, uid).requireDelegate(setOf({type})); }); };
+  EXPECT_EQ(lacking(1001, T::XDP), "");
+  EXPECT_NE(lacking(1001, T::LSM).find("have a token to load type lsm (class control) (with: not class control"), std::string::npos);
+  EXPECT_NE(lacking(1002, T::LSM).find("without: no tokens (tokens: false)"), std::string::npos);
+  EXPECT_EQ(lacking(1003, T::LSM), "");
+}
+
 TEST(Policy, SaysWhichGrantAndRoleDecide) {
   auto decision = rightsOf(RESERVED, 1001).decide(Request::toLoad(setOf({T::TRACEPOINT}), 1));
   EXPECT_FALSE(decision.allowed);
@@ -354,6 +367,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"[roles.a]\nbase = \"operator\"\npriorities = [5, 4]\n", "3:18", "between 5"},
         Mistake{"[roles.a]\nbase = \"operator\"\npriorities = [-1, 4]\n", "3:15", "between 0"},
         Mistake{"[roles.a]\nbase = \"operator\"\nmax_programs = 1.5\n", "3:16", "whole number"},
+        Mistake{"[roles.a]\nbase = \"operator\"\ntokens = 1\n", "3:10", "tokens is true or false"},
         Mistake{"[roles.a]\nbase = \"operator\"\nnamespaces = [\"/run/netns/x\"]\n", "3:15", "named:PATH"},
         Mistake{"[roles.a]\nbase = \"operator\"\nnamespaces = [\"named:/dev/null\"]\n", "3:15", "is not a network namespace"},
         Mistake{"[roles.a]\nbase = \"operator\"\nnamespaces = [\"named:/proc/self/ns/mnt\"]\n", "3:15", "is not a network namespace"},

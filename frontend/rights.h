@@ -40,6 +40,7 @@ class Rights {
   uint64_t maxMemory(TypeSet types) const { return most(&Role::maxMemory, Request::toLoad(types, 0)); }
   // For the grant of such a load, and of all together, from the roles that allow it; an administrator's: no limit but the ceiling.
   void requireAttach(const AttachTarget& target) const { require(Request::toAttach(target)); }
+  void requireDelegate(TypeSet types) const { require(Request::toDelegate(types)); }
   void requireUnload(uid_t owner) const { require(Request::toChange(owner)); }
   bool mayMap(MapRight right, uid_t owner) const { return passes(Request::toMap(right, owner)); }
   void requireMap(MapRight right, uid_t owner) const { require(Request::toMap(right, owner)); }

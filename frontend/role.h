@@ -40,6 +40,7 @@ struct Role {
   uint32_t mapRights = 0;  // bit = MapRight
   uint32_t maxPrograms = limits::OPERATOR_PROGRAMS;
   uint64_t maxMapBytes = limits::OPERATOR_MAP_BYTES;
+  bool tokens = false;  // may have types delegated to a container
   uint64_t maxMemory = limits::OPERATOR_MEMORY;
 };
 

@@ -154,12 +154,13 @@ class DaemonServer final : public schema::Daemon::Server {
   }
 
   kj::Promise<void> enter(EnterContext context) override {
-    connection->requireCapabilities(4);
+    connection->requireCapabilities(5);
     auto results = context.getResults();
     results.setPrograms(newPrograms(*connection, system));
     results.setLinks(newLinks(*connection));
     results.setOverview(newOverview(*connection, system));
     results.setAudit(kj::heap<AuditServer>(*connection));
+    results.setTokens(newTokens(*connection));
     return kj::READY_NOW;
   }
 

@@ -15,6 +15,7 @@ schema::Program::Client newProgram(Connection& connection, uint32_t id, Narrowed
 schema::Links::Client newLinks(Connection& connection);                                                // server-links.c++
 schema::Link::Client newLink(Connection& connection, uint32_t id, Narrowed narrowed = nullptr);
 schema::Map::Client newMap(Connection& connection, uint32_t load, uint32_t index, Narrowed narrowed = nullptr);  // server-map.c++
+schema::Tokens::Client newTokens(Connection& connection);                                                        // server-tokens.c++
 schema::Descriptor::Client handOver(Connection& connection, kj::AutoCloseFd descriptor);
 schema::Revoker::Client newRevoker(Connection& connection, Narrowing& narrowing);
 schema::Overview::Client newOverview(Connection& connection, SystemView& system);  // server-daemon.c++

@@ -20,6 +20,7 @@ using KernelLink = Kernel.KernelLink;
 using Overview = Kernel.Overview;
 using import "take.capnp".KeyValue;
 using import "take.capnp".TakeOptions;
+using import "token.capnp".Tokens;
 using At = import "place.capnp";
 using ProgramType = At.ProgramType;
 using Direction = At.Direction;
@@ -41,7 +42,7 @@ interface Daemon {
   # For anyone: how the daemon sees the caller, and the policy's roles for him. Where the process is that connected: its cgroup's id (the
   # inode of its directory in cgroup2), the inodes of its namespaces, as they were then. All 0 where that can't be known: `unknown` says why.
 
-  enter @2 () -> (programs :Programs, links :Links, overview :Overview, audit :Audit);
+  enter @2 () -> (programs :Programs, links :Links, overview :Overview, audit :Audit, tokens :Tokens);
   # The powers. One that the policy does not grant is there too: each call of it fails and says which role is missing.
 }
 

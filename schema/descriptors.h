@@ -6,8 +6,9 @@
 namespace bpfman::wire {
 
 namespace fd {
-constexpr int control = 3;                    // worker: to the frontend; frontend: to the broker; loader: its job socket
+constexpr int control = 3;                    // worker: to the frontend; frontend: to the broker; loader, delegator: its job socket
 namespace worker { constexpr int ceiling = 4; }                       // sealed memfd: wire::Ceiling. The root directory is the bpffs
+namespace delegator { constexpr int ceiling = 4; }                    // likewise
 namespace loader { constexpr int session = 4, kernelBtf = 5; }        // the load session's socket; /sys/kernel/btf/vmlinux, if there
 namespace frontend {
 constexpr int listener = 4;                   // the RPC's listening socket

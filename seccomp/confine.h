@@ -14,7 +14,8 @@ struct Policy {
   unsigned short length;
 };
 // One library each: seccomp_worker, …
-extern const Policy BROKER_POLICY, FRONTEND_POLICY, WORKER_POLICY, SESSION_POLICY, WAITING_POLICY, LOADER_POLICY, RUNNER_POLICY;
+extern const Policy BROKER_POLICY, FRONTEND_POLICY, WORKER_POLICY, SESSION_POLICY, WAITING_POLICY, LOADER_POLICY, RUNNER_POLICY,
+    DELEGATOR_POLICY;
 }  // namespace seccomp
 
 void noCoreDumps();                                      // nor ptrace by the same user. Call it last: /proc/self then belongs to root

@@ -35,6 +35,8 @@ const std::map<std::string, uint64_t>& constants() {
       NAMED(ENOTTY),
       NAMED(EINVAL),
       NAMED(EAFNOSUPPORT),
+      NAMED(FSCONFIG_SET_STRING),
+      NAMED(FSCONFIG_CMD_CREATE),
       NAMED(BPF_MAP_CREATE),
       NAMED(BPF_MAP_LOOKUP_ELEM),
       NAMED(BPF_MAP_UPDATE_ELEM),

@@ -26,9 +26,9 @@ struct Named {
   const char* name;
   const Policy& policy;
 };
-const Named POLICIES[] = {{"broker", BROKER_POLICY},   {"frontend", FRONTEND_POLICY}, {"worker", WORKER_POLICY},
-                          {"session", SESSION_POLICY}, {"waiting", WAITING_POLICY},   {"loader", LOADER_POLICY},
-                          {"runner", RUNNER_POLICY}};
+const Named POLICIES[] = {{"broker", BROKER_POLICY},   {"frontend", FRONTEND_POLICY},  {"worker", WORKER_POLICY},
+                          {"session", SESSION_POLICY}, {"waiting", WAITING_POLICY},    {"loader", LOADER_POLICY},
+                          {"runner", RUNNER_POLICY},   {"delegator", DELEGATOR_POLICY}};
 
 std::string pathOf(const char* name) { return std::string(SOURCE_DIR) + "/" + name + ".policy"; }
 

@@ -43,7 +43,7 @@ class SteppingDaemon(harness.Daemon):
         super().__init__(config=f'[limits]\npool_size = 1\n[{hook}]\nengine = "{engine}"\n')
         binaries = os.path.join(self.directory, "bin")
         os.mkdir(binaries)
-        for name, target in (("bpfman-frontend",) * 2, ("bpfman-loader",) * 2, ("bpfman-worker", "stepping-worker")):
+        for name, target in (("bpfman-frontend",) * 2, ("bpfman-loader",) * 2, ("bpfman-delegator",) * 2, ("bpfman-worker", "stepping-worker")):
             os.symlink(os.path.join(harness.BIN, target), os.path.join(binaries, name))
         self.arguments = ["--libexec-dir", binaries]
 

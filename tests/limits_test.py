@@ -46,6 +46,8 @@ TESTED = {
     "descriptors sent": "hostile_client_test.py test_descriptors_that_nobody_receives_run_out_for_their_asker_alone",
     "answers that a user has not read": "hostile_client_test.py test_one_who_never_reads_is_no_longer_heard",
     "tickets": "test_what_a_client_hands_over_has_its_limits",
+    "file systems with BPF tokens": "token_test.py testOneUserHasSoMany",
+    "bpffs that are being delegated to": "broker/broker-test.c++ DelegatorHasOneCapabilityAndThereAreFew",
     "interfaces in one narrowing": "test_what_a_client_hands_over_has_its_limits",
     "uploads": "test_what_a_client_hands_over_has_its_limits",
     "pairs of key": "elements_test.py test_the_programs_that_are_kept_for_it_are_limited",

@@ -62,7 +62,7 @@ int attacked(const Policy& policy, const char* entry, unsigned long number, std:
 }
 
 const Policy* const ALL[] = {&BROKER_POLICY,  &FRONTEND_POLICY, &WORKER_POLICY, &SESSION_POLICY,
-                             &WAITING_POLICY, &LOADER_POLICY,   &RUNNER_POLICY};
+                             &WAITING_POLICY, &LOADER_POLICY,   &RUNNER_POLICY, &DELEGATOR_POLICY};
 
 // BrokerOp::openXdpProgram; a loader whose job is to run a program, and what came before it.
 bool mayCallBpf(const Policy* policy, unsigned long command) {
@@ -84,10 +84,11 @@ TEST(Sandbox, OthersKill) {
     for (long number :
          {SYS_ptrace, SYS_execve, SYS_init_module, SYS_io_uring_setup, SYS_keyctl, SYS_personality, SYS_process_vm_readv, SYS_fork})
       EXPECT_EQ(attacked(*policy, "64", number), KILLED) << number;
-  for (auto policy : {&FRONTEND_POLICY, &WORKER_POLICY, &SESSION_POLICY, &WAITING_POLICY, &LOADER_POLICY, &RUNNER_POLICY})
+  for (auto policy :
+       {&FRONTEND_POLICY, &WORKER_POLICY, &SESSION_POLICY, &WAITING_POLICY, &LOADER_POLICY, &RUNNER_POLICY, &DELEGATOR_POLICY})
     for (long number : {SYS_socket, SYS_mount, SYS_setns, SYS_unshare, SYS_execveat, SYS_setresuid, SYS_perf_event_open})
       EXPECT_EQ(attacked(*policy, "64", number), KILLED) << number;
-  for (auto policy : {&FRONTEND_POLICY, &LOADER_POLICY}) EXPECT_EQ(attacked(*policy, "64", SYS_bpf), KILLED);
+  for (auto policy : {&FRONTEND_POLICY, &LOADER_POLICY, &DELEGATOR_POLICY}) EXPECT_EQ(attacked(*policy, "64", SYS_bpf), KILLED);
   EXPECT_EQ(attacked(BROKER_POLICY, "64", SYS_mount, {1, 0, 0, 0}), KILLED) << "only a change of propagation";
   EXPECT_EQ(attacked(BROKER_POLICY, "64", SYS_unshare, {CLONE_NEWUSER}), KILLED);
 }
@@ -126,7 +127,8 @@ TEST(Sandbox, NoPrivilegedProcessRunsAProgramThatCallsBpfInTheKernel) {
 }
 
 TEST(Sandbox, NothingBecomesExecutable) {
-  for (auto policy : {&FRONTEND_POLICY, &WORKER_POLICY, &SESSION_POLICY, &WAITING_POLICY, &LOADER_POLICY, &RUNNER_POLICY}) {
+  for (auto policy :
+       {&FRONTEND_POLICY, &WORKER_POLICY, &SESSION_POLICY, &WAITING_POLICY, &LOADER_POLICY, &RUNNER_POLICY, &DELEGATOR_POLICY}) {
     EXPECT_EQ(attacked(*policy, "64", SYS_mmap, {0, 4096, 5, 0x22, ~0ul, 0}), KILLED);
     EXPECT_EQ(attacked(*policy, "64", SYS_mprotect, {0, 0, 4}), KILLED);
   }

@@ -33,7 +33,7 @@ static constexpr Operation OPERATIONS[] = {
     {Op::setXdp,        Control,            sizeof(wire::SetXdp),      false, 0, 1, answerSetXdp},
     {Op::setFilter,     Control,            sizeof(wire::SetFilter),   false, 0, 0, answerSetFilter},
     {Op::grant,         Waiting,            sizeof(wire::Grant),       false, 0, 0, answerGrant},
-    {Op::inspectHandle, Granted,            sizeof(wire::Handle),      false, 0, 0, answerInspectHandle},
+    {Op::inspectHandle, Granted,            sizeof(wire::Handle),      false, 0, 0, answerObjectInfo},
     {Op::commit,        Granted,            sizeof(wire::Commit),      false, 0, 0, answerCommit},
     {Op::createMap,     Loading,            sizeof(wire::CreateMap),   false, 0, 0, answerCreateMap},
     {Op::loadBtf,       Loading,            sizeof(wire::LoadBtf),     true,  0, 1, answerLoadBtf},

@@ -73,7 +73,7 @@ Answer describe(Bpf& bpf, const Fd& object, wire::Kind kind);   // ObjectInfo an
 
 // Handlers, by file.
 using Handler = Answer(Context& context, Request& request);
-Handler answerStartSession, answerEndSession, answerGrant, answerInspectHandle, answerCommit;  // session.c++
+Handler answerStartSession, answerEndSession, answerGrant, answerCommit;  // session.c++
 Handler answerCreateMap, answerLoadBtf, answerLoadProgram, answerInitialise, answerFreezeMap, answerBindMap, answerObjectInfo;  // load.c++
 Handler answerWipeStaging, answerPublish, answerRemove, answerRemoveLoad, answerList, answerInspect, answerOpenObject,
     answerOpenIterator;                                            // objects.c++

@@ -106,13 +106,6 @@ Answer answerGrant(Context& context, Request& request) {
   return 0;
 }
 
-Answer answerInspectHandle(Context& context, Request& request) {
-  uint32_t handle = request.as<wire::Handle>().handle;
-  if (handle >= context.load.objects.size()) return -ENOENT;
-  const Object& object = context.load.objects[handle];
-  return describe(context.bpf, object.fd, object.kind);
-}
-
 // Everything is pinned aside, then one rename makes it exist. Whoever dies before leaves only what start-up wipes.
 Answer answerCommit(Context& context, Request& request) {
   wire::Commit commit = request.as<wire::Commit>();
