@@ -24,12 +24,12 @@ class HookSurvey {
  private:
   Core& core;
   std::vector<HookSupport> known;
+  KernelBtf::Found kernel;  // of what the types need
 
   struct Tried {
     HookSupport& hook;
     wire::GrantedProgram granted;
   };
-  bool hasAll(kj::StringPtr functions);
   void prepare(HookSupport& hook, std::vector<Tried>& tried);
   void load(std::span<Tried> tried, kj::WaitScope& scope);  // in one session
 };

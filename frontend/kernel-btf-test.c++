@@ -59,6 +59,20 @@ TEST_F(KernelBtfOfThisKernel, AgreesWithBpftool) {
     EXPECT_TRUE(btf.structOpsMember(name) == nullptr) << name;
 }
 
+TEST_F(KernelBtfOfThisKernel, FindsManyAtOnceAsOneByOne) {
+  KernelBtf btf(vmlinux), one(vmlinux);
+  auto found = btf.find({{"vfs_read", "do_unlinkat", "no_such_function_at_all"}, "tcp_congestion_ops.cong_avoid"});
+  EXPECT_EQ(found.functions.size(), 2u);
+  for (auto& [name, id] : found.functions) EXPECT_EQ(id, value(one.functionId(name.c_str()))) << name;
+  auto expected = KJ_ASSERT_NONNULL(one.structOpsMember("tcp_congestion_ops.cong_avoid"));
+  auto member = KJ_ASSERT_NONNULL(found.member);
+  EXPECT_EQ(std::make_tuple(member.type, member.index, member.valueType, member.offset),
+            std::make_tuple(expected.type, expected.index, expected.valueType, expected.offset));
+  EXPECT_EQ(btf.tracepointCount(), one.tracepointCount());
+  EXPECT_TRUE(btf.find({}).functions.empty());
+  EXPECT_TRUE(btf.find({{}, "tcp_congestion_ops.nothing"}).member == nullptr);
+}
+
 TEST_F(KernelBtfOfThisKernel, ProposesNearMisses) {
   KernelBtf btf(vmlinux);
   for (const char* wrong : {"sched_swich", "sched_switsch", "shed_switch"}) {
