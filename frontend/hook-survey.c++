@@ -90,6 +90,7 @@ void HookSurvey::prepare(HookSupport& hook, std::vector<Tried>& tried) {
   uint32_t target = 0;
   if (row.type == K::TP_BTF) target = core.btf.tracepointId("sched_switch").orDefault(0);
   uint32_t attachType = row.expectedAttachType;
+  if (row.type == K::STRUCT_OPS) hook.kinds = core.btf.structOps();
   if (row.type == K::STRUCT_OPS)
     KJ_IF_MAYBE (member, kernel.member) target = member->type, attachType = member->index;
   if (auto found = kernel.functions.find(madeFor(row.type).cStr()); found != kernel.functions.end()) target = found->second;

@@ -13,7 +13,8 @@ namespace bpfman {
 
 struct HookSupport {
   const ProgramTypeRow& row;
-  std::string missing;  // why there is none; "": it is there
+  std::string missing;               // why there is none; "": it is there
+  std::vector<std::string> kinds{};  // of struct_ops: which this kernel takes
 };
 
 class HookSurvey {

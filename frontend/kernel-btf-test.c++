@@ -1,6 +1,7 @@
 #include "frontend/kernel-btf.h"
 #include "tests/cannot-run.h"
 
+#include <algorithm>
 #include <cstring>
 #include <fcntl.h>
 #include <linux/btf.h>
@@ -69,6 +70,8 @@ TEST_F(KernelBtfOfThisKernel, FindsManyAtOnceAsOneByOne) {
   EXPECT_EQ(std::make_tuple(member.type, member.index, member.valueType, member.offset),
             std::make_tuple(expected.type, expected.index, expected.valueType, expected.offset));
   EXPECT_EQ(btf.tracepointCount(), one.tracepointCount());
+  EXPECT_EQ(std::ranges::count(btf.structOps(), "tcp_congestion_ops"), 1);
+  EXPECT_EQ(std::ranges::count(btf.structOps(), "map"), 0) << "whose name only looks so";
   EXPECT_TRUE(btf.find({}).functions.empty());
   EXPECT_TRUE(btf.find({{}, "tcp_congestion_ops.nothing"}).member == nullptr);
 }

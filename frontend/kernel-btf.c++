@@ -12,7 +12,8 @@ namespace bpfman {
 namespace {
 
 constexpr std::string_view TRACEPOINT = "btf_trace_";
-constexpr size_t NEAR = 4;  // changes at most, for a near miss
+constexpr std::string_view WRAPPER = "bpf_struct_ops_";  // the kernel's struct around a struct_ops, whose last member "data" that is
+constexpr size_t NEAR = 4;                               // changes at most, for a near miss
 
 struct Place {
   uint32_t type, index, offset;  // the struct's id; its member's number, and bytes from its begin
@@ -74,12 +75,14 @@ KernelBtf::Found KernelBtf::find(const Names& names) {
   size_t dot = names.member.find('.');
   bool memberWanted = dot != names.member.npos;
   std::string struct_ = names.member.substr(0, dot), member = memberWanted ? names.member.substr(dot + 1) : "";
-  std::string wrapper = "bpf_struct_ops_" + struct_;  // the kernel's struct around that, whose last member "data" it is
+  std::string wrapper = std::string(WRAPPER) + struct_;
   kj::Maybe<Place> inner, outer;
   auto look = [&](const BtfType& type) {
     if (type.kind == BTF_KIND_FUNC && names.functions.contains(type.name)) found.functions.try_emplace(std::string(type.name), type.id);
     if (type.kind == BTF_KIND_TYPEDEF && !indexed && type.name.starts_with(TRACEPOINT))
       tracepoints.try_emplace(std::string(type.name.substr(TRACEPOINT.size())), type.id);
+    if (type.kind == BTF_KIND_STRUCT && !indexed && type.name.starts_with(WRAPPER) && memberOf(type, "data") != nullptr)
+      takenStructOps.emplace_back(type.name.substr(WRAPPER.size()));
     if (type.kind == BTF_KIND_STRUCT && memberWanted) {
       if (inner == nullptr && type.name == struct_) inner = memberOf(type, member);
       if (outer == nullptr && type.name == wrapper) outer = memberOf(type, "data");

@@ -1,11 +1,13 @@
-// Names in the kernel's own BTF. It is read whole, searched and freed; what stays is one table of tracepoints, made at the first
-// question. Functions are too many to keep: each question reads anew (a few milliseconds), so who has several asks them together.
+// Names in the kernel's own BTF. It is read whole, searched and freed; what stays is a table of tracepoints and one of struct_ops,
+// made at the first question. Functions are too many to keep: each question reads anew (a few milliseconds), so who has several asks them
+// together.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include <kj/common.h>
 #include <kj/string.h>
@@ -38,11 +40,13 @@ class KernelBtf {
   kj::Maybe<kj::String> nearestTracepoint(kj::StringPtr name);
   // For "did you mean …?": the name with the fewest changes, if they are few.
   size_t tracepointCount() { return index().size(); }
+  const std::vector<std::string>& structOps() { return index(), takenStructOps; }  // those that it takes: "tcp_congestion_ops"
 
  private:
   int btf;
   bool indexed = false;
   std::map<std::string, uint32_t, std::less<>> tracepoints;
+  std::vector<std::string> takenStructOps;
 
   const std::map<std::string, uint32_t, std::less<>>& index();
 };
