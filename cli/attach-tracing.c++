@@ -39,9 +39,10 @@ void setUprobe(schema::Place::Builder place, const AttachArguments& arguments) {
   auto uprobe = place.initUprobe();
   auto path = binaryPath(arguments);
   if (arguments.function.empty() && arguments.offset == 0) fail(kj::str("say where: --fn-name, or --offset in the file"));
-  uint64_t start = arguments.function.empty() ? 0 : offsetOf(path.c_str(), arguments.function.c_str());
+  bool named = !arguments.function.empty();
+  uint64_t offset = named ? offsetOf(path.c_str(), arguments.function.c_str(), arguments.offset) : arguments.offset;
   uprobe.setBinary(carry(openPath(path.c_str())));
-  uprobe.setOffset(start + arguments.offset);
+  uprobe.setOffset(offset);
   if (arguments.process) uprobe.setProcess(carry(openProcess(arguments.process)));
   uprobe.setPath(arguments.binary.c_str());
   uprobe.setFunction(arguments.function.c_str());

@@ -225,7 +225,9 @@ class HookTargets(unittest.TestCase):
         self.assertEqual(self.runs(probe), 1)
         self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
         for words, reason in (((nowhere,), f"the section of program {nowhere} names none"), ((nowhere, binary), "say where"),
-                              ((probe, binary, "--fn-name", "nothing"), "nothing"), ((probe, "/nonexistent"), "/nonexistent")):
+                              ((probe, binary, "--fn-name", "nothing"), "has no function \"nothing\""),
+                              ((probe, binary, "-f", "probed", "--offset", 6), "offset 6 is outside of /dev/shm/bpfman-section-places's function probed, which has 6"),
+                              ((probe, "/nonexistent"), "/nonexistent"), ((probe, binary, "--offset", 1 << 40), "nvalid argument")):
             self.refused(reason, "link", "attach", "uprobe", *words)
         plain = self.daemon.attach("uprobe", probe, binary, "-f", "probed")    # what is said goes before
         harness.run(binary)
@@ -245,18 +247,22 @@ class HookTargets(unittest.TestCase):
             time.sleep(0.01)
             with open("/sys/kernel/debug/kprobes/list") as file:
                 return {line.split()[2] for line in file}
-        probe = self.example("in_kernel", "kprobe")
-        for words, expected in (((), "do_nanosleep+0x4"), (("do_nanosleep",), "do_nanosleep+0x0"), (("do_nanosleep+4",), "do_nanosleep+0x4"),
-                                (("hrtimer_nanosleep",), "hrtimer_nanosleep+0x0"), (("do_nanosleep+4", "--offset", 0), "do_nanosleep+0x4")):
+        offset, probe, other = 5, self.example("in_kernel", "kprobe"), self.example("in_kernel_ibt", "kprobe")
+        if self.daemon.cli("link", "attach", "kprobe", probe, "do_nanosleep+4").code == 0:   # its functions begin with endbr64
+            self.assertEqual(self.daemon.cli("link", "detach", self.daemon.links()[0]["id"]).code, 0)
+            offset, probe, other = 4, other, probe
+        there, start = f"do_nanosleep+0x{offset}", "do_nanosleep+0x4" if offset == 4 else "do_nanosleep+0x0"
+        for words, expected in (((), there), ((f"do_nanosleep+{offset}",), there), ((f"do_nanosleep+0x{offset}",), there),
+                                (("do_nanosleep",), start), (("do_nanosleep", "--offset", offset), there)):
             before = self.runs(probe)
             link = self.daemon.attach("kprobe", probe, *words)
-            # With IBT a function begins with endbr64, behind which the kernel then probes.
-            self.assertIn(expected, {each.replace("+0x4", "+0x0") if expected.endswith("0x0") else each for each in probed()})
+            self.assertEqual(probed(), {expected}, words)
             self.assertGreater(self.runs(probe), before)
             self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
             self.assertEqual(probed(), set())
         for words, reason in (((self.example("at_return", "kretprobe"),), "takes no offset"), ((probe, "do_nanosleep+x"), "FUNCTION+OFFSET"),
-                              ((probe, "do_nanosleep+0x100000"), "probe the kernel's function do_nanosleep"), ((probe, "+4"), "FUNCTION+OFFSET")):
+                              ((other,), "do_nanosleep: no instruction begins at this offset"), ((probe, "+4"), "FUNCTION+OFFSET"),
+                              ((probe, f"do_nanosleep+{1 << 40}"), "probe the kernel's function do_nanosleep")):
             self.refused(reason, "link", "attach", "kprobe", *words)
         self.nothingIsLeft()
 

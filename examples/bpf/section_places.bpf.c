@@ -2,8 +2,14 @@
 // tracepoint has, others use a map by which the kernel keeps programs out of program arrays.
 #include "examples/bpf/runs.h"
 
-SEC("kprobe/do_nanosleep+4")
+SEC("kprobe/do_nanosleep+5")  // behind what ftrace has there; where a function begins with endbr64 it is 4
 int in_kernel(void* context) {
+  count(0);
+  return 0;
+}
+
+SEC("kprobe/do_nanosleep+4")
+int in_kernel_ibt(void* context) {
   count(0);
   return 0;
 }
