@@ -49,6 +49,7 @@ class KprobeHook final : public SingleHook {
     auto [function, offset] = spotIn(place.getFunction().size() > 0 ? place.getFunction().cStr() : wish.program.attachTo);
     if (function.empty()) refuse("say which function of the kernel; the section of ", wish.program.name.c_str(), " names none");
     if (place.getOffset() > 0) offset = place.getOffset();
+    if (offset >= limits::PROBED_OFFSET) refuse("offset ", offset, " is outside of any function of the kernel");
     if (returns && offset > 0) refuse("a kretprobe runs where the function returns: it takes no offset");
     link.target = function + (offset ? kj::str("+", offset).cStr() : "");
     made.wanted.kind = wire::LinkKind::perfEvent;
