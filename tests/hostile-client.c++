@@ -145,6 +145,22 @@ class Attack {
     report("link_other", std::to_string(links[2]));
   }
 
+  // Likewise of a program that is handed over.
+  void takesAgain() {
+    for (const char* which : {"first", "again", "other"}) {
+      Connection connection(io, arguments.runtimeDir.c_str());
+      auto request = connection.programs().takeRequest();
+      request.setProgram(carry(pinnedProgram(arguments.object.c_str())));
+      kj::byte id[2] = {2, kj::byte(*which == 'o')};
+      auto options = request.initOptions();
+      options.setType(schema::ProgramType::XDP);
+      options.setRequestId(kj::arrayPtr(id, 2));
+      uint32_t taken = 0;
+      auto said = outcome(request.send().then([&](auto&& answer) { taken = answer.getDetails().getRecord().getId(); }));
+      report(which, taken ? std::to_string(taken) : said);
+    }
+  }
+
   // A program is narrowed, handed on to another client over a connection between the two, and taken back.
   void handsOn() {
     auto program = given(daemon);
@@ -468,6 +484,7 @@ const std::map<std::string, void (Attack::*)()> ATTACKS = {{"bad-bytecode", &Att
                                                            {"calls", &Attack::calls},
                                                            {"capabilities", &Attack::capabilities},
                                                            {"asks-again", &Attack::asksAgain},
+                                                           {"takes-again", &Attack::takesAgain},
                                                            {"hands-on", &Attack::handsOn},
                                                            {"program-descriptor", &Attack::programDescriptor},
                                                            {"ticket", &Attack::ticket},
