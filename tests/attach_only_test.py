@@ -73,6 +73,17 @@ class Taken(Taking):
         def sleeps():
             for _ in range(40):
                 time.sleep(0.002)
+
+        def opens():
+            for _ in range(20):
+                open("/etc/passwd").close()
+        if os.path.exists("/sys/bus/event_source/devices/kprobe"):   # this project's machine refuses these; tests/vm runs them
+            yield "taken_hooks", "runs", ("--type", "fentry", "--attach-to", "do_nanosleep"), ("fentry",), sleeps
+            yield "taken_hooks", "runs", ("--type", "fexit", "--attach-to", "do_nanosleep"), ("fexit",), sleeps
+            yield "taken_hooks", "runs", ("--type", "lsm", "--attach-to", "file_open"), ("lsm",), opens
+            yield "taken_hooks", "runs", ("--type", "kprobe"), ("kprobe", "do_nanosleep"), sleeps
+        if "BPFMAN_VM" in os.environ:                                # where the others take long, and ran here
+            return
         yield "xdp_counter", "packets", (), ("xdp", "lan0", "-p", 10), packets
         yield "tc_counter", "packets", ("--type", "tc"), ("tc", "lan0", "ingress", "-p", 10), packets
         if harness.kernel() >= (6, 6):
@@ -80,14 +91,6 @@ class Taken(Taking):
         yield "tracepoint_counter", "hits", (), ("tracepoint", "syscalls/sys_enter_kill"), kills
         yield "raw_tp_counter", "calls", (), ("raw_tp", "sys_enter"), kills
         yield "tp_btf_counter", "switches", ("--type", "tp_btf", "--attach-to", "sched_switch"), ("tp_btf",), sleeps
-        if os.path.exists("/sys/bus/event_source/devices/kprobe"):   # this project's machine refuses these; tests/vm runs them
-            def opens():
-                for _ in range(20):
-                    open("/etc/passwd").close()
-            yield "taken_hooks", "runs", ("--type", "fentry", "--attach-to", "do_nanosleep"), ("fentry",), sleeps
-            yield "taken_hooks", "runs", ("--type", "fexit", "--attach-to", "do_nanosleep"), ("fexit",), sleeps
-            yield "taken_hooks", "runs", ("--attach-to", "file_open", "--type", "lsm"), ("lsm",), opens
-            yield "taken_hooks", "runs", ("--type", "kprobe"), ("kprobe", "do_nanosleep"), sleeps
         cgroup = os.path.join(harness.cgroup2(), f"bpfman-taken-{os.getpid()}")
         os.mkdir(cgroup)
         self.addCleanup(os.rmdir, cgroup)
