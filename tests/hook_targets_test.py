@@ -264,6 +264,7 @@ class HookTargets(unittest.TestCase):
                               ((other,), "do_nanosleep: no instruction begins at this offset"), ((probe, "+4"), "FUNCTION+OFFSET"),
                               ((probe, f"do_nanosleep+{1 << 40}"), "outside of any function")):
             self.refused(reason, "link", "attach", "kprobe", *words)
+        self.assertEqual(probed(), set())
         self.nothingIsLeft()
 
     def testATracepointThatHasLessThanIsRead(self):
