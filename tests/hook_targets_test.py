@@ -197,6 +197,7 @@ class HookTargets(unittest.TestCase):
                               (("kprobe", kprobe, "no_such_function"), "it does not exist on this kernel" if KPROBES else "CONFIG_KPROBES"),
                               (("kprobe", kprobe, "../x"), "Invalid argument"),
                               (("kprobe", kprobe, "do_nanosleep", "--offset", 1 << 20), "offset 1048576 is outside of any function"),
+                              *([] if KPROBES else [(("kprobe", kprobe, "do_nanosleep", "--offset", (1 << 20) - 1), "CONFIG_KPROBES")]),
                               (("kprobe", kprobe, "do_nanosleep", "--offset", (1 << 32) + 5), "is outside of any function"),
                               (("kprobe", event), f"program {event} is a perf_event program; the kprobe or kretprobe attach accepts kprobe or kretprobe"),
                               (("kprobe.multi", multi, "no_such_*"), "that can be probed matches no_such_*"),
