@@ -149,10 +149,11 @@ SEC("iter/bpf_prog") int dump_programs(struct bpf_iter__bpf_prog* ctx) {
   };
   __builtin_memcpy(r.tag, program->tag, sizeof(r.tag));
   __builtin_memcpy(r.name, aux->name, sizeof(r.name));
-  if (BPF_CORE_READ_BITFIELD(program, gpl_compatible)) r.flags |= PROGRAM_GPL;
-  if (BPF_CORE_READ_BITFIELD(program, jited)) r.flags |= PROGRAM_JITED;
+  // Probed: where the bits' word begins with another member (Linux 7.2), the verifier refuses to read it as a whole.
+  if (BPF_CORE_READ_BITFIELD_PROBED(program, gpl_compatible)) r.flags |= PROGRAM_GPL;
+  if (BPF_CORE_READ_BITFIELD_PROBED(program, jited)) r.flags |= PROGRAM_JITED;
   if (bpf_core_field_exists(program->sleepable)) {
-    if (BPF_CORE_READ_BITFIELD(program, sleepable)) r.flags |= PROGRAM_SLEEPABLE;
+    if (BPF_CORE_READ_BITFIELD_PROBED(program, sleepable)) r.flags |= PROGRAM_SLEEPABLE;
   } else if (bpf_core_field_exists(struct bpf_prog_aux___6_1, sleepable)) {
     if (BPF_CORE_READ((struct bpf_prog_aux___6_1*)aux, sleepable)) r.flags |= PROGRAM_SLEEPABLE;
   }

@@ -5,6 +5,8 @@
 #include "client/symbol.h"
 
 #include <algorithm>
+#include <cctype>
+#include <cstdlib>
 #include <filesystem>
 #include <iterator>
 
@@ -37,18 +39,48 @@ void setUprobe(schema::Place::Builder place, const AttachArguments& arguments) {
   auto uprobe = place.initUprobe();
   auto path = binaryPath(arguments);
   if (arguments.function.empty() && arguments.offset == 0) fail(kj::str("say where: --fn-name, or --offset in the file"));
-  uint64_t start = arguments.function.empty() ? 0 : offsetOf(path.c_str(), arguments.function.c_str());
+  bool named = !arguments.function.empty();
+  uint64_t offset = named ? offsetOf(path.c_str(), arguments.function.c_str(), arguments.offset) : arguments.offset;
   uprobe.setBinary(carry(openPath(path.c_str())));
-  uprobe.setOffset(start + arguments.offset);
+  uprobe.setOffset(offset);
   if (arguments.process) uprobe.setProcess(carry(openProcess(arguments.process)));
   uprobe.setPath(arguments.binary.c_str());
   uprobe.setFunction(arguments.function.c_str());
+}
+
+uint64_t offsetIn(const std::string& text, const std::string& section) {
+  char* end;
+  uint64_t offset = strtoull(text.c_str(), &end, 0);
+  if (text.empty() || !isdigit(static_cast<unsigned char>(text[0])) || *end)
+    fail(
+        kj::str("the program's section says \"", section.c_str(), "\": expected BINARY:FUNCTION, BINARY:FUNCTION+OFFSET or BINARY:OFFSET"));
+  return offset;
+}
+
+// What is not said is as the program's section has it: "/bin/bash:readline", "libc:getppid+4", "/bin/bash:0x1234". Of several functions it
+// is a pattern.
+void takeSection(Session& session, AttachArguments& arguments) {
+  bool placed = !arguments.function.empty() || !arguments.functions.empty() || arguments.offset > 0;
+  if (!arguments.binary.empty() && placed) return;
+  auto answer = session.wait(findProgram(session, arguments.program).getRequest().send());
+  std::string section = answer.getDetails().getRecord().getAttachTo().cStr();
+  auto colon = section.rfind(':');
+  if (arguments.binary.empty()) arguments.binary = section.substr(0, colon);
+  if (arguments.binary.empty()) fail(kj::str("say in which binary (TARGET): the section of program ", arguments.program, " names none"));
+  if (placed || colon == section.npos) return;
+  std::string where = section.substr(colon + 1);
+  auto plus = where.find('+');
+  arguments.functions = {where};
+  arguments.function = where.substr(0, plus);
+  if (plus != where.npos) arguments.offset = offsetIn(where.substr(plus + 1), section);
+  if (!where.empty() && isdigit(static_cast<unsigned char>(where[0]))) arguments.function = "", arguments.offset = offsetIn(where, section);
 }
 
 void setUprobeMulti(schema::Place::Builder place, const AttachArguments& arguments) {
   auto uprobe = place.initUprobeMulti();
   auto path = binaryPath(arguments);
   auto functions = arguments.functions;
+  if (functions.empty() && arguments.probe.empty()) fail(kj::str("say which functions; the program's section names none"));
   auto offsets = arguments.probe.empty() ? offsetsOf(path.c_str(), functions) : std::vector<uint64_t>();
   auto spots = uprobe.initSpots(offsets.size() + arguments.probes.size());
   for (size_t i = 0; i < offsets.size(); ++i) spots[i].setOffset(offsets[i]);
@@ -155,19 +187,21 @@ void addTracingKinds(Kinds& kinds) {
                    "Names, or patterns such as 'vfs_*' (default: what the program's section names)");
 
   auto addBinary = [&](CLI::App& app) {
-    app.add_option(kinds.named("TARGET", "-t,--target"), given.binary, "PATH of the program or library, or a library's name")->required();
+    auto target = app.add_option(kinds.named("TARGET", "-t,--target"), given.binary, "PATH of the program or library, or a library's name");
     app.add_option("-p,--pid", given.process, "Only in this process (default: in all)")->check(CLI::Range(1, INT32_MAX));
     app.add_option("--container-pid", given.container, "TARGET is as this process sees it")->check(CLI::Range(1, INT32_MAX));
+    return target;
   };
-  auto& uprobe = kinds.add("uprobe", "To a function of a binary; of a uretprobe program: to its return", setUprobe);
+  auto& uprobe = kinds.add("uprobe", "To a function of a binary; of a uretprobe program: to its return", setUprobe, takeSection);
   addBinary(uprobe);
-  uprobe.add_option("-f,--fn-name", given.function, "The function");
+  uprobe.add_option("-f,--fn-name", given.function, "The function (default: the one in the program's section, as TARGET)");
   uprobe.add_option("--offset", given.offset, "Bytes behind the function's start; without one, in the file");
-  auto& uprobes = kinds.add("uprobe.multi", "To many functions of a binary in one link, all or none", setUprobeMulti);
+  auto& uprobes = kinds.add("uprobe.multi", "To many functions of a binary in one link, all or none", setUprobeMulti, takeSection);
   addBinary(uprobes);
-  uprobes.add_option(kinds.named("FUNCTIONS", "-f,--fn-name"), given.functions, "Names, or patterns such as 'SSL_*'")->required();
+  uprobes.add_option(kinds.named("FUNCTIONS", "-f,--fn-name"), given.functions,
+                     "Names, or patterns such as 'SSL_*' (default: the one in the program's section, as TARGET)");
   auto& usdt = kinds.add("usdt", "To a static probe of a binary (usdt programs)", setUprobeMulti, chooseUsdtSpecs);
-  addBinary(usdt);
+  addBinary(usdt)->required();
   usdt.add_option(kinds.named("PROBE", "--probe"), given.probe, "PROVIDER:NAME")->required();
 
   auto& perf = kinds.add("perf_event", "To an event that the processor or the kernel counts", setPerfEvent);

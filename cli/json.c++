@@ -101,6 +101,7 @@ Json mapJson(schema::MapDetails::Reader map) {
       {"pin_path", map.getPinPath().cStr()},
       {"present", map.getPresent()},
   };
+  if (map.getUnused()) json["unused"] = true;
   if (map.getPinnedByName()) json["pinned_by_name"] = true;
   if (map.getSharedWith().size()) json["shared_with"] = numbers(map.getSharedWith());
   return json;

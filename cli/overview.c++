@@ -53,14 +53,18 @@ int overview(Session& session, const std::string& output) {
 int host(Session& session, const std::string& output) {
   auto answer = session.wait(session.connection().overview().hooksRequest().send());
   Json hooks = Json::array();
-  Table table({"TYPE", "CLASS", "HERE", "REASON"});
+  Table table({"TYPE", "CLASS", "HERE", "DETAILS"});
   for (auto hook : answer.getHooks()) {
     bool here = hook.getMissing().size() == 0;
-    table.row({nameOf(hook.getType()), hook.getProgramClass().cStr(), here ? "yes" : "no", hook.getMissing().cStr()});
+    auto details = here ? kj::strArray(hook.getKinds(), ", ") : kj::str(hook.getMissing());
+    table.row({nameOf(hook.getType()), hook.getProgramClass().cStr(), here ? "yes" : "no", details.cStr()});
+    Json kinds = Json::array();
+    for (auto kind : hook.getKinds()) kinds.push_back(kind.cStr());
     hooks.push_back({{"type", nameOf(hook.getType())},
                      {"class", hook.getProgramClass().cStr()},
                      {"supported", here},
-                     {"reason", here ? Json(nullptr) : Json(hook.getMissing().cStr())}});
+                     {"reason", here ? Json(nullptr) : Json(hook.getMissing().cStr())},
+                     {"kinds", kinds}});
   }
   if (output == "json")
     print(std::cout, {{"hooks", hooks}});

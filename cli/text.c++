@@ -77,6 +77,7 @@ void printStatus(std::ostream& out, schema::ProgramDetails::Reader details) {
   out << "    Maps:" << (details.getMaps().size() ? "\n" : " None\n");
   for (auto map : details.getMaps()) {
     out << "      " << map.getKernel().getId() << " " << map.getName().cStr() << " " << map.getKernel().getTypeName().cStr();
+    if (map.getUnused()) out << ", not used by this program";
     if (map.getPinnedByName()) out << ", pinned by name";
     if (map.getSharedWith().size()) out << ", shared with " << joined(map.getSharedWith(), "");
     out << "\n";

@@ -44,14 +44,14 @@ class ElfFile {
   }
 
   // Defined functions in .symtab and .dynsym.
-  void forEachFunction(const std::function<void(const char* name, uint64_t address)>& each) const {
+  void forEachFunction(const std::function<void(const char* name, uint64_t address, uint64_t size)>& each) const {
     forEachSection([&](Elf_Scn* section, const GElf_Shdr& header) {
       if ((header.sh_type != SHT_SYMTAB && header.sh_type != SHT_DYNSYM) || !header.sh_entsize) return;
       Elf_Data* data = elf_getdata(section, nullptr);
       for (size_t i = 0; data && i < header.sh_size / header.sh_entsize; ++i) {
         GElf_Sym symbol;
         if (!gelf_getsym(data, i, &symbol) || GELF_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_shndx == SHN_UNDEF) continue;
-        if (const char* name = elf_strptr(elf, header.sh_link, symbol.st_name)) each(name, symbol.st_value);
+        if (const char* name = elf_strptr(elf, header.sh_link, symbol.st_name)) each(name, symbol.st_value, symbol.st_size);
       }
     });
   }
@@ -96,13 +96,16 @@ kj::Maybe<Note> noteFrom(const char* bytes, size_t size) {
 
 }  // namespace
 
-uint64_t offsetOf(kj::StringPtr path, kj::StringPtr function) {
+uint64_t offsetOf(kj::StringPtr path, kj::StringPtr function, uint64_t within) {
   ElfFile elf(path);
   kj::Maybe<uint64_t> found;
-  elf.forEachFunction([&](const char* name, uint64_t address) {
-    if (found == nullptr && function == name) found = elf.offsetOf(address);
+  elf.forEachFunction([&](const char* name, uint64_t address, uint64_t size) {
+    if (found != nullptr || function != name) return;
+    if (size > 0 && within >= size)
+      fail(kj::str("offset ", within, " is outside of ", path, "'s function ", function, ", which has ", size, " bytes"));
+    found = elf.offsetOf(address);
   });
-  KJ_IF_MAYBE (offset, found) return *offset;
+  KJ_IF_MAYBE (offset, found) return *offset + within;
   fail(kj::str(path, " has no function \"", function, "\": 'nm' or 'nm -D' lists those that it has; without symbols, give --offset"));
 }
 
@@ -110,7 +113,7 @@ std::vector<uint64_t> offsetsOf(kj::StringPtr path, std::span<const std::string>
   ElfFile elf(path);
   std::set<uint64_t> found;
   std::vector<bool> used(patterns.size());
-  elf.forEachFunction([&](const char* name, uint64_t address) {
+  elf.forEachFunction([&](const char* name, uint64_t address, uint64_t) {
     for (size_t i = 0; i < patterns.size(); ++i)
       if (fnmatch(patterns[i].c_str(), name, 0) == 0)
         KJ_IF_MAYBE (offset, elf.offsetOf(address)) found.insert(*offset), used[i] = true;

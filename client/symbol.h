@@ -10,8 +10,8 @@
 
 namespace bpfman {
 
-// Offset in the file of the function's first instruction. An error names file and function.
-uint64_t offsetOf(kj::StringPtr path, kj::StringPtr function);
+// Offset in the file of the function's first instruction, or of the one so many bytes behind it. An error names file and function.
+uint64_t offsetOf(kj::StringPtr path, kj::StringPtr function, uint64_t within = 0);
 
 // Those of all functions that match one of the names or patterns (as of file names: * ? []), ascending, each once. An error names the file
 // and what matches nothing.

@@ -13,6 +13,7 @@ constexpr auto XDP_LOCK_PATIENCE = 10 * kj::SECONDS;  // somebody else's change 
 
 kj::StringPtr reasonOf(const wire::BrokerRequest& request, int result) {
   if (result == -ENOENT) return "it does not exist on this kernel"_kj;
+  if (result == -EILSEQ) return "no instruction begins at this offset"_kj;
   if (result == -EOPNOTSUPP && request.kind == wire::EventKind::kprobe) return "this kernel has no kprobes: it needs CONFIG_KPROBES"_kj;
   return strerror(-result);
 }

@@ -186,16 +186,17 @@ void fill(Core& core, const ProgramRow& row, const LoadRow& load, const WorkerRe
   if (program.result >= 0)
     describe(infoOf<bpf_prog_info>(program), mapIds, statisticsEnabled(wire::fd::frontend::statsEnabled), out.initKernel());
 
-  std::vector<size_t> used;  // of the load's maps, those that this program uses
+  std::vector<size_t> there;  // of the load's maps
   for (size_t i = 0; i < maps.size(); ++i)
-    if (maps[i].result >= 0 && std::find(mapIds.begin(), mapIds.end(), load.maps[i].id) != mapIds.end()) used.push_back(i);
-  auto mapsOut = out.initMaps(used.size());
-  for (size_t i = 0; i < used.size(); ++i) {
-    const MapRow& map = load.maps[used[i]];
-    describe(core, infoOf<bpf_map_info>(maps[used[i]]), mapsOut[i].initKernel());
+    if (maps[i].result >= 0) there.push_back(i);
+  auto mapsOut = out.initMaps(there.size());
+  for (size_t i = 0; i < there.size(); ++i) {
+    const MapRow& map = load.maps[there[i]];
+    describe(core, infoOf<bpf_map_info>(maps[there[i]]), mapsOut[i].initKernel());
+    mapsOut[i].setUnused(std::find(mapIds.begin(), mapIds.end(), map.id) == mapIds.end());
     mapsOut[i].setName(map.name.c_str());
     mapsOut[i].getKernel().setFrozen(map.name.starts_with(".rodata"));
-    bool present = pinned(used[i]);
+    bool present = pinned(there[i]);
     mapsOut[i].setPresent(present);
     mapsOut[i].setPinnedByName(map.named);
     auto sharers = sharersOf(core.catalog, load, map);

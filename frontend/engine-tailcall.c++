@@ -234,6 +234,21 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
     return member.link == 0;
   }
 
+  // The map by which the kernel tells a program from those that a program array takes; "": it uses none.
+  std::string cgroupStorageOf(const ChainMember& member, kj::WaitScope& scope) {
+    auto place = workers.host(scope);
+    auto inspect = [&](const wire::Pin& pin) { return place->worker.call(wire::Op::inspect, wire::Inspect{pin}).wait(scope); };
+    auto used = mapIdsOf(inspect(member.pin()));
+    KJ_IF_MAYBE (load, catalog.load(member.load))
+      for (const MapRow& map : load->maps) {
+        auto reply = inspect(loadedMap(load->load, map.index));
+        uint32_t type = reply.result < 0 ? 0 : infoOf<bpf_map_info>(reply).type;
+        if (type != BPF_MAP_TYPE_CGROUP_STORAGE && type != BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE) continue;
+        if (std::ranges::find(used, map.id) != used.end()) return map.name;
+      }
+    return "";
+  }
+
   // The bank that is not in use; whoever fills it waited for the grace period. Members that were in the running chain go on counting.
   void fill(const ChainHook& hook, uint32_t load, uint32_t bank, const ChainWish& wish, const chain_bank& running, kj::WaitScope& scope) {
     auto& members = wish.members;
@@ -262,6 +277,15 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
                kernelReason(answer.result), "): it was loaded as xdp.frags, for one device, or with another expected attach type than ",
                hook.isXdp() ? "BPF_XDP" : "0 (tcx takes it)",
                ", or a program replaces one of its functions. It is left alone, and nothing was changed");
+      if (i < members.size() && answer.result == -EINVAL)
+        if (auto map = cgroupStorageOf(members[i], scope); !map.empty())
+          refuse("program ", members[i].program, " can't be a member of the chain on ", hook.interface.c_str(),
+                 ": the kernel takes no program "
+                 "that uses a cgroup's storage (map ",
+                 map.c_str(),
+                 ") into a program array that others are in. It gives XDP and TC programs nothing "
+                 "there anyway: use another map",
+                 hook.isXdp() ? "" : ", cgrp_storage for one");
       requireOk(answer, "fill the dispatcher's chain");
     }
   }

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
+#include <cstdlib>
 #include <set>
 #include <string_view>
 
@@ -21,19 +23,38 @@ namespace {
 
 using schema::ProgramType;
 
+struct Spot {
+  std::string function;
+  uint64_t offset = 0;
+};
+
+// "do_nanosleep" or "do_nanosleep+10", as sections of libbpf's and Aya's programs have it too.
+Spot spotIn(const std::string& text) {
+  size_t plus = text.find('+');
+  if (plus == text.npos) return {text};
+  const char* digits = text.c_str() + plus + 1;
+  char* end;
+  uint64_t offset = strtoull(digits, &end, 0);
+  if (!isdigit(static_cast<unsigned char>(*digits)) || *end || plus == 0)
+    refuse('"', text.c_str(), "\": expected a function of the kernel, or FUNCTION+OFFSET");
+  return {text.substr(0, plus), offset};
+}
+
 class KprobeHook final : public SingleHook {
   SingleLink describe(Core& core, AttachWish& wish, LinkRow& link, kj::WaitScope& scope) const override {
     SingleLink made;
     requireClass(wish);
     auto place = wish.place.getKprobe();
     bool returns = wish.program.type == static_cast<uint16_t>(ProgramType::KRETPROBE);
-    std::string function = place.getFunction().size() > 0 ? place.getFunction().cStr() : wish.program.attachTo;
+    auto [function, offset] = spotIn(place.getFunction().size() > 0 ? place.getFunction().cStr() : wish.program.attachTo);
     if (function.empty()) refuse("say which function of the kernel; the section of ", wish.program.name.c_str(), " names none");
-    if (returns && place.getOffset() > 0) refuse("a kretprobe runs where the function returns: it takes no offset");
-    link.target = function + (place.getOffset() ? kj::str("+", place.getOffset()).cStr() : "");
+    if (place.getOffset() > 0) offset = place.getOffset();
+    if (offset >= limits::PROBED_OFFSET) refuse("offset ", offset, " is outside of any function of the kernel");
+    if (returns && offset > 0) refuse("a kretprobe runs where the function returns: it takes no offset");
+    link.target = function + (offset ? kj::str("+", offset).cStr() : "");
     made.wanted.kind = wire::LinkKind::perfEvent;
     made.wanted.attachType = BPF_PERF_EVENT;
-    made.target = core.broker.openKprobe(function.c_str(), place.getOffset(), returns).wait(scope);
+    made.target = core.broker.openKprobe(function.c_str(), offset, returns).wait(scope);
     return made;
   }
 };

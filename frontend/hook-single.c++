@@ -11,6 +11,8 @@ namespace bpfman {
 
 namespace {
 
+constexpr kj::StringPtr TRACEPOINTS = "/sys/kernel/tracing/events/"_kj;
+
 // What the kernel says where it has no such hook, or has it without links.
 bool isMissing(int64_t result) { return result == -ENOENT || result == -EINVAL || result == -EOPNOTSUPP || result == -ESRCH; }
 
@@ -40,6 +42,11 @@ LinkRow SingleHook::attach(Core& core, AttachWish& wish, kj::WaitScope& scope) c
     }
     if (reply.result == -EEXIST)
       refuse("program ", link.programId, " is already attached to ", link.target.c_str(), "; the kernel allows it once: detach it first");
+    if (reply.result == -EACCES && rowOf(wish).place == schema::Place::TRACEPOINT)
+      refuse("attach to ", link.target.c_str(), ": program ", link.programId,
+             " reads more of its context than this tracepoint has: it is for "
+             "another one, or for another kernel's; ",
+             TRACEPOINTS, link.target.c_str(), "/format has the fields");
     if (reply.result == -EBUSY)
       refuse("attach to ", link.target.c_str(), ": another program has this place, and the kernel allows one; 'bpfman overview' shows who");
     link.kernelLinkId = requireOk(reply, kj::str("attach to ", link.target.c_str()));

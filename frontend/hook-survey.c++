@@ -3,8 +3,10 @@
 #include <linux/bpf.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <sstream>
 
 #include <kj/debug.h>
@@ -52,6 +54,21 @@ Session startSession(Core& core, Place& place, kj::WaitScope& scope) {
           kj::heap<WorkerChannel>(core.io.unixEventPort, kj::mv(oursToo), "the load session")};
 }
 
+std::vector<std::string> functionsOf(const ProgramTypeRow& row) {
+  std::istringstream words(row.feature.cStr());
+  return {std::istream_iterator<std::string>(words), {}};
+}
+
+// All that is asked of the kernel's types.
+KernelBtf::Names namesOf(std::span<const ProgramTypeRow> rows) {
+  KernelBtf::Names names{{}, "tcp_congestion_ops.ssthresh"};
+  for (auto& row : rows) {
+    if (madeFor(row.type).size() > 0) names.functions.insert(madeFor(row.type).cStr());
+    for (auto& function : functionsOf(row)) names.functions.insert(function);
+  }
+  return names;
+}
+
 }  // namespace
 
 const std::vector<HookSupport>& HookSurvey::take(kj::WaitScope& scope) {
@@ -60,6 +77,7 @@ const std::vector<HookSupport>& HookSurvey::take(kj::WaitScope& scope) {
   std::vector<HookSupport> hooks;
   for (auto& row : programTypes()) hooks.push_back({row, ""});
   std::vector<Tried> tried;
+  kernel = core.btf.find(namesOf(programTypes()));
   for (auto& hook : hooks) prepare(hook, tried);
   size_t most = kj::min(core.options.ceiling.maxPrograms, wire::MAX_PROGRAMS);  // in one session
   for (size_t from = 0; from < tried.size(); from += most) load(std::span(tried).subspan(from, kj::min(most, tried.size() - from)), scope);
@@ -72,9 +90,10 @@ void HookSurvey::prepare(HookSupport& hook, std::vector<Tried>& tried) {
   uint32_t target = 0;
   if (row.type == K::TP_BTF) target = core.btf.tracepointId("sched_switch").orDefault(0);
   uint32_t attachType = row.expectedAttachType;
-  KJ_IF_MAYBE (member, core.btf.structOpsMember(row.type == K::STRUCT_OPS ? "tcp_congestion_ops.ssthresh"_kj : ""_kj))
-    target = member->type, attachType = member->index;
-  if (madeFor(row.type).size() > 0) target = core.btf.functionId(madeFor(row.type)).orDefault(0);
+  if (row.type == K::STRUCT_OPS) hook.kinds = core.btf.structOps();
+  if (row.type == K::STRUCT_OPS)
+    KJ_IF_MAYBE (member, kernel.member) target = member->type, attachType = member->index;
+  if (auto found = kernel.functions.find(madeFor(row.type).cStr()); found != kernel.functions.end()) target = found->second;
   const wire::Ceiling& ceiling = core.options.ceiling;
   if (!(ceiling.programTypes >> row.kernelType & 1) || !(ceiling.attachTypes[0] >> row.expectedAttachType & 1))
     hook.missing = "the daemon's configuration leaves it out (ceiling.program_types)";
@@ -82,13 +101,6 @@ void HookSurvey::prepare(HookSupport& hook, std::vector<Tried>& tried) {
     hook.missing = "the kernel does not say its types (CONFIG_DEBUG_INFO_BTF), or has nothing that it is for";
   else
     tried.push_back({hook, {row.kernelType, attachType, target, row.kernelType == BPF_PROG_TYPE_SYSCALL ? uint32_t{BPF_F_SLEEPABLE} : 0}});
-}
-
-bool HookSurvey::hasAll(kj::StringPtr functions) {
-  std::istringstream words(functions.cStr());
-  for (std::string word; words >> word;)
-    if (core.btf.functionId(word.c_str()) == nullptr) return false;
-  return true;
 }
 
 void HookSurvey::load(std::span<Tried> tried, kj::WaitScope& scope) {
@@ -112,7 +124,7 @@ void HookSurvey::load(std::span<Tried> tried, kj::WaitScope& scope) {
     if (result == -ENOMEM || result == -EAGAIN) refuse("look which hooks there are: ", strerror(-result), "; try again");
     if (result < 0)
       hook.missing = reasonOf(row, result);
-    else if (!hasAll(row.feature))
+    else if (!std::ranges::all_of(functionsOf(row), [&](auto& function) { return kernel.functions.contains(function); }))
       hook.missing = kj::str("it needs ", row.needs).cStr();
   }
 }

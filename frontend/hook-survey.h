@@ -13,7 +13,8 @@ namespace bpfman {
 
 struct HookSupport {
   const ProgramTypeRow& row;
-  std::string missing;  // why there is none; "": it is there
+  std::string missing;               // why there is none; "": it is there
+  std::vector<std::string> kinds{};  // of struct_ops: which this kernel takes
 };
 
 class HookSurvey {
@@ -24,12 +25,12 @@ class HookSurvey {
  private:
   Core& core;
   std::vector<HookSupport> known;
+  KernelBtf::Found kernel;  // of what the types need
 
   struct Tried {
     HookSupport& hook;
     wire::GrantedProgram granted;
   };
-  bool hasAll(kj::StringPtr functions);
   void prepare(HookSupport& hook, std::vector<Tried>& tried);
   void load(std::span<Tried> tried, kj::WaitScope& scope);  // in one session
 };

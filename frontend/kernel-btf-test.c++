@@ -1,6 +1,7 @@
 #include "frontend/kernel-btf.h"
 #include "tests/cannot-run.h"
 
+#include <algorithm>
 #include <cstring>
 #include <fcntl.h>
 #include <linux/btf.h>
@@ -57,6 +58,22 @@ TEST_F(KernelBtfOfThisKernel, AgreesWithBpftool) {
   }
   for (const char* name : {"tcp_congestion_ops", "tcp_congestion_ops.", "tcp_congestion_ops.nothing", "sk_buff.len", ".x", ""})
     EXPECT_TRUE(btf.structOpsMember(name) == nullptr) << name;
+}
+
+TEST_F(KernelBtfOfThisKernel, FindsManyAtOnceAsOneByOne) {
+  KernelBtf btf(vmlinux), one(vmlinux);
+  auto found = btf.find({{"vfs_read", "do_unlinkat", "no_such_function_at_all"}, "tcp_congestion_ops.cong_avoid"});
+  EXPECT_EQ(found.functions.size(), 2u);
+  for (auto& [name, id] : found.functions) EXPECT_EQ(id, value(one.functionId(name.c_str()))) << name;
+  auto expected = KJ_ASSERT_NONNULL(one.structOpsMember("tcp_congestion_ops.cong_avoid"));
+  auto member = KJ_ASSERT_NONNULL(found.member);
+  EXPECT_EQ(std::make_tuple(member.type, member.index, member.valueType, member.offset),
+            std::make_tuple(expected.type, expected.index, expected.valueType, expected.offset));
+  EXPECT_EQ(btf.tracepointCount(), one.tracepointCount());
+  EXPECT_EQ(std::ranges::count(btf.structOps(), "tcp_congestion_ops"), 1);
+  EXPECT_EQ(std::ranges::count(btf.structOps(), "map"), 0) << "whose name only looks so";
+  EXPECT_TRUE(btf.find({}).functions.empty());
+  EXPECT_TRUE(btf.find({{}, "tcp_congestion_ops.nothing"}).member == nullptr);
 }
 
 TEST_F(KernelBtfOfThisKernel, ProposesNearMisses) {

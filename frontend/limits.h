@@ -52,6 +52,7 @@ constexpr uint32_t DENIALS_PER_MINUTE = 100;  // lines of one user
 constexpr uint32_t TAIL_CALLS = 33;                    // the kernel's limit for one run of a chain, members' own included
 constexpr uint32_t PROBED_FUNCTIONS = 4096;            // of one kprobe.multi link
 constexpr uint32_t PROBED_FUNCTIONS_BYTES = 60 << 10;  // their names together, each with its end
+constexpr uint64_t PROBED_OFFSET = 1 << 20;            // of a kprobe: below. The kernel takes the lower 32 bits of any
 constexpr uint32_t PROBED_PATTERNS = 16;               // of one kprobe.multi link
 constexpr uint32_t PATTERN_STARS = 4;                  // in one of them
 constexpr uint32_t PROBED_PLACES = 2048;               // of one uprobe.multi link

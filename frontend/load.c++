@@ -176,7 +176,9 @@ struct Loads::Run {
     KJ_IF_MAYBE (member, loads.btf.structOpsMember(program.attachTo.c_str())) return *member;
     if (program.attachTo.find('.') == program.attachTo.npos)
       refuse("struct_ops program ", program.name.c_str(), ": no struct_ops map of the object has it");
-    refuse("struct_ops program ", program.name.c_str(), ": this kernel takes no \"", program.attachTo.c_str(), "\"");
+    refuse("struct_ops program ", program.name.c_str(), ": this kernel takes no \"", program.attachTo.c_str(), "\"",
+           program.attachTo.starts_with("sched_ext_ops.") ? ", or not this function of it: it needs Linux 6.12 with CONFIG_SCHED_CLASS_EXT"
+                                                          : "; 'bpfman host' lists the struct_ops that it takes");
   }
 
   void makeGrant() {

@@ -59,6 +59,8 @@ class OverviewServer final : public schema::Overview::Server {
         out[i].setType(all[i].row.type);
         out[i].setProgramClass(className(all[i].row.programClass));
         out[i].setMissing(all[i].missing.c_str());
+        auto kinds = out[i].initKinds(all[i].kinds.size());
+        for (size_t k = 0; k < kinds.size(); ++k) kinds.set(k, all[i].kinds[k].c_str());
       }
     });
   }

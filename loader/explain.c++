@@ -62,6 +62,16 @@ std::string aboutMap(const Proxy::Failure& failure) {
   return text;
 }
 
+// "extern 'CONFIG_NR_CPUS' (strong): not resolved"
+std::string aboutObject(const std::string& word) {
+  std::string text = "cannot load the object: " + word;
+  if (word.starts_with("extern 'CONFIG_") && word.find("(strong)") != word.npos)
+    text +=
+        ": how the kernel was built (__kconfig) is not known here. Declared __weak it is 0; or let it be a global variable, which --set "
+        "sets";
+  return text;
+}
+
 const char* under(wire::Op op) {
   switch (op) {
     case wire::Op::createMap: return "creating a map";
@@ -112,7 +122,7 @@ Refusal explain(const Proxy& proxy, const Warnings& warnings, int error, std::st
     return {aboutProgram(failure, log), failure.error, printable(cutInTheMiddle(log, MAX_VERIFIER_LOG), true), summaryOf(log)};
   if (failure.op == wire::Op::createMap) return {aboutMap(failure), failure.error};
   std::string word = warnings.mostUseful();
-  return {"cannot load the object: " + (word.empty() ? std::string(strerror(error)) : word), failure.error ? failure.error : error};
+  return {aboutObject(word.empty() ? std::string(strerror(error)) : word), failure.error ? failure.error : error};
 }
 
 }  // namespace bpfman

@@ -1,8 +1,10 @@
 #include "loader/files.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <iterator>
 #include <memory>
 #include <string_view>
 #include <sys/mman.h>
@@ -14,6 +16,9 @@ namespace bpfman {
 
 namespace {
 
+// Of these libbpf reads a file that is there and empty: of the kernel's options none is known, so weak ones are 0; and a probe that it
+// would add to find out whether system calls have wrappers is taken: on all kernels that we know they have.
+constexpr std::string_view EMPTY[] = {"/proc/config.gz", "/sys/kernel/tracing/kprobe_events"};
 constexpr std::string_view KERNEL_BTF = "/sys/kernel/btf/vmlinux", POSSIBLE_CPUS = "/sys/devices/system/cpu/possible";
 
 // A stream with a position of its own over a descriptor that others may share: 6 MB that need no second copy.
@@ -68,6 +73,7 @@ int Files::open(const char* path) const {
     lseek(btf, 0, SEEK_SET);
     return fcntl(btf, F_DUPFD_CLOEXEC, 0);
   }
+  if (std::ranges::find(EMPTY, path) != std::end(EMPTY)) return memfd_create("empty", MFD_CLOEXEC);
   if (path != POSSIBLE_CPUS || possibleCpus.empty()) return absent();
   int memfd = memfd_create("cpus", MFD_CLOEXEC);
   if (memfd >= 0 && pwrite(memfd, possibleCpus.data(), possibleCpus.size(), 0) < 0) return close(memfd), absent();

@@ -257,7 +257,7 @@ struct ProgramDetails {
   kernel @1 :KernelProgram;
   kernelSeen @2 :Bool;         # false: the kernel no longer has it (kernel is then empty)
   links @3 :List(LinkDetails);
-  maps @4 :List(MapDetails);
+  maps @4 :List(MapDetails);   # of its load
   mapUsedBy @5 :List(UInt32);  # the programs that use its maps, itself included
 }
 
@@ -268,6 +268,7 @@ struct MapDetails {
   present @3 :Bool;            # the pin is there
   pinnedByName @4 :Bool;       # it is the one of this name of its owner's application: his other loads with such a map share it
   sharedWith @5 :List(UInt32); # programs of other loads that have it, for whatever reason
+  unused @6 :Bool;             # this program does not refer to it: another one of the load does, or none, as of a sockmap or a struct_ops
 }
 
 struct ProgramFilter {

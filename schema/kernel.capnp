@@ -32,6 +32,7 @@ struct HookSupport {
   type @0 :ProgramType;
   programClass @1 :Text;       # "network", "cgroup", "observe", "control": what a role must be given
   missing @2 :Text;            # why this host has none; "": it has
+  kinds @3 :List(Text);        # of struct_ops: which of the kernel's ("tcp_congestion_ops", "sched_ext_ops")
 }
 
 struct Known {

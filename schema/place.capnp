@@ -52,7 +52,8 @@ struct Place {
     # As xdp; verdicts -1 unspec .. 8 trap, 30 dispatcher_return; none: pipe and dispatcher_return. Behind the last program: ok.
     fixed @29 :ProgramType;    # fentry, fexit, fmod_ret or lsm, which it must be: what it is attached to was fixed at load
     kprobe :group { function @30 :Text; offset @31 :UInt64; }
-    # function: of the kernel or a module; "" takes the section's. offset: bytes behind its start; 0 for a kretprobe.
+    # function: of the kernel or a module, or FUNCTION+OFFSET; "" takes the section's. offset: bytes behind its start instead of those; none
+    # for a kretprobe.
     kprobeMulti @32 :List(Text);
     # Functions, in one link, all or none; none takes the section's. Patterns (*, ?, [) stand for what matches. docs/limits.md
     perfEvent :group {

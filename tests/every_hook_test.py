@@ -274,9 +274,12 @@ class EveryHook(hooks.Seen):
             one.sendto(b"x", ("10.99.0.2", 9))
 
     def sockets(self, program):
-        """The id of the sockmap, which no program refers to."""
-        name = next(each for each in self.daemon.pins() if each.endswith("/sockets"))
-        return harness.bpftool("map", "show", "pinned", os.path.join(self.daemon.runtime, "fs", name))["id"]
+        """The id of the sockmap, which no program refers to: it is listed all the same, as what it is."""
+        maps = {each["name"]: each for each in self.daemon.json("program", "get", program)["status"]["maps"]}
+        self.assertEqual({name: each.get("unused", False) for name, each in maps.items() if "." not in name}, {"runs": False, "sockets": True})
+        self.assertIn(f'{maps["sockets"]["id"]} sockets sockmap, not used by this program', self.daemon.cli("program", "get", program).out)
+        self.assertEqual(harness.bpftool("map", "show", "pinned", maps["sockets"]["pin_path"])["id"], maps["sockets"]["id"])
+        return maps["sockets"]["id"]
 
     def testSockets(self):
         supported = harness.kernel() >= (6, 10)

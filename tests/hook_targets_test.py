@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import tempfile
 import time
 import unittest
@@ -195,6 +196,9 @@ class HookTargets(unittest.TestCase):
                               (("kprobe", kprobe, "a" * 200), "may have 127 characters"),
                               (("kprobe", kprobe, "no_such_function"), "it does not exist on this kernel" if KPROBES else "CONFIG_KPROBES"),
                               (("kprobe", kprobe, "../x"), "Invalid argument"),
+                              (("kprobe", kprobe, "do_nanosleep", "--offset", 1 << 20), "offset 1048576 is outside of any function"),
+                              *([] if KPROBES else [(("kprobe", kprobe, "do_nanosleep", "--offset", (1 << 20) - 1), "CONFIG_KPROBES")]),
+                              (("kprobe", kprobe, "do_nanosleep", "--offset", (1 << 32) + 5), "is outside of any function"),
                               (("kprobe", event), f"program {event} is a perf_event program; the kprobe or kretprobe attach accepts kprobe or kretprobe"),
                               (("kprobe.multi", multi, "no_such_*"), "that can be probed matches no_such_*"),
                               (("kprobe.multi", multi, "no_such_function"), "has no such target"),
@@ -202,9 +206,93 @@ class HookTargets(unittest.TestCase):
                               (("sockmap", xdp, 1), "is a xdp program"),
                               (("netkit", tcx, "lo", "primary", "-p", 5), "netkit")):
             self.refused(reason, "link", "attach", *words)
-        if KPROBES:
-            self.refused("probe the kernel's function do_nanosleep", "link", "attach", "kprobe", kprobe, "do_nanosleep", "--offset", 1 << 20)
         self.nothingIsLeft()
+
+    # ---- what the object says of its place ----
+
+    def example(self, function, type):
+        return self.daemon.load("section_places", type, function)
+
+    def testASectionsBinaryFunctionAndOffsetAreTaken(self):
+        """main() calls the function at its fourth byte, so that only a probe at that offset is passed."""
+        binary = "/dev/shm/bpfman-section-places"
+        code = 'asm(".globl probed\\n.type probed,@function\\nprobed: nop; nop; nop; nop; nop; ret\\n.size probed,.-probed");int main(){asm("call probed+4");}'
+        self.addCleanup(os.unlink, binary)
+        subprocess.run(["cc", "-x", "c", "-O0", "-mno-red-zone", "-o", binary, "-"], input=code, text=True, check=True)
+        probe, nowhere = self.example("in_binary", "uprobe"), self.example("nowhere", "uprobe")
+        link = self.daemon.attach("uprobe", probe)
+        self.assertEqual((link["details"]["target"], link["details"]["fn_name"]), (binary, "probed"))
+        harness.run(binary)
+        self.assertEqual(self.runs(probe), 1)
+        self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
+        for words, reason in (((nowhere,), f"the section of program {nowhere} names none"), ((nowhere, binary), "say where"),
+                              ((probe, binary, "--fn-name", "nothing"), "has no function \"nothing\""),
+                              ((probe, binary, "-f", "probed", "--offset", 6), "offset 6 is outside of /dev/shm/bpfman-section-places's function probed, which has 6"),
+                              ((probe, "/nonexistent"), "/nonexistent"), ((probe, binary, "--offset", 1 << 40), "nvalid argument")):
+            self.refused(reason, "link", "attach", "uprobe", *words)
+        plain = self.daemon.attach("uprobe", probe, binary, "-f", "probed")    # what is said goes before
+        harness.run(binary)
+        self.assertEqual(self.runs(probe), 1)
+        self.assertEqual(self.daemon.cli("link", "detach", plain["id"]).code, 0)
+        if harness.kernel() >= (6, 6):
+            link = self.daemon.attach("uprobe.multi", self.example("in_many", "uprobe.multi"))
+            self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
+        self.nothingIsLeft()
+
+    @unittest.skipUnless(KPROBES, "this kernel has no kprobes; tests/vm runs it")
+    def testASectionsOffsetInAFunctionOfTheKernelIsTaken(self):
+        if not os.path.exists("/sys/kernel/debug/kprobes"):
+            harness.run("mount", "-t", "debugfs", "none", "/sys/kernel/debug")
+
+        def probed():
+            time.sleep(0.01)
+            with open("/sys/kernel/debug/kprobes/list") as file:
+                return {line.split()[2] for line in file}
+        offset, probe, other = 5, self.example("in_kernel", "kprobe"), self.example("in_kernel_ibt", "kprobe")
+        if self.daemon.cli("link", "attach", "kprobe", probe, "do_nanosleep+4").code == 0:   # its functions begin with endbr64
+            self.assertEqual(self.daemon.cli("link", "detach", self.daemon.links()[0]["id"]).code, 0)
+            offset, probe, other = 4, other, probe
+        there, start = f"do_nanosleep+0x{offset}", "do_nanosleep+0x4" if offset == 4 else "do_nanosleep+0x0"
+        for words, expected in (((), there), ((f"do_nanosleep+{offset}",), there), ((f"do_nanosleep+0x{offset}",), there),
+                                (("do_nanosleep",), start), (("do_nanosleep", "--offset", offset), there)):
+            before = self.runs(probe)
+            link = self.daemon.attach("kprobe", probe, *words)
+            self.assertEqual(probed(), {expected}, words)
+            self.assertGreater(self.runs(probe), before)
+            self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
+            self.assertEqual(probed(), set())
+        for words, reason in (((self.example("at_return", "kretprobe"),), "takes no offset"), ((probe, "do_nanosleep+x"), "FUNCTION+OFFSET"),
+                              ((other,), "do_nanosleep: no instruction begins at this offset"), ((probe, "+4"), "FUNCTION+OFFSET"),
+                              ((probe, f"do_nanosleep+{1 << 40}"), "outside of any function")):
+            self.refused(reason, "link", "attach", "kprobe", *words)
+        self.assertEqual(probed(), set())
+        self.nothingIsLeft()
+
+    def testATracepointThatHasLessThanIsRead(self):
+        program = self.example("reads_on", "tracepoint")
+        self.refused(f"program {program} reads more of its context than this tracepoint has: it is for another one, or for another kernel's; "
+                     "/sys/kernel/tracing/events/syscalls/sys_enter_getppid/format", "link", "attach", "tracepoint", program, "syscalls/sys_enter_getppid")
+        self.nothingIsLeft()
+
+    def testWhatUsesACgroupsStorageIsInNoProgramArray(self):
+        wire = network.Wire("lan0")
+        self.addCleanup(wire.remove)
+        for type, example, function, where in (("xdp", "xdp_counter", "stores", ("lan0",)), ("tc", "tc_counter", "stores_tc", ("lan0", "ingress"))):
+            first = self.daemon.load(example, type, None, "--engine", "tailcall")
+            odd = self.daemon.load("section_places", type, function, "--engine", "tailcall")
+            link = self.daemon.attach(type, first, *where, "-p", 10)
+            reason = f"program {odd} can't be a member of the chain on lan0: the kernel takes no program that uses a cgroup's storage (map storage)"
+            self.refused(reason, "link", "attach", type, odd, *where, "-p", 20)
+            self.assertEqual([each["id"] for each in self.daemon.links()], [link["id"]])
+            wire.send(10)
+            self.assertGreaterEqual(sum(harness.sums(self.daemon.mapId(first)).values()), 10)
+            self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
+            self.refused(reason, "link", "attach", type, odd, *where, "-p", 20)    # alone neither
+            self.nothingIsLeft()
+        if self.daemon.engine() == "libxdp":    # which needs no program array
+            link = self.daemon.attach("xdp", self.daemon.load("section_places", "xdp", "stores"), "lan0", "-p", 20)
+            self.assertEqual(self.daemon.cli("link", "detach", link["id"]).code, 0)
+            self.nothingIsLeft()
 
     def testNamesOfFunctionsAreNotKeptAtAnyLength(self):
         probe = self.load("kprobe", "kprobe_")

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "client/client.h"
+#include "tests/ask-thrice.h"
 #include "tests/deaf-relay.h"
 
 namespace bpfman {
@@ -112,37 +113,33 @@ class Attack {
     report("after", more());
   }
 
-  // A client whose answers were lost asks again, with the same request ids: nothing is made twice.
   void asksAgain() {
-    uint32_t programs[3];
-    for (int i = 0; i < 3; ++i) {
-      Connection connection(io, arguments.runtimeDir.c_str());
+    uint32_t program = askThrice(io, arguments.runtimeDir.c_str(), "", [&](Connection& connection, kj::ArrayPtr<kj::byte> id) {
       auto request = connection.programs().loadRequest();
       request.initBytecode().setMemfd(carry(bytecodeFrom(arguments.object.c_str())));
       wish(request);
-      kj::byte id[2] = {1, kj::byte(i == 2)};
-      request.getOptions().setRequestId(kj::arrayPtr(id, 2));
-      programs[i] = request.send().wait(io.waitScope).getLoaded()[0].getDetails().getRecord().getId();
-    }
-    report("first", std::to_string(programs[0]));
-    report("again", std::to_string(programs[1]));
-    report("other", std::to_string(programs[2]));
-    uint32_t links[3];
-    for (int i = 0; i < 3; ++i) {
-      Connection connection(io, arguments.runtimeDir.c_str());
+      request.getOptions().setRequestId(id);
+      return request.send().then([](auto&& answer) { return answer.getLoaded()[0].getDetails().getRecord().getId(); });
+    });
+    askThrice(io, arguments.runtimeDir.c_str(), "link_", [&](Connection& connection, kj::ArrayPtr<kj::byte> id) {
       auto get = connection.programs().getRequest();
-      get.setId(programs[0]);
+      get.setId(program);
       auto request = get.send().getProgram().attachRequest();
       auto place = request.initPlace().initXdp();
-      place.setInterface("lo");
-      place.setPriority(10);
-      kj::byte id[2] = {1, kj::byte(i == 2)};
-      request.setRequestId(kj::arrayPtr(id, 2));
-      links[i] = request.send().wait(io.waitScope).getDetails().getRecord().getId();
-    }
-    report("link_first", std::to_string(links[0]));
-    report("link_again", std::to_string(links[1]));
-    report("link_other", std::to_string(links[2]));
+      place.setInterface("lo"), place.setPriority(10);
+      request.setRequestId(id);
+      return request.send().then([](auto&& answer) { return answer.getDetails().getRecord().getId(); });
+    });
+  }
+
+  void takesAgain() {  // what is pinned at the path
+    askThrice(io, arguments.runtimeDir.c_str(), "", [&](Connection& connection, kj::ArrayPtr<kj::byte> id) {
+      auto request = connection.programs().takeRequest();
+      request.setProgram(carry(pinnedProgram(arguments.object.c_str())));
+      request.initOptions().setType(schema::ProgramType::XDP);
+      request.getOptions().setRequestId(id);
+      return request.send().then([](auto&& answer) { return answer.getDetails().getRecord().getId(); });
+    });
   }
 
   // A program is narrowed, handed on to another client over a connection between the two, and taken back.
@@ -468,6 +465,7 @@ const std::map<std::string, void (Attack::*)()> ATTACKS = {{"bad-bytecode", &Att
                                                            {"calls", &Attack::calls},
                                                            {"capabilities", &Attack::capabilities},
                                                            {"asks-again", &Attack::asksAgain},
+                                                           {"takes-again", &Attack::takesAgain},
                                                            {"hands-on", &Attack::handsOn},
                                                            {"program-descriptor", &Attack::programDescriptor},
                                                            {"ticket", &Attack::ticket},

@@ -63,6 +63,7 @@ TESTED = {
     "XDP programs": "chain_test.py testAsManyAsTheEngineTakesAllRunAndOneMoreIsRefused",
     "TC programs": "tc_test.py testAsManyAsTheEngineTakesAllRunAndOneMoreIsRefused",
     "tail calls": "frontend/chain-test.c++ Has33TailCallsInOneRunAndNo34th",
+    "a kprobe's offset": "hook_targets_test.py testWrongTargetsAreRefusedAndLeaveNothing",
     "functions that a kprobe.multi": "hook_targets_test.py testFunctionsAreNamedWithinTheirLimits",
     "patterns among them": "hook_targets_test.py testFunctionsAreNamedWithinTheirLimits",
     "places in a binary": "hook_targets_test.py testPlacesOfABinaryAreManyButLimited",

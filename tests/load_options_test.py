@@ -4,6 +4,7 @@ What came of it is read in the kernel: bpftool shows variables by their names.""
 import json
 import os
 import re
+import tempfile
 import unittest
 
 import harness
@@ -313,6 +314,30 @@ class Maps(Options):
 
     def test_within_the_memory_that_is_granted(self):
         self.refused("more maps or map memory than the policy allows", self.load("--map-size", "table=4000000000"))
+
+
+class HowTheKernelWasBuilt(Options):
+    def load(self, name, **who):
+        return super().load(path=harness.example(name), programs=("--programs", f"xdp:{name}"), **who)
+
+    def test_what_is_known_is_as_the_kernel_has_it_and_weak_options_are_0(self):
+        program = self.loaded("kernel_config")
+        with tempfile.NamedTemporaryFile() as packet:
+            packet.write(bytes(64))
+            packet.flush()
+            harness.run("bpftool", "prog", "run", "id", str(program), "data_in", packet.name)
+        seen = harness.sums(self.daemon.mapId(program, "seen"))
+        with open("/proc/kallsyms") as symbols:
+            wrapped = any(line.split()[2].endswith("_sys_bpf") and line.split()[2].startswith("__x64") for line in symbols)
+        major, minor, patch = map(int, re.match(r"(\d+)\.(\d+)\.?(\d*)", os.uname().release).groups())
+        self.assertEqual(seen[0] >> 8, major << 8 | minor)
+        self.assertEqual((seen[1], seen[2], seen[3], seen[4]), (int(wrapped or os.uname().machine != "x86_64"), 1, 0, 0))
+
+    def test_an_option_that_it_needs_is_named(self):
+        result = self.load("kernel_option")
+        self.refused("extern 'CONFIG_NR_CPUS' (strong): not resolved", result)
+        self.assertIn("Declared __weak it is 0", result.err)
+        self.assertEqual(self.daemon.settled(), [])
 
 
 class AnotherKernel(Options):

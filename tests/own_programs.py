@@ -45,10 +45,17 @@ def pinned(test, descriptor):
     return path
 
 
-def example(test, name):
-    """One of bpfman's examples, loaded by bpftool; (path of its pin, id)."""
+def example(test, name, function=None):
+    """One of bpfman's examples, loaded by bpftool; (path of its pin, id). Of several programs one, the others go."""
     path = f"/sys/fs/bpf/{name}{next(names)}"
-    harness.run("bpftool", "prog", "load", harness.example(name), path)
+    if function is None:
+        harness.run("bpftool", "prog", "load", harness.example(name), path)
+    else:
+        harness.run("bpftool", "prog", "loadall", harness.example(name), path + "all")
+        os.rename(os.path.join(path + "all", function), path)
+        for each in os.listdir(path + "all"):
+            os.unlink(os.path.join(path + "all", each))
+        os.rmdir(path + "all")
     test.addCleanup(lambda: os.path.exists(path) and os.unlink(path))
     return path, harness.bpftool("prog", "show", "pinned", path)["id"]
 

@@ -203,9 +203,14 @@ class Targets(unittest.TestCase):
     def testWrongTargetsAreRefusedAndLeaveNothing(self):
         path, calls = self.binary(), self.loaded("uprobe_counter", "uprobe")
         skb = self.loaded("cgroup_counter", "cgroup_skb")
+        multi, event, lookup = (self.daemon.load("every_hook", *each) for each in (("uprobe.multi", "uprobe_multi"), ("perf_event", "event"),
+                                                                                  ("sk_lookup", "lookup")))
+        xdp, tc = self.loaded("xdp_counter", "xdp"), self.loaded("tc_counter", "tc")
         ended = subprocess.Popen(["true"])
         ended.wait()
         for words, reason in ((("uprobe", calls, path, "-f", "no_such"), "has no function"),
+                              (("uprobe", calls, path, "-f", "getppid"), "has no function \"getppid\""),    # which another binary, libc, has
+                              (("uprobe", calls, path, "-f", "probed", "--offset", 1 << 20), "outside of"),
                               (("uprobe", calls, path), "say where"),
                               (("uprobe", calls, "/etc/passwd", "-f", "x"), "no ELF binary"),
                               (("uprobe", calls, self.directory, "--offset", 64), "not a binary"),
@@ -214,13 +219,24 @@ class Targets(unittest.TestCase):
                               (("uprobe", calls, "libnothing", "-f", "x"), "there is no library"),
                               (("cgroup", skb, self.directory, "egress"), "not a cgroup"),
                               (("cgroup", skb, path, "egress"), "not a cgroup"),
+                              (("cgroup", skb, "/proc/self/ns/cgroup", "egress"), "not a cgroup"),
+                              (("uprobe.multi", multi, path, "probed", "--pid", ended.pid), "there is none"),
+                              (("perf_event", event, "cpu-clock", "--pid", ended.pid), "there is none"),
+                              *(((*where, "-n", wrong), "is not a network namespace") for wrong in (path, self.directory, "/proc/self/ns/mnt", "/dev/null")
+                                for where in (("xdp", xdp, "lo", "-p", 5), ("tc", tc, "lo", "ingress", "-p", 5), ("sk_lookup", lookup))),
                               (("cgroup", calls, self.directory, "egress"), f"program {calls} is a uprobe program"),
                               (("uprobe", skb, path, "-f", "probed"), "the uprobe or uretprobe attach accepts uprobe or uretprobe")):
             result = self.daemon.cli("link", "attach", *words)
             self.assertEqual(result.code, 1, words)
-            self.assertIn(reason, result.err)
-        self.assertEqual(self.daemon.links(), [])
+            self.assertIn(reason, result.err, words)
+        self.assertEqual((self.daemon.links(), self.daemon.dispatchers()), ([], []))
         self.assertEqual(self.daemon.settled(), [])
+        self.assertIsNone(next((each for each in harness.bpftool("net", "show")[0]["xdp"]), None))
+        # Nor a probe: it counts nothing, and no event is open.
+        self.call(self.running(path), 10)
+        self.assertEqual(harness.sums(self.daemon.mapId(calls))[0], 0)
+        for kind in ("broker", "frontend", "worker"):
+            self.assertEqual([each for each in harness.descriptors(self.daemon.pid(kind)).values() if "perf_event" in each], [], kind)
 
 
 if __name__ == "__main__":
