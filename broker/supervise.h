@@ -45,9 +45,10 @@ class Supervisor {
     wire::BrokerReply reply{};
     kj::AutoCloseFd first{}, second{};
   };
+  using Handler = Answer(const wire::BrokerRequest&, kj::AutoCloseFd passed);
   struct Operation {
     bool takesDescriptor;
-    Answer (Supervisor::*answer)(const wire::BrokerRequest&, kj::AutoCloseFd passed);
+    Handler Supervisor::*answer;
   };
   static const Operation OPERATIONS[];
 
@@ -59,12 +60,7 @@ class Supervisor {
   bool ready = false, reloading = false, stopping = false, refused = false;
   Clock::time_point killAt = Clock::time_point::max();
 
-  Answer startWorker(const wire::BrokerRequest&, kj::AutoCloseFd networkNamespace);
-  Answer startLoader(const wire::BrokerRequest&, kj::AutoCloseFd);
-  Answer openEvent(const wire::BrokerRequest&, kj::AutoCloseFd binary);
-  Answer shareXdp(const wire::BrokerRequest&, kj::AutoCloseFd);
-  Answer openXdpProgram(const wire::BrokerRequest&, kj::AutoCloseFd);
-  Answer noteReady(const wire::BrokerRequest&, kj::AutoCloseFd);
+  Handler startWorker, startLoader, openEvent, shareXdp, openXdpProgram, noteReady, openModule;  // operations.c++
 
   void startChild(Kind kind, bool foreign, kj::ArrayPtr<const int> layout);
   size_t count(Kind kind, bool foreign) const;

@@ -17,6 +17,7 @@ enum class BrokerOp : uint32_t {
                     //   worker's too from now on -> 1 descriptor. -EAGAIN: somebody else has the lock. -EOPNOTSUPP: no bpffs is there
   openXdpProgram,   // id: a kernel program id, of type XDP; else -EPERM -> 1 descriptor
   ready,            // the frontend serves; once. policyTaken: by the policy it was given, which is kept as the last right one
+  openModule,       // name: of a module of the kernel that is loaded -> 1 descriptor: its BTF. -ENOENT: there is none of that name
   count
 };
 

@@ -128,7 +128,7 @@ TEST(Policies, BpfCommands) {
                        BPF_RAW_TRACEPOINT_OPEN, BPF_ITER_CREATE, BPF_PROG_QUERY})
     worker.insert(command);
   std::set<uint64_t> broker = worker;  // its children's
-  broker.insert(BPF_PROG_GET_FD_BY_ID);
+  for (auto command : {BPF_PROG_GET_FD_BY_ID, BPF_BTF_GET_NEXT_ID, BPF_BTF_GET_FD_BY_ID}) broker.insert(command);
   const std::set<uint64_t> none;
   auto expected = [&](std::string name) -> const std::set<uint64_t>& {
     return name == "session" ? session : name == "worker" ? worker : name == "broker" ? broker : none;
