@@ -407,9 +407,8 @@ Loads::KernelTarget Loads::kernelTargetOf(const WantedProgram& program) {
            program.name.c_str(), ":ATTACH_FUNC); its section does not");
   auto suggestion = what == "tracepoint" ? btf.nearestTracepoint(name) : nullptr;
   auto meant = suggestion == nullptr ? kj::String() : kj::str("; did you mean ", KJ_ASSERT_NONNULL(suggestion), "?");
-  refuse(program.family.c_str(), " program ", program.name.c_str(), ": this kernel",
-         inModules == nullptr ? "" : " and its modules that are loaded", inModules == nullptr ? " has no " : " have no ", what, " \"", name,
-         "\"", meant);
+  auto neither = inModules == nullptr ? ""_kj : ", nor has a module that is loaded"_kj;
+  refuse(program.family.c_str(), " program ", program.name.c_str(), ": this kernel has no ", what, " \"", name, "\"", neither, meant);
 }
 
 LoadRow Loads::begin(const LoadWish& wish) {

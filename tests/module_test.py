@@ -52,7 +52,7 @@ class Kernel(unittest.TestCase):
         self.refused("module bpfman_nowhere is not loaded: load it first (modprobe bpfman_nowhere); the kernel itself has that function: "
                      "leave bpfman_nowhere: out", functions, "--programs", "fexit:left:bpfman_nowhere:do_unlinkat")
         self.refused('module bpfman_nowhere is not loaded', functions, "--programs", "tp_btf:traced:bpfman_nowhere:some_point")
-        self.refused('this kernel and its modules that are loaded have no function "bpfman_no_such_function"',
+        self.refused('this kernel has no function "bpfman_no_such_function", nor has a module that is loaded',
                      functions, "--programs", "fentry:entered:bpfman_no_such_function")
         for odd in (":f", "a b:f", "../vmlinux:do_unlinkat"):
             self.refused("MODULE:NAME", functions, "--programs", f"fentry:entered:{odd}")
@@ -106,8 +106,7 @@ class Modules(unittest.TestCase):
         before = self.seen(entered)
         self.wire.send(20)
         self.assertEqual(self.seen(entered), before)
-        # The module can be taken out only when no program is for it.
-        again, = self.load("fentry:left:veth:veth_xmit")
+        again, = self.load("fexit:left:veth:veth_xmit")
         self.assertEqual(self.daemon.json("program", "get", again)["record"]["load"]["attach_func"], "veth:veth_xmit")
 
     def testTypesThatOnlyAModuleHasAreFittedTo(self):
@@ -149,8 +148,6 @@ class Modules(unittest.TestCase):
         function, *_ = [each for each in two["nf_defrag_ipv4"] & two["nf_defrag_ipv6"] if "defrag" in each]    # none of the kernel's own
         self.refused(f"function {function} is in the modules nf_defrag_ipv4 and nf_defrag_ipv6: say in which (nf_defrag_ipv4:{function})",
                      f"fentry:entered:{function}")
-        loaded, = self.load(f"fentry:entered:nf_defrag_ipv6:{function}")
-        self.assertEqual(self.daemon.json("program", "get", loaded)["record"]["load"]["attach_func"], f"nf_defrag_ipv6:{function}")
 
     def testAPersistentOneComesBackWithItsModule(self):
         entered, = self.load("fentry:entered", more=("--persistent",))
