@@ -73,7 +73,9 @@ struct Loads::Run {
       wanted[i].setFamily(programs[i].family.c_str());
       wanted[i].setFlags(programs[i].flags);
       wanted[i].setTargetModule(grant.programs[i].module);
-      wanted[i].setTarget(grant.programs[i].module ? grant.programs[i].attachBtfId : functionOf(programs[i]));
+      // Older libbpf does not know MODULE:NAME, so it is told the number.
+      bool resolved = grant.programs[i].module != 0 || ModuleBtf::isQualified(programs[i].attachTo.c_str());
+      wanted[i].setTarget(resolved ? grant.programs[i].attachBtfId : functionOf(programs[i]));
       if (auto member = members.find(i); member != members.end()) {
         auto function = wanted[i].initFunction();
         function.setValueType(member->second.valueType);

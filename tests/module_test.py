@@ -41,6 +41,12 @@ class Kernel(unittest.TestCase):
         wire.send(20)
         self.assertTrue(harness.eventually(lambda: harness.sums(self.daemon.mapId(program, "runs"))[0] >= 20))
 
+    def testTheKernelItselfCanBeNamedToo(self):
+        words = ("program", "load", "file", harness.example("module_functions"), "--programs", "tp_btf:traced:vmlinux:sched_switch")
+        program = self.daemon.json(*words)["programs"][0]["record"]["program_id"]
+        self.daemon.attach("tp_btf", program)
+        self.assertTrue(harness.eventually(lambda: harness.sums(self.daemon.mapId(program, "seen"))[TRACED] > 0))
+
     def testAFunctionThatNobodyHasIsNamed(self):
         self.refused("bpfman_no_such_function", harness.example("missing_function"), "--programs", "tcx:calls")
         self.refused("if a module has it, load that first (modprobe)", harness.example("missing_function"), "--programs", "tcx:calls")
