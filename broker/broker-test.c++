@@ -1,4 +1,7 @@
 // What the broker starts, confines, supervises and opens, and what it refuses.
+#include <linux/btf.h>
+#include <sys/syscall.h>
+
 #include "schema/program-types.h"
 #include "broker/broker-fixture.h"
 
@@ -228,6 +231,26 @@ TEST_F(Broker, PerfEventIsOfACpuOrAProcess) {
   start();
   EXPECT_EQ(ask("2 - - clock"), "0 0 1\nanon_inode:[perf_event]\n") << "the clock of CPU 0";
   EXPECT_TRUE(ask("2 - - nowhere").starts_with("-22 0 0")) << "neither a CPU nor a process";
+}
+
+// The kernel's own types lie beside its modules', which are tried in a virtual machine: tests/module_test.py.
+TEST_F(Broker, AModulesTypesAreOpenedByItsNameAndNothingElses) {
+  bpf_attr load{};  // a program's types, which have no name, lie there too
+  constexpr uint32_t TYPES[] = {0xeb9f | 1 << 16, 24, 0, 12, 12, 1, 0, BTF_KIND_PTR << 24, 0, 0};  // a pointer, and no names
+  load.btf = reinterpret_cast<uint64_t>(TYPES), load.btf_size = 24 + 12 + 1;
+  int types = syscall(SYS_bpf, BPF_BTF_LOAD, &load, sizeof load);
+  EXPECT_GE(types, 0) << strerror(errno);
+  start();
+  const std::string MODULE = std::to_string(int(wire::BrokerOp::openModule)) + " - ";
+  EXPECT_EQ(ask(MODULE + "vmlinux"), "0 0 1\nanon_inode:btf\n");
+  const std::string LONG(128, 'a');  // without an end
+  for (std::string name : {"-", "no_such_module", "../vmlinux", "vmlinux/", LONG.c_str()})
+    EXPECT_TRUE(ask(MODULE + name).starts_with("-2 0 0")) << name;
+  int descriptor = open("/dev/null", O_RDONLY);
+  ask(MODULE + "vmlinux", descriptor);
+  EXPECT_TRUE(waitFor("a descriptor that nobody asked for")) << said;
+  close(descriptor);
+  close(types);
 }
 
 TEST_F(Broker, MalformedRequestsEndTheFrontend) {

@@ -5,7 +5,6 @@
 #include <linux/bpf.h>
 
 #include <algorithm>
-#include <cstring>
 
 namespace bpfman {
 
@@ -18,10 +17,10 @@ static const char* const PROGRAM_TYPES[] = {
     "struct_ops", "ext", "lsm", "sk_lookup", "syscall", "netfilter"};
 static_assert(kj::size(PROGRAM_TYPES) == BPF_PROG_TYPE_NETFILTER + 1);
 
-// One type with powers that differ much: "tracing" is tp_btf and iterators, the others have words of their own.
+// One type with powers that differ much: "tracing" is tp_btf and iterators, the others have words of their own. Iterators are always there,
+// for bpfman's own overview: only its own objects have some.
 constexpr struct { const char* name; uint32_t attachType; } TRACING[] = {
-    {"tracing", BPF_TRACE_RAW_TP}, {"tracing", BPF_TRACE_ITER}, {"fentry", BPF_TRACE_FENTRY}, {"fexit", BPF_TRACE_FEXIT},
-    {"fmod_ret", BPF_MODIFY_RETURN}};
+    {"tracing", BPF_TRACE_RAW_TP}, {"fentry", BPF_TRACE_FENTRY}, {"fexit", BPF_TRACE_FEXIT}, {"fmod_ret", BPF_MODIFY_RETURN}};
 // clang-format on
 
 #define HELPER_NAME(name, number, ...) #name,
@@ -30,7 +29,6 @@ static const std::string HELPERS[] = {___BPF_FUNC_MAPPER(HELPER_NAME)};  // by n
 void allowProgramTypes(wire::Ceiling& ceiling, const std::vector<std::string>& names) {
   ceiling.attachTypes[0] = ~0ull;
   for (auto& row : TRACING) ceiling.attachTypes[0] &= ~(1ull << row.attachType);
-  ceiling.attachTypes[0] |= 1ull << BPF_TRACE_ITER;  // bpfman's own overview, always: only its own objects have iterators
   ceiling.programTypes = 1ull << BPF_PROG_TYPE_TRACING;
   for (auto& name : names) {
     bool known = false;
@@ -43,7 +41,7 @@ void allowProgramTypes(wire::Ceiling& ceiling, const std::vector<std::string>& n
 }
 
 void refuseHelpers(wire::Ceiling& ceiling, const std::vector<std::string>& names) {
-  memset(ceiling.refusedHelpers, 0, sizeof ceiling.refusedHelpers);
+  std::ranges::fill(ceiling.refusedHelpers, 0);
   for (auto& name : names) {
     auto found = std::find(HELPERS, HELPERS + kj::size(HELPERS), name);
     if (found == HELPERS || found == HELPERS + kj::size(HELPERS))

@@ -20,10 +20,10 @@
 namespace bpfman {
 
 // In the order of BrokerOp.
-const std::pair<bool, Supervisor::Operation> Supervisor::OPERATIONS[] = {
+const Supervisor::Operation Supervisor::OPERATIONS[] = {
     {true, &Supervisor::startWorker},     {false, &Supervisor::startLoader},    {true, &Supervisor::openEvent},
     {false, &Supervisor::shareXdp},       {false, &Supervisor::openXdpProgram}, {false, &Supervisor::noteReady},
-    {false, &Supervisor::startDelegator},
+    {false, &Supervisor::startDelegator}, {false, &Supervisor::openModule},
 };
 
 constexpr size_t HOST_WORKERS = 4, FOREIGN_WORKERS = 32, LOADERS = 64, DELEGATORS = 8;  // at once
@@ -116,14 +116,32 @@ Supervisor::Answer Supervisor::shareXdp(const wire::BrokerRequest&, kj::AutoClos
   return {{0, 0}, kj::mv(locked)};
 }
 
-Supervisor::Answer Supervisor::openXdpProgram(const wire::BrokerRequest& request, kj::AutoCloseFd) {
+// An object by its id, and what the kernel says of it; -1, and errno.
+static kj::AutoCloseFd openById(int command, uint32_t id, void* info, uint32_t size) {
   bpf_attr get{}, look{};
+  get.prog_id = id;  // of each kind, the same field
+  kj::AutoCloseFd object(syscall(SYS_bpf, command, &get, sizeof get));
+  look.info = {uint32_t(object.get()), size, reinterpret_cast<uint64_t>(info)};
+  return object.get() >= 0 && syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &look, sizeof look) == 0 ? kj::mv(object) : kj::AutoCloseFd();
+}
+
+Supervisor::Answer Supervisor::openXdpProgram(const wire::BrokerRequest& request, kj::AutoCloseFd) {
   bpf_prog_info info{};
-  get.prog_id = request.id;
-  kj::AutoCloseFd program(syscall(SYS_bpf, BPF_PROG_GET_FD_BY_ID, &get, sizeof get));
-  look.info = {uint32_t(program.get()), sizeof info, reinterpret_cast<uint64_t>(&info)};
-  if (program.get() < 0 || syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &look, sizeof look) != 0) return {{-errno, 0}};
-  return info.type == BPF_PROG_TYPE_XDP ? Answer{{0, 0}, kj::mv(program)} : Answer{{-EPERM, 0}};
+  auto program = openById(BPF_PROG_GET_FD_BY_ID, request.id, &info, sizeof info);
+  if (program.get() >= 0 && info.type != BPF_PROG_TYPE_XDP) return {{-EPERM, 0}};
+  return {{program.get() < 0 ? -errno : 0, 0}, kj::mv(program)};
+}
+
+// Only the kernel's own types have a name; those of a program never do.
+Supervisor::Answer Supervisor::openModule(const wire::BrokerRequest& request, kj::AutoCloseFd) {
+  char name[64];
+  bpf_attr each{};
+  for (; syscall(SYS_bpf, BPF_BTF_GET_NEXT_ID, &each, sizeof each) == 0; each.start_id = each.next_id) {
+    bpf_btf_info info{0, 0, 0, reinterpret_cast<uint64_t>(name), sizeof name, 0};
+    auto types = openById(BPF_BTF_GET_FD_BY_ID, each.next_id, &info, sizeof info);
+    if (types.get() >= 0 && info.kernel_btf && strcmp(name, request.name) == 0) return {{0, 0}, kj::mv(types)};
+  }
+  return {{-errno, 0}};
 }
 
 Supervisor::Answer Supervisor::noteReady(const wire::BrokerRequest& request, kj::AutoCloseFd) {

@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <algorithm>
 #include <filesystem>
-#include <set>
 #define TOML_HEADER_ONLY 1
 #include <toml++/toml.h>
 
@@ -103,7 +102,7 @@ static void readConfiguration(Options& options) {
     for (auto&& [section, keys] : file) {
       where = at(keys.source());
       std::string name(section.str());
-      bool known = std::set<std::string_view>{"users", "limits", "ceiling", "clients", "xdp", "tc", "ordering"}.contains(name);
+      bool known = name == "clients" || std::ranges::any_of(NUMBERS, [&](auto& row) { return name == row.section; });
       if (!known || !keys.is_table()) KJ_FAIL_REQUIRE(kj::str("unknown key ", name.c_str()));
       for (auto&& [key, value] : *keys.as_table()) {
         where = at(value.source());

@@ -49,13 +49,6 @@ static size_t countMounts(kj::StringPtr path) {
   return count;
 }
 
-static void giveTo(int directory, kj::StringPtr path, Identity owner, mode_t mode) {
-  struct stat about;
-  KJ_SYSCALL(fstat(directory, &about), path);
-  if (about.st_uid != owner.uid && about.st_uid != 0) giveAll(path, about.st_uid, owner);
-  KJ_REQUIRE((fchown(directory, owner.uid, owner.gid) == 0 && fchmod(directory, mode) == 0) || errno == EROFS, path, strerror(errno));
-}
-
 kj::AutoCloseFd openFile(kj::StringPtr path, int flags) {
   int descriptor = open(path.cStr(), flags | O_CLOEXEC, 0644);
   if (descriptor < 0) KJ_FAIL_REQUIRE(kj::str(path, ": ", strerror(errno)));
@@ -69,9 +62,12 @@ kj::AutoCloseFd ownDirectory(kj::StringPtr path, Identity owner, mode_t mode) {
   auto directory = openFile(path, O_RDONLY | O_DIRECTORY);
   struct stat about;
   KJ_SYSCALL(fstat(directory.get(), &about), path);
-  if (owner.uid != 0 && about.st_uid == 0 && !std::filesystem::is_empty(path.cStr()))
+  // The kernel makes some files of its own in each bpffs.
+  if (owner.uid != 0 && about.st_uid == 0 && !std::filesystem::is_empty(path.cStr()) && openFirst({path.cStr()}, BPFFS).get() < 0)
     KJ_FAIL_REQUIRE(kj::str(path, " belongs to root and is not empty: is it the right directory?"));
-  giveTo(directory.get(), path, owner, mode);
+  if (about.st_uid != owner.uid && about.st_uid != 0) giveAll(path, about.st_uid, owner);
+  // If it can't be changed, it is only read.
+  KJ_REQUIRE((fchown(directory, owner.uid, owner.gid) == 0 && fchmod(directory, mode) == 0) || errno == EROFS, path, strerror(errno));
   return directory;
 }
 
@@ -85,8 +81,8 @@ kj::AutoCloseFd mountBpffs(kj::StringPtr path, Identity owner) {
 
   auto root = openFirst({path.cStr()}, BPFFS);
   if (root.get() < 0) KJ_FAIL_REQUIRE(kj::str(path, " has another file system mounted on it than a bpffs: umount ", path));
+  ownDirectory(path, owner, 0755);
   for (auto name : {"libxdp", "fds"}) (void)!mkdirat(root.get(), name, 0755);  // where a worker finds openXdp()'s, and its own descriptors
-  giveTo(root.get(), path, owner, 0755);
   return root;
 }
 
@@ -127,9 +123,8 @@ static kj::AutoCloseFd unixSocket(int type) { return kj::AutoCloseFd(socket(AF_U
 kj::AutoCloseFd listenAt(kj::StringPtr path, gid_t group, mode_t mode) {
   sockaddr_un address;
   socklen_t size = fill(address, path);
-  struct stat about;
-  if (lstat(path.cStr(), &about) == 0) {
-    if (!S_ISSOCK(about.st_mode)) KJ_FAIL_REQUIRE(kj::str(path, " is there and is not a socket"));
+  if (auto there = std::filesystem::symlink_status(path.cStr()); exists(there)) {
+    if (!is_socket(there)) KJ_FAIL_REQUIRE(kj::str(path, " is there and is not a socket"));
     auto connects = [&]() { return connect(unixSocket(SOCK_STREAM).get(), reinterpret_cast<sockaddr*>(&address), size); };
     for (int tries = 30; connects() == 0 || errno == EAGAIN; usleep(50'000))
       if (--tries == 0) KJ_FAIL_REQUIRE(kj::str(path, " is in use: end the process that listens there, or choose another --socket-path"));

@@ -45,8 +45,9 @@ class Supervisor {
     wire::BrokerReply reply{};
     kj::AutoCloseFd first{}, second{};
   };
-  using Operation = Answer (Supervisor::*)(const wire::BrokerRequest&, kj::AutoCloseFd passed);
-  static const std::pair<bool, Operation> OPERATIONS[];  // whether it takes a descriptor
+  using Handler = Answer(const wire::BrokerRequest&, kj::AutoCloseFd passed);
+  using Operation = std::pair<bool, Answer (Supervisor::*)(const wire::BrokerRequest&, kj::AutoCloseFd)>;  // whether it takes a descriptor
+  static const Operation OPERATIONS[];
 
   House& house;
   std::map<pid_t, Child> children;
@@ -56,13 +57,7 @@ class Supervisor {
   bool ready = false, reloading = false, stopping = false, refused = false;
   Clock::time_point killAt = Clock::time_point::max();
 
-  Answer startWorker(const wire::BrokerRequest&, kj::AutoCloseFd networkNamespace);
-  Answer startLoader(const wire::BrokerRequest&, kj::AutoCloseFd);
-  Answer openEvent(const wire::BrokerRequest&, kj::AutoCloseFd binary);
-  Answer shareXdp(const wire::BrokerRequest&, kj::AutoCloseFd);
-  Answer openXdpProgram(const wire::BrokerRequest&, kj::AutoCloseFd);
-  Answer noteReady(const wire::BrokerRequest&, kj::AutoCloseFd);
-  Answer startDelegator(const wire::BrokerRequest&, kj::AutoCloseFd);
+  Handler startWorker, startLoader, openEvent, shareXdp, openXdpProgram, noteReady, startDelegator, openModule;  // operations.c++
 
   void startChild(Kind kind, bool foreign, kj::ArrayPtr<const int> layout);
   size_t count(Kind kind, bool foreign) const;

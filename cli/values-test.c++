@@ -29,10 +29,11 @@ TEST(Programs, ListsMayBeRepeatedAndJoined) {
   EXPECT_EQ(programs[1].attachTo, "");
   EXPECT_EQ(programs[2].name, "c");
   EXPECT_EQ(programs[2].attachTo, "do_unlinkat");
+  EXPECT_EQ(parsePrograms({"fentry:c:nf_conntrack:nf_conntrack_in"})[0].attachTo, "nf_conntrack:nf_conntrack_in");
 }
 
 TEST(Programs, MalformedOnesAreShown) {
-  for (auto item : {"xdp:", "xdp:a:", "xdp:a:b:c", ":a"}) {
+  for (auto item : {"xdp:", "xdp:a:", "xdp:a:b:c:d", ":a"}) {
     EXPECT_NE(errorOf([&] { parsePrograms({item}); }), "") << item;
   }
   EXPECT_NE(errorOf([] { parsePrograms({"foo:a"}); }).find("unknown program type \"foo\": known are xdp, tc, tcx"), std::string::npos);

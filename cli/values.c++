@@ -18,7 +18,9 @@ WantedProgram parseProgram(const std::string& item) {
   if (auto second = wanted.name.find(':'); second != std::string::npos) {
     wanted.attachTo = wanted.name.substr(second + 1);
     wanted.name.resize(second);
-    if (wanted.attachTo.empty() || wanted.attachTo.find(':') != std::string::npos) shape();
+    auto module = wanted.attachTo.find(':');  // MODULE:FUNCTION
+    if (wanted.attachTo.empty() || wanted.attachTo.find(':', module == std::string::npos ? module : module + 1) != std::string::npos)
+      shape();
   }
   if (wanted.name.empty()) shape();
   return wanted;

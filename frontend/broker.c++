@@ -109,6 +109,15 @@ kj::Promise<kj::AutoCloseFd> BrokerChannel::startDelegator() {
   return call({wire::BrokerOp::startDelegator, 0, {}, {}}, "start a delegator", 1).then(first);
 }
 
+kj::Promise<kj::AutoCloseFd> BrokerChannel::openModule(kj::StringPtr name) {
+  wire::BrokerRequest request{wire::BrokerOp::openModule, 0, {}, {}};
+  auto what = kj::str("open the types of module ", name);
+  KJ_REQUIRE(name.size() < sizeof request.name, "a module's name is shorter", name);
+  memcpy(request.name, name.begin(), name.size());
+  auto promise = call(request, what, 1);
+  return promise.attach(kj::mv(what)).then(first);
+}
+
 kj::Promise<void> BrokerChannel::ready(bool policyTaken) {
   return call({wire::BrokerOp::ready, policyTaken, {}, {}}, "say that we serve", 0).ignoreResult();
 }

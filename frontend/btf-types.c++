@@ -27,6 +27,23 @@ std::vector<char> readBtf(int descriptor) {
   }
 }
 
+BtfSections btfSections(std::span<const char> bytes, bool onBase) {
+  btf_header header;
+  KJ_REQUIRE(bytes.size() >= sizeof(header), "the kernel's BTF is cut", bytes.size());
+  memcpy(&header, bytes.data(), sizeof(header));
+  KJ_REQUIRE(header.magic == BTF_MAGIC && header.version == BTF_VERSION, "not BTF", header.magic, header.version);
+  KJ_REQUIRE(header.hdr_len >= sizeof(header) && header.hdr_len <= bytes.size(), "the kernel's BTF is cut", header.hdr_len);
+  auto body = bytes.subspan(header.hdr_len);
+  auto section = [&](uint64_t offset, uint64_t size) {
+    KJ_REQUIRE(offset + size <= body.size(), "the kernel's BTF is cut", offset, size, body.size());
+    return body.subspan(offset, size);
+  };
+  BtfSections found{section(header.type_off, header.type_len), section(header.str_off, header.str_len)};
+  bool ends = found.strings.empty() ? onBase : found.strings.back() == '\0';
+  KJ_REQUIRE(ends, "the kernel's BTF has no end of strings");
+  return found;
+}
+
 size_t btfTailOf(uint32_t kind, uint32_t count) {
   switch (kind) {
     case BTF_KIND_INT: return sizeof(uint32_t);

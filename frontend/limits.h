@@ -26,6 +26,7 @@ constexpr uint32_t REQUEST_ID_BYTES = 64;            // as the client chose them
 constexpr uint32_t MAP_READ_ENTRIES = 4096;          // of one Map.read
 constexpr uint32_t ELEMENT_ITERATORS = 32;           // programs that are kept for it, one for each pair of a key's and a value's size
 constexpr uint64_t PERSISTENT_BYTES = 256ull << 20;  // objects of one user's persistent programs together
+constexpr uint32_t MODULE_TYPES_BYTES = 12 << 20;    // of all modules of the kernel that one load uses
 constexpr uint32_t UPLOADS_PER_CONNECTION = 4;       // begun and neither used nor dropped
 
 // ---- the RPC ----

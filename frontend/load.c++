@@ -18,6 +18,7 @@
 #include "frontend/intake.h"
 #include "frontend/kept-bytecode.h"
 #include "frontend/limits.h"
+#include "frontend/load-modules.h"
 #include "frontend/loader-job.h"
 #include "frontend/map-sources.h"
 #include "frontend/refuse.h"
@@ -53,11 +54,12 @@ struct Loads::Run {
   Pairs globals;                                // as the catalogue keeps them
   MapSources sources{loads.catalog, wish, loads.ceiling.possibleCpus};
   kj::Maybe<Locks::Turn> turn;  // at the names of the application's maps
+  LoadModules modules{loads.modules, loads.broker};
   wire::Grant grant{};
 
   WorkerChannel& session() { return KJ_ASSERT_NONNULL(loader)->session(); }
 
-  schema::LoadResult::Reader ask(bool inspectOnly) {
+  schema::LoadResult::Reader ask(bool inspectOnly, bool withModules = false) {
     capnp::MallocMessageBuilder message;
     auto job = message.initRoot<schema::LoadJob>();
     job.setInspectOnly(inspectOnly);
@@ -70,13 +72,17 @@ struct Loads::Run {
       wanted[i].setAttachTo(programs[i].attachTo.c_str());
       wanted[i].setFamily(programs[i].family.c_str());
       wanted[i].setFlags(programs[i].flags);
-      wanted[i].setTarget(functionOf(programs[i]));
+      wanted[i].setTargetModule(grant.programs[i].module);
+      // Older libbpf does not know MODULE:NAME, so it is told the number.
+      bool resolved = grant.programs[i].module != 0 || ModuleBtf::isQualified(programs[i].attachTo.c_str());
+      wanted[i].setTarget(resolved ? grant.programs[i].attachBtfId : functionOf(programs[i]));
       if (auto member = members.find(i); member != members.end()) {
         auto function = wanted[i].initFunction();
         function.setValueType(member->second.valueType);
         function.setOffset(member->second.offset);
       }
     }
+    if (withModules) modules.put(job);
     job.setListFunctions(wish.listFunctions);
     setGlobals(job);
     setTexts(job.initReuse(sources.owners().size()), sources.owners());
@@ -167,9 +173,9 @@ struct Loads::Run {
     return program.watched.function;
   }
 
-  uint32_t targetOf(const WantedProgram& program) {
+  KernelTarget targetOf(const WantedProgram& program) {
     uint32_t function = functionOf(program);
-    return function != 0 ? function : loads.kernelTargetOf(program);
+    return function != 0 ? KernelTarget{function} : loads.kernelTargetOf(program);
   }
 
   KernelBtf::Member memberOf(const WantedProgram& program) {
@@ -193,7 +199,9 @@ struct Loads::Run {
         grant.programs[i] = {programs[i].kernelType, member.index, member.type, programs[i].flags};
         continue;
       }
-      grant.programs[i] = {programs[i].kernelType, programs[i].expectedAttachType, targetOf(programs[i]), programs[i].flags};
+      KernelTarget target = targetOf(programs[i]);
+      grant.programs[i] = {programs[i].kernelType, programs[i].expectedAttachType, target.id, programs[i].flags};
+      grant.programs[i].module = modules.numberOf(target.module);
       grant.programs[i].target = programs[i].watched.load, grant.programs[i].targetIndex = programs[i].watched.index;
       if (programs[i].kernelType == BPF_PROG_TYPE_EXT) grant.programs[i].target = KJ_REQUIRE_NONNULL(wish.extension).load;
     }
@@ -208,6 +216,7 @@ struct Loads::Run {
     auto look = [&](const wire::Pin& pin) { return place->worker.call(wire::Op::inspect, wire::Inspect{pin}).wait(scope); };
     for (bool changed = sources.takeNamed(look);; changed = sources.takeNamed(look)) {
       makeGrant();
+      modules.give(session(), scope);
       auto reply = session().call(wire::Op::grant, grant).wait(scope);
       if (reply.result != -ENOENT || !changed) return reply;
     }
@@ -225,7 +234,13 @@ struct Loads::Run {
     requireOk(giveGrant(), "the host's ceiling does not allow this load");
 
     auto result = ask(false);
+    if (result.isWanting()) {
+      modules.addWanted(result.getWanting());
+      modules.give(session(), scope);
+      result = ask(false, true);
+    }
     KJ_IF_MAYBE (refused, refusal(result)) return LoadOutcome::refusal(kj::mv(*refused));
+    KJ_REQUIRE(result.isDone(), "malformed answer from the loader");
     return commit(result.getDone());
   }
 
@@ -243,6 +258,10 @@ struct Loads::Run {
     for (auto map : maps) replies.push_back(inspect(commit.handles[replies.size()] = map.getHandle()));
     LoadOutcome outcome;
     outcome.load = row.load;
+    if (!modules.leftOut().empty())
+      outcome.warnings.push_back("the object uses " + std::to_string(wire::MAX_MODULES) +
+                                 " modules of the kernel, as many as a load can: others that have its types were left out, the first is " +
+                                 modules.leftOut()[0]);
     for (auto program : loaded) outcome.logs.push_back(program.getVerifierLog().cStr());
     for (auto function : done.getFunctions()) outcome.functions[function.getName().cStr()] = function.getId();
     std::vector<ProgramRow> rows;
@@ -361,28 +380,40 @@ struct Loads::Run {
   }
 };
 
-// The kernel's own name for what a program is verified against, and its number in the kernel's BTF; 0: of another type.
-uint32_t Loads::kernelTargetOf(const WantedProgram& program) {
+// The kernel's own name for what a program is verified against, and its number in the kernel's BTF, or a module's.
+Loads::KernelTarget Loads::kernelTargetOf(const WantedProgram& program) {
   kj::StringPtr name = program.attachTo.c_str();
+  if (name.startsWith("vmlinux:")) name = name.slice(strlen("vmlinux:"));
   kj::Maybe<uint32_t> found;
   kj::StringPtr what = "function"_kj;
+  kj::Maybe<ModuleBtf::Wanted> inModules;
   switch (program.kernelType == BPF_PROG_TYPE_TRACING || program.kernelType == BPF_PROG_TYPE_LSM ? program.expectedAttachType : 0) {
-    case BPF_TRACE_RAW_TP: found = btf.tracepointId(name), what = "tracepoint"_kj; break;
+    case BPF_TRACE_RAW_TP:
+      found = btf.tracepointId(name), what = "tracepoint"_kj;
+      inModules = ModuleBtf::Wanted::tracepoint;
+      break;
     case BPF_TRACE_ITER: found = btf.functionId(kj::str("bpf_iter_", name)), what = "iterator"_kj; break;
     case BPF_LSM_MAC:
     case BPF_LSM_CGROUP: found = btf.functionId(kj::str("bpf_lsm_", name)), what = "security hook"_kj; break;
     case BPF_TRACE_FENTRY:
     case BPF_TRACE_FEXIT:
-    case BPF_MODIFY_RETURN: found = btf.functionId(name); break;
-    default: return 0;
+    case BPF_MODIFY_RETURN:
+      if (!ModuleBtf::isQualified(name)) found = btf.functionId(name);
+      inModules = ModuleBtf::Wanted::function;
+      break;
+    default: return {};
   }
-  KJ_IF_MAYBE (id, found) return *id;
+  KJ_IF_MAYBE (id, found) return {*id};
+  KJ_IF_MAYBE (wanted, inModules)
+    if (name.size() > 0)
+      KJ_IF_MAYBE (there, modules.find(*wanted, name)) return {there->id, there->module};
   if (name.size() == 0)
     refuse(program.family.c_str(), " program ", program.name.c_str(), ": say what it is for (", program.family.c_str(), ':',
            program.name.c_str(), ":ATTACH_FUNC); its section does not");
   auto suggestion = what == "tracepoint" ? btf.nearestTracepoint(name) : nullptr;
   auto meant = suggestion == nullptr ? kj::String() : kj::str("; did you mean ", KJ_ASSERT_NONNULL(suggestion), "?");
-  refuse(program.family.c_str(), " program ", program.name.c_str(), ": this kernel has no ", what, " \"", name, "\"", meant);
+  auto neither = inModules == nullptr ? ""_kj : ", nor has a module that is loaded"_kj;
+  refuse(program.family.c_str(), " program ", program.name.c_str(), ": this kernel has no ", what, " \"", name, "\"", neither, meant);
 }
 
 LoadRow Loads::begin(const LoadWish& wish) {

@@ -15,6 +15,7 @@
 #include "frontend/kernel-btf.h"
 #include "frontend/loader-pool.h"
 #include "frontend/locks.h"
+#include "frontend/module-btf.h"
 #include "schema/bpfman.capnp.h"
 #include "schema/ceiling.h"
 
@@ -103,13 +104,15 @@ void requirePublished(std::vector<kj::Promise<WorkerReply>>& pins, kj::WaitScope
 
 class Loads {
  public:
-  Loads(kj::Timer& timer, Catalog& catalog, Workers& workers, LoaderPool& pool, KernelBtf& btf, int programsDir, kj::Duration patience,
-        const wire::Ceiling& ceiling)
+  Loads(kj::Timer& timer, Catalog& catalog, Workers& workers, LoaderPool& pool, KernelBtf& btf, ModuleBtf& modules, BrokerChannel& broker,
+        int programsDir, kj::Duration patience, const wire::Ceiling& ceiling)
       : timer(timer),
         catalog(catalog),
         workers(workers),
         pool(pool),
         btf(btf),
+        modules(modules),
+        broker(broker),
         programsDir(programsDir),
         patience(patience),
         ceiling(ceiling) {}
@@ -132,6 +135,8 @@ class Loads {
   Workers& workers;
   LoaderPool& pool;
   KernelBtf& btf;
+  ModuleBtf& modules;
+  BrokerChannel& broker;
   int programsDir;  // RUNTIME_DIR/programs
   kj::Duration patience;
   const wire::Ceiling& ceiling;
@@ -139,7 +144,11 @@ class Loads {
 
   LoadRow begin(const LoadWish& wish);
   void erase(uint32_t load);
-  uint32_t kernelTargetOf(const WantedProgram& program);
+  struct KernelTarget {
+    uint32_t id = 0;          // in the kernel's BTF, or the module's; 0: a program of its type has none
+    std::string module = "";  // "": of none
+  };
+  KernelTarget kernelTargetOf(const WantedProgram& program);
   struct Run;
   std::vector<kj::Promise<WorkerReply>> publishing(uint32_t load, Place& place);
 };

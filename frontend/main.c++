@@ -54,14 +54,20 @@ void logToStandardError() {
   spdlog::set_default_logger(logger);
 }
 
-void closeIn() {
+// Of the kernel's modules: what each has in types, and which there are. Anyone may read both; -1: this kernel has no modules.
+struct OpenedModules {
+  kj::AutoCloseFd types{open("/sys/kernel/btf", O_PATH | O_DIRECTORY | O_CLOEXEC)}, loaded{open("/proc/modules", O_RDONLY | O_CLOEXEC)};
+};
+
+void closeIn(int modules) {
   constexpr uint64_t files = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_WRITE_FILE |
                              LANDLOCK_ACCESS_FS_TRUNCATE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |
                              LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REFER;
-  FileRule rules[] = {{fd::stateDir, files}, {fd::runtimeDir, files}, {fd::cgroups, LANDLOCK_ACCESS_FS_READ_DIR}};
+  std::vector<FileRule> rules{{fd::stateDir, files}, {fd::runtimeDir, files}};
   struct stat status;
-  bool cgroups = fstat(fd::cgroups, &status) == 0 && S_ISDIR(status.st_mode);
-  restrictFiles(rules, cgroups ? 3 : 2);
+  if (fstat(fd::cgroups, &status) == 0 && S_ISDIR(status.st_mode)) rules.push_back({fd::cgroups, LANDLOCK_ACCESS_FS_READ_DIR});
+  if (modules >= 0) rules.push_back({modules, LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_READ_FILE});
+  restrictFiles(rules.data(), rules.size());
   noCoreDumps();
   enterPolicy(seccomp::FRONTEND_POLICY);
 }
@@ -127,8 +133,10 @@ int run() {
   Workers workers(io.unixEventPort, timer, broker, hostNsid);
   LoaderPool pool(io.unixEventPort, broker, workers, fibers, options.poolSize);
   KernelBtf btf(fd::kernelBtf);
-  Loads loads(timer, catalog, workers, pool, btf, fd::runtimeDir, options.verifierSeconds * kj::SECONDS, options.ceiling);
-  closeIn();  // from here on only what the policy lists; before the first thread, as Landlock covers those that begin later
+  OpenedModules files;
+  ModuleBtf modules(fd::kernelBtf, files.types, files.loaded);
+  Loads loads(timer, catalog, workers, pool, btf, modules, broker, fd::runtimeDir, options.verifierSeconds * kj::SECONDS, options.ceiling);
+  closeIn(files.types);  // from here on only what the policy lists; before the first thread, as Landlock covers those that begin later
 
   Engines engines(newTailcallEngine(io.unixEventPort, catalog, workers, loads, broker, fibers, options.preferTcx != 0, possibleCpus),
                   newLibxdpEngine(catalog, workers, loads, broker, policy),

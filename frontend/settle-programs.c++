@@ -59,6 +59,7 @@ void aimAtPrograms(Core& core, const Rights& rights, LoadWish& wish, kj::WaitSco
     bool traces = program.kernelType == BPF_PROG_TYPE_TRACING && program.expectedAttachType != BPF_TRACE_RAW_TP &&
                   program.expectedAttachType != BPF_TRACE_ITER;
     if (!traces || program.attachTo.empty() || !isdigit(static_cast<unsigned char>(program.attachTo[0]))) continue;
+    if (program.attachTo.find(':') != program.attachTo.npos) continue;  // a module's name may begin with a digit
     uint32_t id = 0;
     const char* last = program.attachTo.data() + program.attachTo.size();
     auto [end, error] = std::from_chars(program.attachTo.data(), last, id);

@@ -64,7 +64,7 @@ uint32_t kernelBtf(const Catalog& catalog, Place& place, kj::WaitScope& scope) {
 bool isTaken(const LoadRow& load) { return load.purpose == TAKEN; }
 
 uint32_t Loads::take(LoadWish wish, int program, kj::WaitScope& scope) {
-  uint32_t target = kernelTargetOf(wish.programs[0]), id = 0;
+  uint32_t target = kernelTargetOf(wish.programs[0]).id, id = 0;
   wish.purpose = TAKEN;
   LoadRow row = begin(wish);
   auto failure = kj::runCatchingExceptions([&]() {

@@ -122,6 +122,7 @@ Refusal explain(const Proxy& proxy, const Warnings& warnings, int error, std::st
     return {aboutProgram(failure, log), failure.error, printable(cutInTheMiddle(log, MAX_VERIFIER_LOG), true), summaryOf(log)};
   if (failure.op == wire::Op::createMap) return {aboutMap(failure), failure.error};
   std::string word = warnings.mostUseful();
+  if (word.find("not found in kernel or module BTFs") != word.npos) word += "; if a module has it, load that first (modprobe)";
   return {aboutObject(word.empty() ? std::string(strerror(error)) : word), failure.error ? failure.error : error};
 }
 

@@ -1,9 +1,9 @@
 #include "loader/globals.h"
 
 #include <cstring>
-#include <elf.h>
 #include <string_view>
 
+#include "loader/elf-tables.h"
 #include "loader/refusal.h"
 #include "loader/warnings.h"
 
@@ -25,47 +25,6 @@ std::span<unsigned char> initialValue(const bpf_object* object, const char* sect
   auto* bytes = map ? static_cast<unsigned char*>(bpf_map__initial_value(map, &size)) : nullptr;
   return bytes ? std::span(bytes, size) : std::span<unsigned char>();
 }
-
-// The tables of an object that nobody has checked: what lies outside of it counts as not there.
-class SymbolTable {
- public:
-  explicit SymbolTable(std::span<const unsigned char> elf) : elf(elf) { at(0, header); }
-
-  template <typename Use>
-  void eachObject(Use&& use) const {
-    for (unsigned i = 0; i < header.e_shnum; ++i) {
-      Elf64_Shdr table = section(i), strings = section(table.sh_link);
-      if (table.sh_type != SHT_SYMTAB) continue;
-      Elf64_Sym symbol{};
-      for (uint64_t offset = 0; offset + sizeof symbol <= table.sh_size; offset += sizeof symbol) {
-        if (!at(table.sh_offset + offset, symbol)) break;
-        if (ELF64_ST_TYPE(symbol.st_info) != STT_OBJECT) continue;
-        use(text(strings, symbol.st_name), text(section(header.e_shstrndx), section(symbol.st_shndx).sh_name), symbol);
-      }
-    }
-  }
-
- private:
-  std::span<const unsigned char> elf;
-  Elf64_Ehdr header{};
-
-  template <typename T>
-  bool at(uint64_t offset, T& value) const {
-    if (offset > elf.size() || elf.size() - offset < sizeof value) return false;
-    memcpy(&value, elf.data() + offset, sizeof value);
-    return true;
-  }
-  Elf64_Shdr section(uint32_t index) const {
-    Elf64_Shdr result{};
-    if (index < header.e_shnum) at(header.e_shoff + uint64_t{index} * sizeof result, result);
-    return result;
-  }
-  std::string text(const Elf64_Shdr& strings, uint32_t offset) const {
-    if (offset >= strings.sh_size || strings.sh_offset > elf.size() || elf.size() - strings.sh_offset < strings.sh_size) return "";
-    auto* start = reinterpret_cast<const char*>(elf.data() + strings.sh_offset + offset);
-    return {start, strnlen(start, strings.sh_size - offset)};
-  }
-};
 
 }  // namespace
 
@@ -92,8 +51,8 @@ void Variables::addSection(const bpf_object* object, const btf_type* section, co
 }
 
 void Variables::addSymbols(const bpf_object* object, std::span<const unsigned char> elf) {
-  SymbolTable(elf).eachObject([&](const std::string& name, const std::string& section, const Elf64_Sym& symbol) {
-    if (!holdsGlobals(section)) return;
+  ElfTables(elf).eachSymbol([&](const std::string& name, const std::string& section, const Elf64_Sym& symbol) {
+    if (ELF64_ST_TYPE(symbol.st_info) != STT_OBJECT || !holdsGlobals(section)) return;
     std::span<unsigned char> bytes = initialValue(object, section.c_str());
     if (name.empty() || symbol.st_value > bytes.size() || bytes.size() - symbol.st_value < symbol.st_size) return;
     byName.emplace(name, Variable{section, static_cast<uint32_t>(symbol.st_value), 0, bytes.subspan(symbol.st_value, symbol.st_size)});

@@ -22,10 +22,33 @@ static void fail(schema::LoadResult::Builder result, const Refusal& refusal) {
   failure.setSummary(refusal.summary.c_str());
 }
 
-static void perform(ReceivedJob& received, Session& session, const Files& files, schema::LoadResult::Builder result) {
+// The same job comes again, with those modules that have what is wanted. libbpf waits, so what fails counts as none: the job's giver is
+// gone.
+static std::vector<Module> modulesFor(const KernelNames& names, JobSocket& jobs, kj::Maybe<kj::Own<ReceivedJob>>& again) {
+  std::vector<Module> modules;
+  kj::runCatchingExceptions([&]() {
+    capnp::MallocMessageBuilder message;
+    auto wanting = message.initRoot<schema::LoadResult>().initWanting();
+    auto put = [](const std::set<std::string>& from, capnp::List<capnp::Text>::Builder list) {
+      for (size_t i = 0; auto& name : from) list.set(i++, name.c_str());
+    };
+    put(names.symbols, wanting.initSymbols(names.symbols.size()));
+    put(names.types, wanting.initTypes(names.types.size()));
+    jobs.answer(message);
+    again = jobs.receive();
+    KJ_IF_MAYBE (job, again)
+      for (auto each : (*job)->get().getModules())
+        modules.push_back({each.getName().cStr(), {each.getTypes().begin(), each.getTypes().size()}});
+  });
+  return modules;
+}
+
+static void perform(ReceivedJob& received, JobSocket& jobs, Session& session, const Files& files, schema::LoadResult::Builder result) {
+  kj::Maybe<kj::Own<ReceivedJob>> again;
   try {
     BpfObject object(received.object(), received.get());
-    if (!received.get().getInspectOnly()) object.load(session, files);
+    if (!received.get().getInspectOnly())
+      object.load(session, files, [&](const KernelNames& names) { return modulesFor(names, jobs, again); });
     object.describe(result.initDone());
   } catch (const Refusal& refusal) { fail(result, refusal); }
 }
@@ -53,7 +76,7 @@ static int serve() {
       if (wanted.getRun())
         runOnce((*job)->program(), wanted.getContext(), result);
       else
-        perform(**job, session, Files(kernelBtf, possibleCpus, (*job)->otherTypes()), result);
+        perform(**job, jobs, session, Files(kernelBtf, possibleCpus, (*job)->otherTypes()), result);
       jobs.answer(message);
       if (!wanted.getInspectOnly()) return 0;
       first = false;

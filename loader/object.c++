@@ -251,14 +251,16 @@ void BpfObject::aimPrograms() {
   }
 }
 
-void BpfObject::load(Session& session, const Files& files) {
+void BpfObject::load(Session& session, const Files& files, AskForModules ask) {
   Probes probes(object.get(), job.getKernelRelease().cStr());
   auto targetOf = [&](const bpf_insn* instructions) {
     for (size_t i = 0; i < chosen.size(); ++i)
-      if (bpf_program__insns(chosen[i].program) == instructions) return job.getPrograms()[i].getTarget();
-    return 0u;
+      if (bpf_program__insns(chosen[i].program) == instructions)
+        return Proxy::Target{job.getPrograms()[i].getTarget(), job.getPrograms()[i].getTargetModule()};
+    return Proxy::Target();
   };
-  Proxy proxy(session, placeholders, probes, targetOf);
+  Modules modules([&]() { return ask(kernelNamesOf(bpf_object__btf(object.get()), bytes)); });
+  Proxy proxy(session, placeholders, probes, modules, targetOf);
   Interception interception(proxy, files);
   reuseMaps(proxy);
   aimPrograms();

@@ -1,6 +1,7 @@
 // One job on one object: choose its programs, set its globals, load it, say what came of it. Throws a Refusal where that can't be.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "loader/files.h"
 #include "loader/globals.h"
+#include "loader/modules.h"
 #include "loader/proxy.h"
 #include "loader/section.h"
 #include "loader/warnings.h"
@@ -19,8 +21,9 @@ namespace bpfman {
 
 class BpfObject {
  public:
-  BpfObject(std::span<unsigned char> bytes, schema::LoadJob::Reader job);  // opens it and chooses: nobody is asked
-  void load(Session& session, const Files& files);
+  BpfObject(std::span<unsigned char> bytes, schema::LoadJob::Reader job);        // opens it and chooses: nobody is asked
+  using AskForModules = std::function<std::vector<Module>(const KernelNames&)>;  // throws nothing
+  void load(Session& session, const Files& files, AskForModules ask);
   void describe(schema::LoadResult::Done::Builder result) const;  // also what is not loaded
 
  private:

@@ -13,9 +13,9 @@
 namespace bpfman {
 
 struct Placeholder {
-  enum class Kind { map, program, btf, probe };  // probe: stands for something that a feature probe believes to have made
+  enum class Kind { map, program, btf, module, probe };  // probe: stands for something that a feature probe believes to have made
   Kind kind = Kind::probe;
-  uint32_t handle = wire::NO_HANDLE;
+  uint32_t handle = wire::NO_HANDLE;  // of a module: its number
   uint32_t mapType = 0, keySize = 0, valueSize = 0;
   bool reused = false;          // another load's map: never initialised or frozen again
   uint32_t structOpsValue = 0;  // its type, in the kernel's BTF

@@ -61,8 +61,9 @@ long Proxy::call(int command, bpf_attr* given, unsigned size) {
     case BPF_OBJ_GET_INFO_BY_FD: return objectInfo(attr, *given);
     // Only probed: this is the answer of a kernel that knows the kind of link. But a struct_ops map is first given its contents.
     case BPF_LINK_CREATE: return attr.link_create.attach_type == BPF_STRUCT_OPS ? placeholders.makeProbe() : refuse(EBADF);
-    case BPF_OBJ_GET:          // no pins here
-    case BPF_BTF_GET_NEXT_ID:  // no modules' types
+    case BPF_BTF_GET_NEXT_ID: return nextModule(attr, *given);
+    case BPF_BTF_GET_FD_BY_ID: return openModule(attr);
+    case BPF_OBJ_GET:  // no pins here
     case BPF_TOKEN_CREATE: return refuse(ENOENT);
     default: return refuse(EPERM);
   }
@@ -115,24 +116,32 @@ long Proxy::loadBtf(const bpf_attr& attr) {
 
 long Proxy::loadProgram(const bpf_attr& attr) {
   if (probes.isProgram(attr)) return probes.programLoads(attr) ? placeholders.makeProbe() : refuse(EINVAL);
-  if (attr.attach_prog_fd || attr.fd_array) return refuse(EOPNOTSUPP);  // another program, a module's functions: no handle for those
+  if (attr.attach_prog_fd) return refuse(EOPNOTSUPP);  // of another program, or of a module, the job says which
 
   auto* given = pointer<const bpf_insn>(attr.insns);
   std::vector<bpf_insn> instructions(given, given + attr.insn_cnt);
   for (size_t i = 0; i + 1 < instructions.size(); ++i) {
     bpf_insn& instruction = instructions[i];
+    if (instruction.code == (BPF_JMP | BPF_CALL) && instruction.src_reg == BPF_PSEUDO_KFUNC_CALL && instruction.off != 0) {
+      instruction.off = attr.fd_array ? moduleOf(pointer<const int>(attr.fd_array)[instruction.off]) : 0;
+      if (instruction.off == 0) return refuse(EBADF);
+    }
     if (instruction.code != (BPF_LD | BPF_IMM | BPF_DW)) continue;
     ++i;  // its second half
+    if (instruction.src_reg == BPF_PSEUDO_BTF_ID && instructions[i].imm != 0) {
+      instructions[i].imm = static_cast<int>(moduleOf(instructions[i].imm));
+      if (instructions[i].imm == 0) return refuse(EBADF);
+    }
     if (instruction.src_reg != BPF_PSEUDO_MAP_FD && instruction.src_reg != BPF_PSEUDO_MAP_VALUE) continue;
     const Placeholder* map = placeholders.find(instruction.imm);
     if (!map || map->kind != Kind::map) return refuse(EBADF);
     instruction.imm = static_cast<int>(map->handle);
   }
 
-  uint32_t target = targetOf(given);
+  Target target = targetOf(given);
   wire::LoadProgram wish{attr.prog_type,
                          attr.expected_attach_type,
-                         target ? target : attr.attach_btf_id,
+                         target.function ? target.function : attr.attach_btf_id,
                          attr.prog_flags,
                          attr.kern_version,
                          NO_HANDLE,
@@ -145,6 +154,7 @@ long Proxy::loadProgram(const bpf_attr& attr) {
                          attr.line_info_cnt,
                          attr.core_relo_rec_size,
                          attr.core_relo_cnt,
+                         target.module,
                          {},
                          {}};
   if (wish.logLevel == 0) wish.logSize = 0;
@@ -223,6 +233,7 @@ long Proxy::objectInfo(const bpf_attr& attr, bpf_attr& given) {
   const Placeholder* object = placeholders.find(attr.info.bpf_fd);
   if (!object) return refuse(EBADF);
   if (object->kind == Kind::probe) return 0;
+  if (object->kind == Kind::module) return moduleInfo(object->handle, attr, given);
   wire::Handle wish{object->handle};
   SessionAnswer answer = session.call(Op::objectInfo, bytesOf(wish), {});
   if (long result = perform(Op::objectInfo, "", answer); result < 0) return result;
@@ -234,6 +245,32 @@ long Proxy::objectInfo(const bpf_attr& attr, bpf_attr& given) {
   memcpy(pointer<void>(attr.info.info), answer.tail.data() + sizeof info, size);
   given.info.info_len = size;
   return 0;
+}
+
+// ---- modules of the kernel ----
+
+long Proxy::nextModule(const bpf_attr& attr, bpf_attr& given) {
+  given.next_id = modules.after(attr.start_id);
+  return given.next_id ? 0 : refuse(ENOENT);
+}
+
+long Proxy::openModule(const bpf_attr& attr) {
+  return modules.has(attr.btf_id) ? placeholders.make({Kind::module, attr.btf_id}) : refuse(ENOENT);
+}
+
+long Proxy::moduleInfo(uint32_t number, const bpf_attr& attr, bpf_attr& given) {
+  bpf_btf_info info{};
+  uint32_t size = std::min<uint32_t>(attr.info.info_len, sizeof info);
+  memcpy(&info, pointer<const void>(attr.info.info), size);
+  if (long error = modules.describe(number, info); error < 0) return refuse(-error);
+  memcpy(pointer<void>(attr.info.info), &info, size);
+  given.info.info_len = size;
+  return 0;
+}
+
+uint32_t Proxy::moduleOf(int fd) const {
+  const Placeholder* module = placeholders.find(fd);
+  return module && module->kind == Kind::module ? module->handle : 0;
 }
 
 }  // namespace bpfman

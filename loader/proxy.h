@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "loader/modules.h"
 #include "loader/placeholders.h"
 #include "loader/probes.h"
 #include "loader/session.h"
@@ -15,11 +16,13 @@ namespace bpfman {
 
 class Proxy {
  public:
-  // Of the program with these instructions: the function of another program that it is for, 0: none.
-  using TargetOf = std::function<uint32_t(const bpf_insn* instructions)>;
+  struct Target {
+    uint32_t function = 0, module = 0;  // of another program, or of a module; 0: none
+  };
+  using TargetOf = std::function<Target(const bpf_insn* instructions)>;  // of the program with these instructions
 
-  Proxy(Session& session, Placeholders& placeholders, const Probes& probes, TargetOf targetOf)
-      : session(session), placeholders(placeholders), probes(probes), targetOf(std::move(targetOf)) {}
+  Proxy(Session& session, Placeholders& placeholders, const Probes& probes, Modules& modules, TargetOf targetOf)
+      : session(session), placeholders(placeholders), probes(probes), modules(modules), targetOf(std::move(targetOf)) {}
 
   long call(int command, bpf_attr* attr, unsigned size);  // as bpf(2): >= 0, or -1 and errno
 
@@ -42,6 +45,7 @@ class Proxy {
   Session& session;
   Placeholders& placeholders;
   const Probes& probes;
+  Modules& modules;
   TargetOf targetOf;
   FunctionsIn functionsIn;
   Failure failure;
@@ -56,6 +60,10 @@ class Proxy {
   long freezeMap(const bpf_attr& attr);
   long bindMap(const bpf_attr& attr);
   long objectInfo(const bpf_attr& attr, bpf_attr& answer);
+  long nextModule(const bpf_attr& attr, bpf_attr& answer);
+  long openModule(const bpf_attr& attr);
+  long moduleInfo(uint32_t number, const bpf_attr& attr, bpf_attr& answer);
+  uint32_t moduleOf(int fd) const;  // its number; 0: it is none
   long perform(wire::Op op, const char* name, SessionAnswer& answer);
 };
 

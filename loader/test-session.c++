@@ -208,7 +208,10 @@ schema::LoadResult::Reader TestLoad::run(const std::vector<unsigned char>& objec
   words = kj::heapArray<capnp::word>(packet.size / sizeof(capnp::word));
   memcpy(words.begin(), buffer.data(), packet.size);
   message = kj::heap<capnp::FlatArrayMessageReader>(words);
-  return message->getRoot<schema::LoadResult>();
+  auto result = message->getRoot<schema::LoadResult>();
+  if (!result.isWanting()) return result;
+  for (auto name : result.getWanting().getSymbols()) wanted.push_back(name.cStr());
+  return run(object);
 }
 
 size_t TestLoad::residentKib() const {

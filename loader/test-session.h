@@ -39,7 +39,8 @@ class TestLoad {
   wire::Grant grant{};
 
   schema::LoadResult::Reader run(const std::vector<unsigned char>& object);
-  bool loaderEnded = false;  // instead of an answer
+  bool loaderEnded = false;         // instead of an answer
+  std::vector<std::string> wanted;  // functions and variables that the loader asked modules for; it gets none
   bpf_prog_info programInfo(uint32_t handle) { return info<bpf_prog_info>(handle); }
   bpf_map_info mapInfo(uint32_t handle) { return info<bpf_map_info>(handle); }
   size_t residentKib() const;  // PSS of the loader

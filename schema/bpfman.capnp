@@ -115,7 +115,8 @@ struct LoadOptions {
     type @0 :ProgramType;
     name @1 :Text;             # the function's name in the object
     attachTo @2 :Text;         # the function, security hook, tracepoint …; "": the one that the section names. Of fentry, fexit and fmod_ret
-                               # also "ID" or "ID/FUNCTION": a program of ours (its own function), for who may change it
+                               # also "ID" or "ID/FUNCTION": a program of ours (its own function), for who may change it; of these and tp_btf
+                               # "MODULE:NAME": of a module of the kernel that is loaded. NAME alone: of the kernel, else of the module that has it
     inferType @3 :Bool;        # the type is what its section says; `type` is ignored
   }
   struct MapSize { name @0 :Text; entries @1 :UInt32; }   # entries: 1 .. 2^32-1; of ring buffers bytes

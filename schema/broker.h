@@ -18,6 +18,7 @@ enum class BrokerOp : uint32_t {
   openXdpProgram,   // id: a kernel program id, of type XDP; else -EPERM -> 1 descriptor
   ready,            // the frontend serves; once. policyTaken: by the policy it was given, which is kept as the last right one
   startDelegator,   // -> 1 descriptor: its job socket (schema/delegator.h)
+  openModule,       // name: of a module of the kernel that is loaded -> 1 descriptor: its BTF. -ENOENT: there is none of that name
   count
 };
 

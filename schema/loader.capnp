@@ -21,6 +21,9 @@ struct LoadJob {
   shared @11 :List(Text);    # likewise, of maps that the object pins by name: their handles come behind those of reuse
   run @12 :Bool;             # a loader's first and only job: run the program, of type syscall, once
   context @13 :Data;         # what it gets, 0 .. 65535 bytes
+  modules @14 :List(Module); # of the kernel, as the session has them: module i + 1 is modules[i]. In the job that answers `wanting`
+
+  struct Module { name @0 :Text; types @1 :Data; }       # types: its BTF, behind the kernel's own
 
   struct Content { section @0 :Text; bytes @1 :Data; }   # of a map that holds variables, all of it
   struct MapSize { name @0 :Text; entries @1 :UInt32; }
@@ -35,6 +38,7 @@ struct LoadJob {
     target @6 :UInt32;       # 0, or a function's id in the BTF of the program that the session knows: what it extends or watches, whatever
                              # `attachTo` and the section say
     function @7 :FunctionAt; # of a struct_ops program: where the kernel wants it
+    targetModule @8 :UInt32; # 0, or in which of the session's modules `target` is
   }
   struct FunctionAt {
     valueType @0 :UInt32;    # of which struct_ops map: its value's, in the kernel's BTF
@@ -52,6 +56,12 @@ struct LoadResult {
     failed @0 :Failure;
     done @1 :Done;
     ran @2 :Ran;
+    wanting @3 :Wanting;     # instead of an answer, once: the object may need modules of the kernel. The same job is to come again, with those
+  }                          # that have what the kernel itself lacks
+
+  struct Wanting {
+    symbols @0 :List(Text);  # functions and variables of the kernel that it uses
+    types @1 :List(Text);    # that it is fitted to (CO-RE)
   }
 
   struct Failure {

@@ -19,6 +19,7 @@ constexpr size_t MAX_MESSAGE = 64 << 10;      // bytes, header included, either 
 constexpr size_t MAX_DESCRIPTORS = 3;         // in one message
 constexpr size_t MAX_BLOB = 32 << 20;         // bytes of a sealed memfd (instructions with their debug information; map values)
 constexpr uint32_t MAX_LOG = 16 << 20;        // bytes of verifier log
+constexpr uint32_t MAX_MODULES = 8;           // of the kernel, whose types and functions one load uses
 constexpr size_t NAME = 64;                   // [A-Za-z0-9_]{1,63} and its NUL: bpffs refuses dots
 
 // Who may say what, and when. The bits are the states of operations[] in worker/operations.c++.
@@ -27,7 +28,7 @@ enum class Op : uint32_t {
   startSession, endSession, wipeStaging, publish, remove, removeLoad, list, inspect, openObject, openIterator,
   lookup, readMap, update, setSlot, createLink, updateLink, query, setXdp, setFilter,
   // frontend -> load session
-  grant, inspectHandle, commit,
+  grant, inspectHandle, commit, addModule,
   // loader -> load session
   createMap, loadBtf, loadProgram, initialise, freezeMap, bindMap, objectInfo,
   count
@@ -70,9 +71,10 @@ enum class Kind : uint32_t { program, map, link, btf };
 struct GrantedProgram {
   uint32_t type;                              // BPF_PROG_TYPE_*
   uint32_t expectedAttachType;
-  uint32_t attachBtfId;                       // in the kernel's own BTF, or in the target's; 0: none
+  uint32_t attachBtfId;                       // in the kernel's own BTF, the module's, or the target's; 0: none
   uint32_t flags;                             // BPF_F_* of BPF_PROG_LOAD, exactly
   uint32_t target = 0, targetIndex = 0;       // whose function it extends or watches: the program loads/<target>/p<targetIndex>; 0: none
+  uint32_t module = 0;                        // in whose BTF attachBtfId is: number of a module, as Op::addModule answered; 0: of none
 };
 
 struct MapSource { uint32_t load, index; };   // loads/<load>/m<index>
@@ -84,6 +86,8 @@ struct Grant {                                // Op::grant; once. Tail: none
   GrantedProgram programs[MAX_PROGRAMS];      // each may be loaded once
   MapSource reuse[MAX_MAPS];                  // become handles 0 .. reuseCount-1, in this order
 };
+
+// Op::addModule -> its number: 1, 2, … One descriptor: the module's BTF. -EPERM: of anything else.
 
 struct Handle { uint32_t handle; };           // Op::inspectHandle -> ObjectInfo, Op::freezeMap, Op::objectInfo -> ObjectInfo
 
@@ -109,8 +113,9 @@ struct LoadProgram {                          // -> handle. A kernel error comes
   uint32_t type, expectedAttachType, attachBtfId, flags, kernelVersion;
   uint32_t btf;                               // handle or NO_HANDLE
   uint32_t logLevel, logSize;                 // bytes, <= MAX_LOG
-  uint32_t instructionCount;                  // 8 bytes each; map references carry handles where the kernel wants descriptors
-  uint32_t funcInfoRecord, funcInfoCount, lineInfoRecord, lineInfoCount, coreReloRecord, coreReloCount;
+  uint32_t instructionCount;                  // 8 bytes each; map references carry handles where the kernel wants descriptors, calls of a
+                                              // module's functions (`off`) and references to its variables (second half) its number
+  uint32_t funcInfoRecord, funcInfoCount, lineInfoRecord, lineInfoCount, coreReloRecord, coreReloCount, attachModule;   // as granted
   char name[16];
   char license[64];
 };                                            // then, in the tail or a sealed memfd: instructions, func, line, core records

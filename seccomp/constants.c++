@@ -50,6 +50,7 @@ const std::map<std::string, uint64_t>& constants() {
       NAMED(BPF_PROG_TEST_RUN),
       NAMED(BPF_PROG_GET_FD_BY_ID),
       NAMED(BPF_BTF_GET_FD_BY_ID),
+      NAMED(BPF_BTF_GET_NEXT_ID),
       NAMED(BPF_OBJ_GET_INFO_BY_FD),
       NAMED(BPF_PROG_QUERY),
       NAMED(BPF_RAW_TRACEPOINT_OPEN),

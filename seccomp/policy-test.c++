@@ -127,7 +127,7 @@ TEST(Policies, BpfCommands) {
                        BPF_RAW_TRACEPOINT_OPEN, BPF_ITER_CREATE, BPF_PROG_QUERY})
     worker.insert(command);
   std::set<uint64_t> broker = worker;  // its children's
-  broker.insert({BPF_PROG_GET_FD_BY_ID, BPF_PROG_TEST_RUN});
+  broker.insert({BPF_PROG_GET_FD_BY_ID, BPF_BTF_GET_NEXT_ID, BPF_BTF_GET_FD_BY_ID, BPF_PROG_TEST_RUN});
   const std::set<uint64_t> runner{BPF_PROG_TEST_RUN};
   std::map<std::string, std::set<uint64_t>> expected{
       {"session", session}, {"worker", worker}, {"broker", broker}, {"waiting", runner}, {"runner", runner}};

@@ -23,6 +23,7 @@ TESTED = {
     "values of the variables": "loader/globals-test.c++ ByTypeAreLimitedInTheirSize",
     "variables that": "loader/globals-test.c++ ListsSoManyVariablesAndValues",
     "sizes of maps": "test_what_a_client_hands_over_has_its_limits",
+    "modules of the kernel": "worker/modules-test.c++ MoreThanTheLimitEndTheSession",
     "BTF of another": "test_what_a_client_hands_over_has_its_limits",
     "metadata of one program or link": "test_what_a_client_hands_over_has_its_limits",
     "name of a function": "test_what_a_client_hands_over_has_its_limits",

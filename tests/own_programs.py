@@ -7,7 +7,7 @@ import struct
 
 import harness
 
-MAP_CREATE, OBJ_PIN, PROG_LOAD = 0, 6, 5
+MAP_CREATE, OBJ_PIN, PROG_LOAD, BTF_LOAD, BTF_GET_FD_BY_ID = 0, 6, 5, 18, 19
 SCHED_CLS, TRACEPOINT, XDP = 3, 5, 6
 BPF_XDP, TCX_INGRESS, HAS_FRAGS = 37, 46, 1 << 5
 DROP, PASS = 1, 2
@@ -28,6 +28,19 @@ def loaded(verdict=PASS, flags=0, type=XDP, attach=BPF_XDP, name=b"bare"):
     license = ctypes.create_string_buffer(b"GPL")
     return bpf(PROG_LOAD, struct.pack("=IIQQIIQII16sII", type, 2, ctypes.addressof(code), ctypes.addressof(license), 0, 0, 0, 0, flags, name,
                                       0, attach))
+
+
+def kernelBtf():
+    """A descriptor of the kernel's own types, which are the first."""
+    id = struct.pack("=I", 1)
+    return bpf(BTF_GET_FD_BY_ID, id)
+
+
+def btf():
+    """A descriptor of types of a program: one pointer."""
+    types = struct.pack("=HBBIIIIIIIIB", 0xeb9f, 1, 0, 24, 0, 12, 12, 1, 0, 2 << 24, 0, 0)
+    bytes_ = ctypes.create_string_buffer(types, len(types))
+    return bpf(BTF_LOAD, struct.pack("=QQI", ctypes.addressof(bytes_), 0, len(types)))
 
 
 def array():

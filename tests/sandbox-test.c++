@@ -64,10 +64,11 @@ int attacked(const Policy& policy, const char* entry, unsigned long number, std:
 const Policy* const ALL[] = {&BROKER_POLICY,  &FRONTEND_POLICY, &WORKER_POLICY, &SESSION_POLICY,
                              &WAITING_POLICY, &LOADER_POLICY,   &RUNNER_POLICY, &DELEGATOR_POLICY};
 
-// BrokerOp::openXdpProgram; a loader whose job is to run a program, and what came before it.
+// BrokerOp::openXdpProgram and openModule; a loader whose job is to run a program, and what came before it.
 bool mayCallBpf(const Policy* policy, unsigned long command) {
   if (command == BPF_PROG_TEST_RUN) return policy == &BROKER_POLICY || policy == &WAITING_POLICY || policy == &RUNNER_POLICY;
-  return policy == &BROKER_POLICY && command == BPF_PROG_GET_FD_BY_ID;
+  return policy == &BROKER_POLICY &&
+         (command == BPF_PROG_GET_FD_BY_ID || command == BPF_BTF_GET_FD_BY_ID || command == BPF_BTF_GET_NEXT_ID);
 }
 
 TEST(Sandbox, AllowedCallsReachTheKernel) {

@@ -14,7 +14,7 @@ import own_programs
 from worker_peer import (
     ARRAY, ceiling, commit, EACCES, EBUSY, EEXIST, EINVAL, element, ENOENT, EPERM, grant, HASH, HOLDERS, instruction, map_, mask, memfd,
     message, NO_HANDLE, OP, pin, PROBE_WRITE_USER, PROG_ARRAY, program, RETURN, SCHED_CLS, setFilter, setXdp, SYS_BPF, SYSCALL,
-    TRACE_ITER, TRACING, wide, Worker, XDP, XDP_ATTACH)
+    TRACE_FENTRY, TRACE_ITER, TRACING, wide, Worker, XDP, XDP_ATTACH)
 
 
 class Attack(unittest.TestCase):
@@ -92,6 +92,7 @@ class Attack(unittest.TestCase):
                 "another attach type": message("loadProgram", program(attach=0)),
                 "another target": message("loadProgram", program(target=1)),
                 "other flags": message("loadProgram", program(flags=32)),
+                "a function of a module": message("loadProgram", program(module=1)),
                 "a token": message("loadProgram", program(flags=1 << 16)),
                 "a map type": message("createMap", map_(HASH)),
             },
@@ -234,7 +235,7 @@ class Attack(unittest.TestCase):
 
     def test_blobs_must_be_sealed(self):
         worker = self.worker()
-        body = program()[:140]
+        body = program()[:144]
         zero = os.open("/dev/zero", os.O_RDONLY)
         for fd in (memfd(RETURN, sealed=False), memfd(RETURN[:8]), zero):
             control, loader = worker.session()
@@ -313,6 +314,42 @@ class Attack(unittest.TestCase):
         os.close(good)
         self.assertEqual(os.listdir(f"{self.root}/loads/81"), ["p0"])
         os.unlink(f"{self.root}/loads/81/p0")
+
+    def test_modules_are_those_that_the_frontend_gave_and_have_the_kernels_types(self):
+        """The kernel's own types stand for a module's: what is refused is refused before the kernel sees it."""
+        worker, kernel = self.worker(bounds=ceiling(attach=(XDP_ATTACH, TRACE_FENTRY))), own_programs.kernelBtf()
+        others = {"a program": own_programs.loaded(), "a program's types": own_programs.btf(), "a file": os.open("/dev/zero", os.O_RDONLY)}
+        control, loader = worker.session()
+        for name, descriptor in others.items():
+            error = -EINVAL if name == "a file" else -EPERM
+            harness.attack(self, "foreign object", name + " as a module", control.call("addModule", descriptors=[descriptor]) == error)
+        self.assertEqual(control.call("addModule", descriptors=[kernel]), 1)     # and those before it were none
+        function = [(TRACING, TRACE_FENTRY, 7, 0, 1)]
+        self.assertEqual(control.call("grant", grant(function)), 0)
+        self.assertLess(loader.call("loadProgram", program(type_=TRACING, attach=TRACE_FENTRY, target=7, module=1)), 0)
+        for name, packet in {
+            "another module's function than the grant's": program(type_=TRACING, attach=TRACE_FENTRY, target=7, module=2),
+            "the kernel's function instead of a module's": program(type_=TRACING, attach=TRACE_FENTRY, target=7),
+        }.items():
+            self.sessionEnds(worker, "outside the grant", name, message("loadProgram", packet), grant(function))
+        attacks = {f"a function of module {number}": program(instruction(0x85, 0x20, number, 5) + RETURN) for number in (2, 8, 9, -1, 0x7fff)}
+        attacks |= {f"a variable of module {number}": program(wide(3, 1, number)) for number in (2, 9, kernel, -1)}
+        for name, packet in attacks.items():
+            control, loader = worker.session()
+            self.assertEqual(control.call("addModule", descriptors=[kernel]), 1)
+            self.assertEqual(control.call("grant", grant()), 0)
+            loader.send(message("loadProgram", packet))
+            harness.attack(self, "raw number", name, loader.gone() and control.gone())
+        control, loader = worker.session()
+        self.assertEqual([control.call("addModule", descriptors=[kernel]) for _ in range(8)], list(range(1, 9)))
+        harness.attack(self, "malformed message", "one module more", control.call("addModule", descriptors=[kernel]) is None)
+        self.sessionEnds(worker, "unpermitted state", "a module from the loader", message("addModule"), descriptors=[kernel])
+        self.assertTrue(worker.lives())
+        self.assertEqual(worker.end()[0], 0)
+        self.ends(self.worker(), "unpermitted state", "a module for the worker", message("addModule"), [kernel])
+        for descriptor in [kernel, *others.values()]:
+            os.close(descriptor)
+        self.nothingIsLeft()
 
     def test_an_iterator_only_over_elements_that_the_kernel_iterates_and_of_its_sizes(self):
         dump = harness.run("bpftool", "btf", "dump", "file", "/sys/kernel/btf/vmlinux").stdout

@@ -13,7 +13,7 @@ import tempfile
 import harness
 
 SCHED_CLS, XDP, XDP_ATTACH, ARRAY, PROG_ARRAY, HASH = 3, 6, 37, 2, 3, 1
-TRACING, TRACE_ITER, SYSCALL = 26, 28, 31
+TRACING, TRACE_FENTRY, TRACE_ITER, SYSCALL = 26, 24, 28, 31
 HOLDERS = {"prog array": PROG_ARRAY, "perf event array": 4, "cgroup array": 8, "map of maps": 12, "hash of maps": 13, "devmap": 14, "sockmap": 15,
            "cpumap": 16, "xskmap": 17, "sockhash": 18, "devmap hash": 25}     # maps whose values are descriptors to the kernel
 NO_HANDLE, EPERM, ENOENT, EACCES, EBUSY, EEXIST, EINVAL = 0xffffffff, 1, 2, 13, 16, 17, 22
@@ -74,13 +74,14 @@ def ceiling(attach=(0, XDP_ATTACH, TRACE_ITER), types=(XDP, TRACING)):
 
 
 def grant(programs=((XDP, XDP_ATTACH, 0, 0),), maps=4, map_types=1 << ARRAY | 1 << PROG_ARRAY, bytes_=1 << 16):
-    rows = b"".join(struct.pack("<IIIIII", *each, 0, 0) for each in programs).ljust(64 * 24, b"\0")     # 0: extends no program
+    rows = b"".join(struct.pack("<IIIIIII", *each[:4], 0, 0, *(each[4:] or (0,))) for each in programs)   # zeros: extends no program
+    rows = rows.ljust(64 * 28, b"\0")
     return struct.pack("<QQIIII", map_types, bytes_, maps, len(programs), 0, 0) + rows + bytes(256 * 8)
 
 
-def program(code=RETURN, type_=XDP, attach=XDP_ATTACH, target=0, flags=0, count=None):
+def program(code=RETURN, type_=XDP, attach=XDP_ATTACH, target=0, flags=0, count=None, module=0):
     count = len(code) // 8 if count is None else count
-    return struct.pack("<15I16s64s", type_, attach, target, flags, 0, NO_HANDLE, 0, 0, count, 0, 0, 0, 0, 0, 0, b"attack", b"GPL") + code
+    return struct.pack("<16I16s64s", type_, attach, target, flags, 0, NO_HANDLE, 0, 0, count, 0, 0, 0, 0, 0, 0, module, b"attack", b"GPL") + code
 
 
 def map_(type_=ARRAY, entries=1, value=8, flags=0, btf=NO_HANDLE, inner=NO_HANDLE):

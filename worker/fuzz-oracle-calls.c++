@@ -61,12 +61,16 @@ void SessionOracle::loadBtf(bpf_attr attr) const {
 void SessionOracle::loadProgram(bpf_attr attr) {
   FUZZ_REQUIRE(op == Op::loadProgram);
   auto wish = sent<wire::LoadProgram>();
-  wire::GrantedProgram program = {takeOut(attr.prog_type), takeOut(attr.expected_attach_type), takeOut(attr.attach_btf_id),
-                                  takeOut(attr.prog_flags), 0};
-  if (uint32_t extended = takeOut(attr.attach_prog_fd); extended != 0) {
-    FUZZ_REQUIRE(int(extended) == target, "extends descriptor %u", extended);
-    program.target = targetLoad;
-  }
+  wire::GrantedProgram program = {
+      takeOut(attr.prog_type), takeOut(attr.expected_attach_type), takeOut(attr.attach_btf_id), takeOut(attr.prog_flags), 0, 0,
+      wish.attachModule};
+  uint32_t named = takeOut(attr.attach_prog_fd);  // or attach_btf_obj_fd, the same field
+  FUZZ_REQUIRE(int(named) == (target > 0 ? target : wish.attachModule ? moduleOf(wish.attachModule) : 0), "descriptor %u", named);
+  if (target > 0) program.target = targetLoad;
+  auto* given = reinterpret_cast<const int*>(takeOut(attr.fd_array));
+  requireMemory(toKernel(given), sizeof(int) * (1 + wire::MAX_MODULES));
+  for (uint32_t i = 1; i <= wire::MAX_MODULES; ++i)
+    FUZZ_REQUIRE(given[i] == (i <= modules.size() ? modules[i - 1] : -1), "descriptor %d as module %u", given[i], i);
   FUZZ_REQUIRE(has(&ceiling.programTypes, 1, program.type) && has(ceiling.attachTypes, 2, program.expectedAttachType));
   auto granted = std::ranges::find_if(unused, [&](auto& each) { return memcmp(&each, &program, sizeof program) == 0; });
   FUZZ_REQUIRE(granted != unused.end(), "type %u, attach type %u, target %u, flags %#x", program.type, program.expectedAttachType,
@@ -111,14 +115,14 @@ void SessionOracle::requireInstructions(const bpf_insn* bound, uint32_t count) c
     const bpf_insn& there = bound[i];
     if (there.code == CALL) {
       FUZZ_REQUIRE(there.src_reg != 0 || !has(ceiling.refusedHelpers, 8, there.imm), "helper %d", there.imm);
-      FUZZ_REQUIRE(there.src_reg != BPF_PSEUDO_KFUNC_CALL || there.off == 0, "a module's function");
+      if (there.src_reg == BPF_PSEUDO_KFUNC_CALL && there.off != 0) moduleOf(there.off);
     }
     bool wide = there.code == WIDE;
     if (wide) {
       FUZZ_REQUIRE(i + 1 < count && bound[i + 1].code == 0);
       uint8_t how = there.src_reg;
       FUZZ_REQUIRE(how <= 4, "source %u", how);  // 5 and 6 name by index in an array of descriptors
-      FUZZ_REQUIRE(how != BPF_PSEUDO_BTF_ID || bound[i + 1].imm == 0, "a descriptor of a BTF");
+      if (how == BPF_PSEUDO_BTF_ID && plain[i + 1].imm != 0) plain[i + 1].imm = moduleOf(plain[i + 1].imm);
       if (how == BPF_PSEUDO_MAP_FD || how == BPF_PSEUDO_MAP_VALUE) {
         requireOwn(there.imm, Kind::map, expected.imm);
         expected.imm = there.imm;
@@ -206,9 +210,17 @@ void SessionOracle::pin(bpf_attr attr) const {
   requireNothingElse(attr);
 }
 
-void SessionOracle::info(bpf_attr attr) const {
+void SessionOracle::info(bpf_attr attr) {
   uint32_t descriptor = takeOut(attr.info.bpf_fd), size = takeOut(attr.info.info_len);
   uint64_t info = takeOut(attr.info.info);
+  if (op == Op::addModule) {
+    bool held = std::ranges::count(handles, int(descriptor)) + std::ranges::count(modules, int(descriptor)) > 0;
+    FUZZ_REQUIRE(size == sizeof(bpf_btf_info) && !held);
+    requireMemory(info, size);
+    requireNothingElse(attr);
+    offered = descriptor;
+    return;
+  }
   FUZZ_REQUIRE(made.contains(descriptor), "descriptor %u", descriptor);
   if (op == Op::grant) {
     FUZZ_REQUIRE(!fresh.empty() && fresh.back() == int(descriptor) && calls % 2 == 0);

@@ -8,14 +8,15 @@ using wire::Op;
 void SessionOracle::asked(Op newOp, bool loader, std::vector<uint8_t> newBody, std::vector<uint8_t> newBlob) {
   op = newOp, byLoader = loader, body = std::move(newBody), blob = std::move(newBlob);
   calls = 0;
-  target = -1;
+  target = offered = -1;
   fresh.clear();
 }
 
 // Only what the answer says counts as given: a session that keeps more than it said would hand it out later.
 void SessionOracle::answered(const wire::Reply& reply) {
-  FUZZ_REQUIRE(byLoader ? op >= Op::createMap && granted : op == Op::commit || op == Op::inspectHandle || op == Op::grant, "operation %u",
-               unsigned(op));
+  FUZZ_REQUIRE(
+      byLoader ? op >= Op::createMap && granted : op == Op::commit || op == Op::inspectHandle || op == Op::grant || op == Op::addModule,
+      "operation %u", unsigned(op));
   FUZZ_REQUIRE(!committed);
   committed = op == Op::commit;
   if (reply.result < 0) return;
@@ -27,11 +28,20 @@ void SessionOracle::answered(const wire::Reply& reply) {
     FUZZ_REQUIRE(fresh.size() == grant.reuseCount);
     unused.assign(grant.programs, grant.programs + grant.programCount);
   }
+  if (op == Op::addModule) {
+    modules.push_back(offered);
+    FUZZ_REQUIRE(reply.result == int64_t(modules.size()) && modules.size() <= wire::MAX_MODULES && offered >= 0);
+  }
   if (op == Op::createMap || op == Op::loadBtf || op == Op::loadProgram) {
     FUZZ_REQUIRE(reply.result == int64_t(handles.size()), "handle %lld", static_cast<long long>(reply.result));
     FUZZ_REQUIRE(fresh.size() == 1);
   }
   handles.insert(handles.end(), fresh.begin(), fresh.end());
+}
+
+int SessionOracle::moduleOf(uint32_t number) const {
+  FUZZ_REQUIRE(number > 0 && number <= modules.size(), "module %u of %zu", number, modules.size());
+  return modules[number - 1];
 }
 
 void SessionOracle::requireOwn(int descriptor, Kind kind, uint32_t handle) const {
@@ -42,7 +52,7 @@ void SessionOracle::requireOwn(int descriptor, Kind kind, uint32_t handle) const
 
 long SessionOracle::call(int command, bpf_attr& attr) {
   FUZZ_REQUIRE(!committed, "command %d after the commit", command);
-  FUZZ_REQUIRE(granted || op == Op::grant, "command %d without a grant", command);
+  FUZZ_REQUIRE(granted || op == Op::grant || op == Op::addModule, "command %d without a grant", command);
   FUZZ_REQUIRE(byLoader == (op >= Op::createMap), "operation %u by the wrong one", unsigned(op));
   FUZZ_REQUIRE(++calls == 1 || op == Op::grant || op == Op::commit || (op == Op::loadProgram && calls == 2 && target > 0),
                "operation %u calls twice", unsigned(op));

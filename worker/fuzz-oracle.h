@@ -50,6 +50,8 @@ class SessionOracle final : public Bpf {
   bool granted = false, committed = false;
   std::map<int, Made> made;  // by descriptor: everything that this session got from the kernel
   std::vector<int> handles;  // those that it gave handles for, in order
+  std::vector<int> modules;  // that the frontend gave
+  int offered = -1;          // by the request that is under way
   std::vector<int> fresh;    // made by the request that is under way
   std::vector<wire::GrantedProgram> unused;
   size_t matched = 0;  // which of them is being loaded
@@ -79,7 +81,8 @@ class SessionOracle final : public Bpf {
   void open(bpf_attr attr) const;
   long openTarget(bpf_attr attr);
   void pin(bpf_attr attr) const;
-  void info(bpf_attr attr) const;
+  void info(bpf_attr attr);
+  int moduleOf(uint32_t number) const;
   void requireStaging(const std::string& path) const;
 };
 

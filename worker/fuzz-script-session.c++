@@ -1,6 +1,7 @@
 // The operations of a load session, mostly such that they succeed: programs out of the grant, handles that were given, sizes that fit.
 #include "worker/fuzz-script.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 namespace bpfman {
@@ -56,6 +57,7 @@ void SessionScript::grant(FuzzMessage& message) {
     uint8_t type = input.byte();
     wish.programs[i] = type & 1 ? wire::GrantedProgram{BPF_PROG_TYPE_XDP, BPF_XDP, 0, 0}
                                 : wire::GrantedProgram{BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER, 7, BPF_F_SLEEPABLE};
+    if (type % 16 == 8) wish.programs[i].module = 1 + type / 64;
     if (type >= 0xf0) wish.programs[i] = {input.byte(), input.byte(), input.byte(), input.take<uint32_t>()};
     granted.push_back(wish.programs[i]);
   }
@@ -119,7 +121,7 @@ void SessionScript::loadProgram(FuzzMessage& message) {
   if (!granted.empty()) {
     const auto& program = granted[input.below(granted.size())];
     wish.type = program.type, wish.expectedAttachType = program.expectedAttachType, wish.attachBtfId = program.attachBtfId;
-    wish.flags = program.flags;
+    wish.flags = program.flags, wish.attachModule = program.module;
   }
   uint8_t odd = input.byte();
   if (odd & 1 && odd & 2)
@@ -169,8 +171,13 @@ FuzzMessage SessionScript::next(size_t known) {
   FuzzMessage message;
   uint8_t what = input.byte();
   switch (what % 16) {
-    case 0:
-    case 1: grant(message); break;
+    case 0: grant(message); break;
+    case 1:
+      if (what < 0x80)
+        grant(message);
+      else
+        message.header.op = Op::addModule, message.descriptors.push_back(Fd(open("/dev/null", O_RDONLY | O_CLOEXEC)));
+      break;
     case 2: commit(message); break;
     case 3: put(message, Op::inspectHandle, wire::Handle{handle()}, false); break;
     case 4: put(message, Op::objectInfo, wire::Handle{handle()}, true); break;

@@ -67,13 +67,10 @@ bool fill(const wire::CreateLink& wish, Request& request, std::vector<uint64_t>&
       size_t count = tail.size() / 24;
       snprintf(binary.text, sizeof binary.text, "fds/%d", request.descriptors[0].get());  // what the broker mounted there are our own
       attr.link_create.target_fd = attr.link_create.flags = 0;
-      attr.link_create.uprobe_multi = {toKernel(binary.text),
-                                       toKernel(tail.data()),
-                                       toKernel(tail.data() + 8 * count),
-                                       toKernel(tail.data() + 16 * count),
-                                       static_cast<uint32_t>(count),
-                                       wish.flags,
-                                       wish.relative};
+      auto& places = attr.link_create.uprobe_multi;
+      places.path = toKernel(binary.text), places.cnt = count, places.flags = wish.flags, places.pid = wish.relative;
+      places.offsets = toKernel(tail.data()), places.ref_ctr_offsets = places.offsets + 8 * count;
+      places.cookies = places.ref_ctr_offsets + 8 * count;
       return count > 0 && count <= MAX_PLACES && tail.size() == 24 * count && !(wish.flags & ~BPF_F_UPROBE_MULTI_RETURN);
     }
     case LinkKind::rawTracepoint:

@@ -243,7 +243,7 @@ TEST_F(WorkerLoad, EachWayOfNamingAnObjectThatWeDoNotTranslateEndsTheSession) {
     if (known) continue;  // what is left: BPF_PSEUDO_MAP_IDX, _IDX_VALUE, and what nobody knows yet
     EXPECT_DEATH_BY_LINE(load(wide(source, 0)), "in a way that is not permitted") << int(source);
   }
-  EXPECT_DEATH_BY_LINE(load(wide(BPF_PSEUDO_BTF_ID, 5, 3)), "module's BTF");
+  EXPECT_DEATH_BY_LINE(load(wide(BPF_PSEUDO_BTF_ID, 5, 3)), "module 3 is not one of this session's");
   EXPECT_GE(load(wide(BPF_PSEUDO_BTF_ID, 5, 0)), 0);
 }
 
@@ -257,13 +257,13 @@ TEST_F(WorkerLoad, HalfAWideInstructionEndsTheSession) {
       "not one of this session's");
 }
 
-TEST_F(WorkerLoad, ARefusedHelperOrAModulesFunctionEndsTheSession) {
+TEST_F(WorkerLoad, ARefusedHelperOrAFunctionOfAModuleThatWasNotGivenEndsTheSession) {
   begin();
   auto call = [](uint8_t source, int16_t offset, int32_t number) {
     return std::vector<bpf_insn>{{BPF_JMP | BPF_CALL, 0, source, offset, number}, RETURN[0], RETURN[1]};
   };
   EXPECT_DEATH_BY_LINE(load(call(0, 0, BPF_FUNC_probe_write_user)), "calls helper 36, which this host refuses");
-  EXPECT_DEATH_BY_LINE(load(call(BPF_PSEUDO_KFUNC_CALL, 1, 100)), "calls into a module");
+  EXPECT_DEATH_BY_LINE(load(call(BPF_PSEUDO_KFUNC_CALL, 1, 100)), "module 1 is not one of this session's");
   EXPECT_GE(load(call(0, 0, BPF_FUNC_ktime_get_ns)), 0);
   std::ranges::fill(context.load.used, false);
   EXPECT_GE(load(call(BPF_PSEUDO_CALL, 0, BPF_FUNC_probe_write_user)), 0) << "a call of its own function at that distance";

@@ -55,6 +55,11 @@ uint64_t bytesOfMap(const wire::CreateMap& map, uint32_t cpus) {
 
 int descriptorOf(LoadSession& load, uint32_t handle, Kind kind) { return load.object(handle, kind).fd.get(); }
 
+int moduleOf(LoadSession& load, uint32_t number) {
+  if (number == 0 || number > load.moduleCount) die("module %u is not one of this session's", number);
+  return load.modules[number].get();
+}
+
 // Walks the instructions as the kernel does. Handles become descriptors; whatever else would name a kernel object is refused.
 void bindInstructions(Context& context, bpf_insn* instructions, uint32_t count) {
   for (uint32_t i = 0; i < count; ++i) {
@@ -62,7 +67,7 @@ void bindInstructions(Context& context, bpf_insn* instructions, uint32_t count) 
     if (instruction.code == (BPF_JMP | BPF_CALL)) {
       if (instruction.src_reg == 0 && covers(context.ceiling.refusedHelpers, 8, instruction.imm))
         die("instruction %u calls helper %d, which this host refuses", i, instruction.imm);
-      if (instruction.src_reg == BPF_PSEUDO_KFUNC_CALL && instruction.off != 0) die("instruction %u calls into a module", i);
+      if (instruction.src_reg == BPF_PSEUDO_KFUNC_CALL && instruction.off != 0) moduleOf(context.load, instruction.off);
     }
     if (instruction.code != (BPF_LD | BPF_IMM | BPF_DW)) continue;
     if (++i == count || instructions[i].code != 0) die("instruction %u is half of a pair", i - 1);
@@ -72,17 +77,11 @@ void bindInstructions(Context& context, bpf_insn* instructions, uint32_t count) 
       case BPF_PSEUDO_MAP_FD:
       case BPF_PSEUDO_MAP_VALUE: instruction.imm = descriptorOf(context.load, instruction.imm, Kind::map); break;
       case BPF_PSEUDO_BTF_ID:
-        if (instructions[i].imm != 0) die("instruction %u refers to a module's BTF", i - 1);
+        if (instructions[i].imm != 0) instructions[i].imm = moduleOf(context.load, instructions[i].imm);
         break;
       default: die("instruction %u refers to an object in a way that is not permitted (%u)", i - 1, instruction.src_reg);
     }
   }
-}
-
-Fd memfdWith(const char* text, size_t size) {
-  Fd memfd(memfd_create("log", MFD_CLOEXEC));
-  if (memfd && write(memfd.get(), text, size) != static_cast<ssize_t>(size)) return Fd();
-  return memfd;
 }
 
 }  // namespace
@@ -120,9 +119,7 @@ Answer answerLoadBtf(Context& context, Request& request) {
   bpf_attr attr{};
   attr.btf = toKernel(bytes.data());
   attr.btf_size = size;
-  Fd btf(context.bpf.call(BPF_BTF_LOAD, attr));
-  if (!btf) return btf.error();
-  return context.load.own({std::move(btf), Kind::btf});
+  return context.load.own({Fd(context.bpf.call(BPF_BTF_LOAD, attr)), Kind::btf});
 }
 
 Answer answerLoadProgram(Context& context, Request& request) {
@@ -136,7 +133,7 @@ Answer answerLoadProgram(Context& context, Request& request) {
   uint32_t slot = 0;
   auto same = [&](const wire::GrantedProgram& granted) {
     return granted.type == wish.type && granted.expectedAttachType == wish.expectedAttachType && granted.attachBtfId == wish.attachBtfId &&
-           granted.flags == wish.flags;
+           granted.module == wish.attachModule && granted.flags == wish.flags;
   };
   while (slot < load.grant.programCount && (load.used[slot] || !same(load.grant.programs[slot]))) ++slot;
   if (slot == load.grant.programCount)
@@ -150,6 +147,7 @@ Answer answerLoadProgram(Context& context, Request& request) {
 
   Fd target;
   bpf_attr attr{};
+  if (wish.attachModule) attr.attach_btf_obj_fd = moduleOf(load, wish.attachModule);
   if (const wire::GrantedProgram& granted = load.grant.programs[slot]; granted.target) {
     target = context.bpf.open(pathOf({wire::Dir::loads, granted.target, granted.targetIndex, 0, "p"}).text);
     if (!target) return target.error();
@@ -157,7 +155,7 @@ Answer answerLoadProgram(Context& context, Request& request) {
   }
   attr.prog_type = wish.type, attr.expected_attach_type = wish.expectedAttachType, attr.attach_btf_id = wish.attachBtfId;
   attr.prog_flags = wish.flags, attr.kern_version = wish.kernelVersion, attr.license = toKernel(wish.license);
-  attr.insns = toKernel(bytes.data()), attr.insn_cnt = wish.instructionCount;
+  attr.insns = toKernel(bytes.data()), attr.insn_cnt = wish.instructionCount, attr.fd_array = toKernel(load.modules);
   memcpy(attr.prog_name, wish.name, sizeof attr.prog_name);
   if (wish.btf != NO_HANDLE) {
     attr.prog_btf_fd = descriptorOf(load, wish.btf, Kind::btf);
@@ -172,12 +170,11 @@ Answer answerLoadProgram(Context& context, Request& request) {
   if (!log) return -ENOMEM;
   if (logSize > 0) attr.log_level = wish.logLevel, attr.log_size = logSize, attr.log_buf = toKernel(log.get());
   Fd program(context.bpf.call(BPF_PROG_LOAD, attr));
-  Answer answer = program.error();
-  if (program) {
-    load.used[slot] = true;
-    answer = load.own({std::move(program), Kind::program});
-  }
-  if (size_t length = strnlen(log.get(), std::max(logSize, 1u)); length > 0) answer.descriptor = memfdWith(log.get(), length);
+  load.used[slot] = bool(program);
+  Answer answer = load.own({std::move(program), Kind::program});
+  ssize_t length = strnlen(log.get(), std::max(logSize, 1u));
+  Fd memfd(length > 0 ? memfd_create("log", MFD_CLOEXEC) : -1);
+  if (memfd && write(memfd.get(), log.get(), length) == length) answer.descriptor = std::move(memfd);
   return answer;
 }
 
@@ -227,13 +224,6 @@ Answer answerBindMap(Context& context, Request& request) {
   attr.prog_bind_map.prog_fd = descriptorOf(context.load, wish.program, Kind::program);
   attr.prog_bind_map.map_fd = descriptorOf(context.load, wish.map, Kind::map);
   return context.bpf.call(BPF_PROG_BIND_MAP, attr);
-}
-
-Answer answerObjectInfo(Context& context, Request& request) {
-  uint32_t handle = request.as<wire::Handle>().handle;
-  if (handle >= context.load.objects.size()) die("handle %u is not one of this session's", handle);
-  const Object& object = context.load.objects[handle];
-  return describe(context.bpf, object.fd, object.kind);
 }
 
 }  // namespace bpfman

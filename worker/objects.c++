@@ -119,10 +119,8 @@ Answer answerOpenIterator(Context& context, Request& request) {
       over.task.pid_fd = request.descriptors[0].get();
     else
       over.map.map_fd = map.get();
-    attr.link_create.prog_fd = link.get();
-    attr.link_create.attach_type = BPF_TRACE_ITER;
-    attr.link_create.iter_info = toKernel(&over);
-    attr.link_create.iter_info_len = sizeof over;
+    attr.link_create.prog_fd = link.get(), attr.link_create.attach_type = BPF_TRACE_ITER;
+    attr.link_create.iter_info = toKernel(&over), attr.link_create.iter_info_len = sizeof over;
     link = Fd(context.bpf.call(BPF_LINK_CREATE, attr));  // the iterator keeps what it needs of it
     attr = {};
   }

@@ -22,6 +22,7 @@ uint32_t statesOf(Op op) {
   if (op <= Op::setFilter) return Control;
   if (op == Op::grant) return Waiting;
   if (op <= Op::commit) return Granted;
+  if (op == Op::addModule) return Waiting | Granted;
   return Loading;
 }
 

@@ -33,15 +33,16 @@ static constexpr Operation OPERATIONS[] = {
     {Op::setXdp,        Control,            sizeof(wire::SetXdp),      false, 0, 1, answerSetXdp},
     {Op::setFilter,     Control,            sizeof(wire::SetFilter),   false, 0, 0, answerSetFilter},
     {Op::grant,         Waiting,            sizeof(wire::Grant),       false, 0, 0, answerGrant},
-    {Op::inspectHandle, Granted,            sizeof(wire::Handle),      false, 0, 0, answerObjectInfo},
+    {Op::inspectHandle, Granted,            sizeof(wire::Handle),      false, 0, 0, answerInspectHandle},
     {Op::commit,        Granted,            sizeof(wire::Commit),      false, 0, 0, answerCommit},
+    {Op::addModule,     Waiting | Granted,  0,                         false, 1, 1, answerAddModule},
     {Op::createMap,     Loading,            sizeof(wire::CreateMap),   false, 0, 0, answerCreateMap},
     {Op::loadBtf,       Loading,            sizeof(wire::LoadBtf),     true,  0, 1, answerLoadBtf},
     {Op::loadProgram,   Loading,            sizeof(wire::LoadProgram), true,  0, 1, answerLoadProgram},
     {Op::initialise,    Loading,            sizeof(wire::Initialise),  true,  0, 1, answerInitialise},
     {Op::freezeMap,     Loading,            sizeof(wire::Handle),      false, 0, 0, answerFreezeMap},
     {Op::bindMap,       Loading,            sizeof(wire::BindMap),     false, 0, 0, answerBindMap},
-    {Op::objectInfo,    Loading,            sizeof(wire::Handle),      false, 0, 0, answerObjectInfo},
+    {Op::objectInfo,    Loading,            sizeof(wire::Handle),      false, 0, 0, answerInspectHandle},
 };
 // clang-format on
 static_assert(std::size(OPERATIONS) == static_cast<size_t>(Op::count));

@@ -30,12 +30,13 @@ struct LoadSession {
   wire::Grant grant{};
   bool granted = false, committed = false;
   bool used[wire::MAX_PROGRAMS] = {};  // which granted programs were loaded
-  uint32_t maps = 0, btfs = 0;
+  uint32_t maps = 0, btfs = 0, moduleCount = 0;
   uint64_t mapBytes = 0;
   std::vector<Object> objects;
+  Fd modules[1 + wire::MAX_MODULES];  // BTF, by number, as the kernel wants an fd_array; 0 is the kernel itself, and never looked at
 
   Object& object(uint32_t handle, wire::Kind kind);  // dies on a number that this session did not give
-  uint32_t own(Object object);
+  Answer own(Object object);                         // -> its handle, or the error in place of a descriptor
 };
 
 struct Context {
@@ -73,8 +74,8 @@ Answer describe(Bpf& bpf, const Fd& object, wire::Kind kind);   // ObjectInfo an
 
 // Handlers, by file.
 using Handler = Answer(Context& context, Request& request);
-Handler answerStartSession, answerEndSession, answerGrant, answerCommit;  // session.c++
-Handler answerCreateMap, answerLoadBtf, answerLoadProgram, answerInitialise, answerFreezeMap, answerBindMap, answerObjectInfo;  // load.c++
+Handler answerStartSession, answerEndSession, answerGrant, answerInspectHandle, answerCommit, answerAddModule;  // session.c++
+Handler answerCreateMap, answerLoadBtf, answerLoadProgram, answerInitialise, answerFreezeMap, answerBindMap;    // load.c++
 Handler answerWipeStaging, answerPublish, answerRemove, answerRemoveLoad, answerList, answerInspect, answerOpenObject,
     answerOpenIterator;                                            // objects.c++
 Handler answerLookup, answerReadMap, answerUpdate, answerSetSlot;  // elements.c++

@@ -19,6 +19,7 @@ class RecordingBpf final : public Bpf {
     int command;
     bpf_attr attr;
     std::vector<bpf_insn> instructions;  // of BPF_PROG_LOAD: the request's memory is gone afterwards
+    std::vector<int> modules{};          // likewise: its fd_array
     uint32_t value = 0;                  // of BPF_MAP_UPDATE_ELEM: the first 4 bytes
   };
 
@@ -30,6 +31,7 @@ class RecordingBpf final : public Bpf {
   std::vector<std::vector<uint8_t>> routed;  // messages to rtnetlink
   int routeAnswer = 0;
   bpf_map_info mapInfo{};  // what every map says of itself
+  uint32_t kernelBtf = 1;  // whether every BTF is the kernel's
   uint32_t verified = 0;   // how many instructions of every program were; 0: what was asked was none
   std::string log;         // what the verifier writes
 
@@ -38,6 +40,8 @@ class RecordingBpf final : public Bpf {
     if (command == BPF_PROG_LOAD) {
       auto* first = reinterpret_cast<const bpf_insn*>(attr.insns);
       call.instructions.assign(first, first + attr.insn_cnt);
+      auto* modules = reinterpret_cast<const int*>(attr.fd_array);
+      if (modules) call.modules.assign(modules, modules + 1 + wire::MAX_MODULES);
       if (attr.log_buf && !log.empty()) snprintf(reinterpret_cast<char*>(attr.log_buf), attr.log_size, "%s", log.c_str());
     }
     if (command == BPF_MAP_UPDATE_ELEM) memcpy(&call.value, reinterpret_cast<const void*>(attr.value), sizeof call.value);
@@ -54,6 +58,7 @@ class RecordingBpf final : public Bpf {
       case BPF_OBJ_PIN: return file("pin", reinterpret_cast<const char*>(attr.pathname));
       case BPF_OBJ_GET_INFO_BY_FD:
         memcpy(reinterpret_cast<void*>(attr.info.info), &mapInfo, std::min<size_t>(attr.info.info_len, sizeof mapInfo));
+        if (attr.info.info_len == sizeof(bpf_btf_info)) reinterpret_cast<bpf_btf_info*>(attr.info.info)->kernel_btf = kernelBtf;
         if (attr.info.info_len == sizeof(bpf_prog_info)) reinterpret_cast<bpf_prog_info*>(attr.info.info)->verified_insns = verified;
         return 0;
       default: return 0;

@@ -21,7 +21,8 @@ Object& LoadSession::object(uint32_t handle, Kind kind) {
   return objects[handle];
 }
 
-uint32_t LoadSession::own(Object object) {
+Answer LoadSession::own(Object object) {
+  if (!object.fd) return object.fd.error();
   objects.push_back(std::move(object));
   return objects.size() - 1;
 }
@@ -30,8 +31,7 @@ void serveSession(Context& context, Fd control, Fd loader) {
   Channel frontend(std::move(control)), libbpf(std::move(loader));
   LoadSession& load = context.load;
   for (;;) {
-    bool listening = load.granted && libbpf.descriptor() >= 0;
-    pollfd ready[2] = {{frontend.descriptor(), POLLIN, 0}, {listening ? libbpf.descriptor() : -1, POLLIN, 0}};
+    pollfd ready[2] = {{frontend.descriptor(), POLLIN, 0}, {load.granted ? libbpf.descriptor() : -1, POLLIN, 0}};  // -1: closed, too
     if (poll(ready, 2, -1) < 0 && errno != EINTR) die("poll: %s", strerror(errno));
 
     Request request;
@@ -106,6 +106,24 @@ Answer answerGrant(Context& context, Request& request) {
   return 0;
 }
 
+// The types of a module, as the broker opened them. Nothing else: in their place the kernel would also take a program, to be watched.
+Answer answerAddModule(Context& context, Request& request) {
+  LoadSession& load = context.load;
+  bpf_btf_info info{};
+  if (load.moduleCount == wire::MAX_MODULES) die("more than %u modules", wire::MAX_MODULES);
+  if (int error = context.bpf.info(request.descriptors[0], &info, sizeof info); error) return error;
+  if (!info.kernel_btf) return -EPERM;
+  load.modules[++load.moduleCount] = std::move(request.descriptors[0]);
+  return load.moduleCount;
+}
+
+Answer answerInspectHandle(Context& context, Request& request) {
+  uint32_t handle = request.as<wire::Handle>().handle;
+  if (handle >= context.load.objects.size()) die("handle %u is not one of this session's", handle);
+  const Object& object = context.load.objects[handle];
+  return describe(context.bpf, object.fd, object.kind);
+}
+
 // Everything is pinned aside, then one rename makes it exist. Whoever dies before leaves only what start-up wipes.
 Answer answerCommit(Context& context, Request& request) {
   wire::Commit commit = request.as<wire::Commit>();
@@ -119,8 +137,7 @@ Answer answerCommit(Context& context, Request& request) {
     for (uint32_t i = 0; i < commit.programCount + commit.mapCount; ++i) {
       bool program = i < commit.programCount;
       const Object& object = load.object(commit.handles[i], program ? Kind::program : Kind::map);
-      uint32_t index = program ? i : i - commit.programCount;
-      std::string path = std::string(staging.text) + (program ? "/p" : "/m") + std::to_string(index);
+      std::string path = staging.text + (program ? "/p" + std::to_string(i) : "/m" + std::to_string(i - commit.programCount));
       if (int error = context.bpf.pin(object.fd, path.c_str()); error) return error;
     }
     return context.bpf.renameNew(staging.text, loadPath("loads", commit.load).text);
