@@ -116,14 +116,14 @@ TEST_F(WorkerControl, EachOperationOnAPinDiesOfABadOne) {
   EXPECT_EQ(bpf.calls.size(), 0u);
 }
 
-TEST_F(WorkerControl, OnlyMapsAndProgramsOfSocketsAreHandedOverAndOnlyWithKnownFlags) {
+TEST_F(WorkerControl, OnlyMapsAndHarmlessProgramsAreHandedOverAndOnlyWithKnownFlags) {
   for (Pin pin : {pinOf(Dir::links), pinOf(Dir::iterators, "a")})
     EXPECT_DEATH_BY_LINE(control(Op::openObject, wire::OpenObject{pin, 0, 0}), "not to be opened");
   EXPECT_DEATH_BY_LINE(control(Op::openObject, wire::OpenObject{pinOf(Dir::maps, "a"), BPF_F_MMAPABLE, 0}), "not to be opened");
   EXPECT_DEATH_BY_LINE(control(Op::openObject, wire::OpenObject{pinOf(Dir::loads, "p"), BPF_F_RDONLY, 0}), "not to be opened");
-  for (uint32_t type : {BPF_PROG_TYPE_XDP, BPF_PROG_TYPE_TRACING, BPF_PROG_TYPE_SYSCALL, BPF_PROG_TYPE_KPROBE}) {
+  for (uint32_t type : {BPF_PROG_TYPE_XDP, BPF_PROG_TYPE_TRACING, BPF_PROG_TYPE_KPROBE}) {
     bpf.mapInfo.type = type;  // the first word of a program's too
-    EXPECT_DEATH_BY_LINE(control(Op::openObject, wire::OpenObject{pinOf(Dir::loads, "p"), 0, 0}), "not for sockets") << type;
+    EXPECT_DEATH_BY_LINE(control(Op::openObject, wire::OpenObject{pinOf(Dir::loads, "p"), 0, 0}), "not to be handed over") << type;
   }
   for (uint32_t type : {BPF_PROG_TYPE_SOCKET_FILTER, BPF_PROG_TYPE_SK_REUSEPORT}) {
     bpf.mapInfo.type = type;
