@@ -41,6 +41,7 @@ const Row ROWS[] = {
     {"load tracepoint, raw_tp, tp_btf", {"load", "tracepoint", "raw_tp", "tp_btf"}},
     {"load lsm", {"load", "lsm"}},
     {"load xdp and tracepoint in one object", {"load", "xdp", "tracepoint"}},
+    {"have a token to load xdp, tcx", {"token", "xdp", "tcx"}},
     {"attach his xdp to the host's eth0, priority 100", {"attach", "xdp"}, "", "eth0"},
     {"… priority 60, reserved for firewall", {"attach", "xdp"}, "", "eth0", "host", 60},
     {"… priority 1000", {"attach", "xdp"}, "", "eth0", "host", 1000},

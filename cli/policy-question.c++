@@ -16,7 +16,7 @@
 namespace bpfman {
 namespace {
 
-constexpr const char* ACTIONS = "view, load TYPE..., attach TYPE, unload, or map read|descriptor|write";
+constexpr const char* ACTIONS = "view, load TYPE..., attach TYPE, token TYPE..., unload, or map read|descriptor|write";
 
 template <typename Id>
 Id idOf(const std::string& word, const char* what, kj::Maybe<Id> named) {
@@ -63,11 +63,11 @@ std::vector<Request> requestsOf(const Question& question, uid_t uid, const Surro
   auto& words = question.action;
   requireWords(question, 1, SIZE_MAX);
   uid_t owner = question.owner.empty() ? uid : userOf(question.owner, around);
-  if (words[0] == "load") {
+  if (words[0] == "load" || words[0] == "token") {
     requireWords(question, 2, SIZE_MAX);
     TypeSet types;
     for (size_t i = 1; i < words.size(); ++i) types |= setOf({parseType(words[i])});
-    return {Request::toLoad(types, question.programs)};
+    return {words[0] == "load" ? Request::toLoad(types, question.programs) : Request::toDelegate(types)};
   }
   if (words[0] == "attach") {
     requireWords(question, 2, 2);

@@ -10,9 +10,9 @@
 namespace bpfman {
 
 struct Question {
-  std::string user;                              // a name or a number; one that has an account by that name also has its groups
-  std::vector<std::string> groups;               // further ones
-  std::vector<std::string> action;               // view | load TYPE… | attach TYPE | unload | map RIGHT; empty: only who he is
+  std::string user;                 // a name or a number; one that has an account by that name also has its groups
+  std::vector<std::string> groups;  // further ones
+  std::vector<std::string> action;  // view | load TYPE… | attach TYPE | token TYPE… | unload | map RIGHT; empty: only who he is
   std::string interface, netns = "host", owner;  // netns: "host", "own" or a path. owner: of the program; default: the user
   int32_t priority = 50;
   uint32_t programs = 1;        // load: that he would then have

@@ -66,7 +66,9 @@ std::string gives(const Role& role) {
   auto loads = kj::str("loads classes ", classNames(role.classes), ", ", role.maxPrograms, " programs, ", role.maxMapBytes,
                        " bytes of maps a load, ", role.maxMemory, " bytes of memory in all");
   bool places = role.classes & bit(ProgramClass::network);
-  return kj::str(loads, places ? kj::str("; attaches to ", describe(role.places)) : kj::str(), "; ", maps).cStr();
+  return kj::str(loads, role.tokens ? "; tokens for these classes" : "",
+                 places ? kj::str("; attaches to ", describe(role.places)) : kj::str(), "; ", maps)
+      .cStr();
 }
 
 std::string place(uint32_t line) { return line == 0 ? "built in" : "line " + std::to_string(line); }
@@ -182,6 +184,7 @@ constexpr struct {
     {"view", "See all programs, maps and links", nullptr},
     {"load", "Load programs of all these types in one object", "TYPE"},
     {"attach", "Attach a program of this type that is loaded", "TYPE"},
+    {"token", "Have a BPF token with which programs of all these types can be loaded", "TYPE"},
     {"unload", "Unload or detach a program", nullptr},
     {"map", "Use a program's maps: read, descriptor or write", "RIGHT"},
 };
