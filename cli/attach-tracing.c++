@@ -187,10 +187,9 @@ void addTracingKinds(Kinds& kinds) {
                    "Names, or patterns such as 'vfs_*' (default: what the program's section names)");
 
   auto addBinary = [&](CLI::App& app) {
-    auto target = app.add_option(kinds.named("TARGET", "-t,--target"), given.binary, "PATH of the program or library, or a library's name");
+    app.add_option(kinds.named("TARGET", "-t,--target"), given.binary, "PATH of the program or library, or a library's name");
     app.add_option("-p,--pid", given.process, "Only in this process (default: in all)")->check(CLI::Range(1, INT32_MAX));
     app.add_option("--container-pid", given.container, "TARGET is as this process sees it")->check(CLI::Range(1, INT32_MAX));
-    return target;
   };
   auto& uprobe = kinds.add("uprobe", "To a function of a binary; of a uretprobe program: to its return", setUprobe, takeSection);
   addBinary(uprobe);
@@ -201,8 +200,8 @@ void addTracingKinds(Kinds& kinds) {
   uprobes.add_option(kinds.named("FUNCTIONS", "-f,--fn-name"), given.functions,
                      "Names, or patterns such as 'SSL_*' (default: the one in the program's section, as TARGET)");
   auto& usdt = kinds.add("usdt", "To a static probe of a binary (usdt programs)", setUprobeMulti, chooseUsdtSpecs);
-  addBinary(usdt)->required();
-  usdt.add_option(kinds.named("PROBE", "--probe"), given.probe, "PROVIDER:NAME")->required();
+  addBinary(usdt);
+  usdt.add_option(kinds.named("PROBE", "--probe"), given.probe, "PROVIDER:NAME (default: the one in the program's section, as TARGET)");
 
   auto& perf = kinds.add("perf_event", "To an event that the processor or the kernel counts", setPerfEvent);
   perf.add_option(kinds.named("EVENT", "-e,--event"), given.event, "cycles, cpu-clock, page-faults, … as perf names them")->required();

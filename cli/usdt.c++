@@ -46,9 +46,22 @@ uint32_t keyFor(Session& session, schema::Map::Client map, kj::ArrayPtr<const kj
   fail(kj::str("the map ", USDT_SPECS, " is full: attach fewer probes to one load's programs"));
 }
 
+// What is not said is as the program's section has it: "/usr/bin/node:node:gc__start".
+void takeSection(Session& session, AttachArguments& arguments) {
+  if (!arguments.binary.empty() && !arguments.probe.empty()) return;
+  auto answer = session.wait(findProgram(session, arguments.program).getRequest().send());
+  std::string section = answer.getDetails().getRecord().getAttachTo().cStr();
+  auto name = section.rfind(':'), provider = name == section.npos || name == 0 ? section.npos : section.rfind(':', name - 1);
+  if (provider == section.npos || provider == 0)
+    fail(kj::str("say in which binary (TARGET), and which probe: the section of program ", arguments.program, " names none"));
+  if (arguments.binary.empty()) arguments.binary = section.substr(0, provider);
+  if (arguments.probe.empty()) arguments.probe = section.substr(provider + 1);
+}
+
 }  // namespace
 
 void chooseUsdtSpecs(Session& session, AttachArguments& arguments) {
+  takeSection(session, arguments);
   auto colon = arguments.probe.find(':');
   if (colon == std::string::npos) fail(kj::str("static probe \"", arguments.probe.c_str(), "\": expected PROVIDER:NAME"));
   auto path = binaryPath(arguments);

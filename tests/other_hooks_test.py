@@ -63,6 +63,15 @@ class OtherHooks(hooks.Seen):
             self.assertEqual(sums()["runs"], 10)
         else:
             self.assertIn("needs Linux 6.6", first.err)
+        place = "/dev/shm/bpfman-static-probes"             # as a section has it
+        os.symlink(binary, place)
+        self.addCleanup(os.unlink, place)
+        sectioned = self.daemon.load("usdt_counter", "usdt", "usdt_section")
+        answer = self.daemon.cli("link", "attach", "usdt", sectioned)
+        self.assertEqual(answer.code if supported else "needs Linux 6.6" in answer.err, 0 if supported else True, answer)
+        self.assertIn("has no static probe shop:nothing", self.daemon.cli("link", "attach", "usdt", sectioned, place, "shop:nothing").err)
+        self.assertIn("names none", self.daemon.cli("link", "attach", "usdt", program).err)
+        self.assertEqual(self.daemon.cli("program", "unload", sectioned).code, 0)
         self.assertIn("has no static probe shop:nothing", attach("shop:nothing").err)
         self.assertIn("expected PROVIDER:NAME", attach("sold").err)
         self.note("usdt", "yes" if supported else first.err.strip().replace("bpfman: error: ", "").replace(directory, "DIRECTORY"))
