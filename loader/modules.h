@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <bpf/btf.h>
+#include <cstdint>
 #include <linux/bpf.h>
 
 namespace bpfman {
