@@ -34,9 +34,8 @@ static gid_t socketGroup(kj::StringPtr wanted) {
 // The lock is this process's, not its children's, and goes when it goes, however that happens.
 static kj::AutoCloseFd lockAgainstOthers(kj::StringPtr runtimeDir) {
   auto file = openFile(kj::str(runtimeDir, "/lock"), O_RDWR | O_CREAT | O_NOFOLLOW);
-  struct flock lock {
-    F_WRLCK, SEEK_SET, 0, 0, 0
-  };
+  using Lock = struct flock;
+  Lock lock{F_WRLCK, SEEK_SET, 0, 0, 0};
   if (fcntl(file.get(), F_SETLK, &lock) == 0) return file;
   KJ_SYSCALL(fcntl(file.get(), F_GETLK, &lock));
   KJ_FAIL_REQUIRE(kj::str("another bpfmand runs in ", runtimeDir, ": pid ", lock.l_pid));
