@@ -82,7 +82,8 @@ void Run::takeAnswer() {
       close(number);
     }
   }
-  constexpr int GIVEN[] = {2, 2, 1, 1, 1, 0, 1};
+  constexpr int GIVEN[] = {2, 2, 1, 1, 1, 0, 1, 1};
+  static_assert(kj::size(GIVEN) == size_t(wire::BrokerOp::count));
   FUZZ_REQUIRE(count == (reply.result == 0 ? GIVEN[unsigned(request.op)] : 0), "%d descriptors", count);
   FUZZ_REQUIRE(reply.result <= 0 && (reply.result == -EAGAIN) == (reply.delayMilliseconds != 0) && reply.delayMilliseconds <= 5000);
 }

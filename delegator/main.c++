@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -65,6 +66,7 @@ int main() {
   wire::Ceiling ceiling;
   requireConfined(pread(wire::fd::delegator::ceiling, &ceiling, sizeof ceiling, 0) == sizeof ceiling, "the ceiling");
   close(wire::fd::delegator::ceiling);
+  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);  // whatever it would execute starts with nothing
   restrictFiles(nullptr, 0);
   noCoreDumps();
   enterPolicy(seccomp::DELEGATOR_POLICY);

@@ -72,8 +72,9 @@ Delegation delegationFrom(schema::Delegation::Reader wish) {
   return delegation;
 }
 
-void delegateTo(Core& core, const FileSystemContext& bpffs, const Delegation& delegation, kj::WaitScope& scope) {
-  Channel delegator(core.io.unixEventPort, core.broker.startDelegator().wait(scope), "the delegator");
+kj::Maybe<kj::String> delegate(Core& core, kj::AutoCloseFd job, const FileSystemContext& bpffs, const Delegation& delegation,
+                               kj::WaitScope& scope) {
+  Channel delegator(core.io.unixEventPort, kj::mv(job), "the delegator");
   wire::Delegation wish{delegation.masks[0], delegation.masks[1], delegation.masks[2], delegation.masks[3]};
   int passed[1] = {bpffs.fd()};
   auto answer = delegator.call(kj::arrayPtr(reinterpret_cast<const kj::byte*>(&wish), sizeof wish), passed);
@@ -87,10 +88,11 @@ void delegateTo(Core& core, const FileSystemContext& bpffs, const Delegation& de
   wire::Delegated delegated;
   KJ_REQUIRE(packet.bytes.size() == sizeof delegated, "malformed answer from the delegator");
   memcpy(&delegated, packet.bytes.begin(), sizeof delegated);
+  if (delegated.result == 0) return nullptr;
   if (delegated.result == -EOPNOTSUPP || delegated.result == -EBUSY)
-    refuse("the context is not a bpffs's, or was used already, or this kernel has no tokens: they need Linux 6.9");
-  if (delegated.result == -EPERM) refuse("above the ceiling of the daemon's configuration");
-  if (delegated.result != 0) refuse("create the bpffs: ", strerror(-delegated.result));
+    return kj::str("the context is not a bpffs's, or was used already, or this kernel has no tokens: they need Linux 6.9");
+  if (delegated.result == -EPERM) return kj::str("above the ceiling of the daemon's configuration");
+  return kj::str("create the bpffs: ", strerror(-delegated.result));
 }
 
 // The kernel asks for the program's type and its attach type, each by itself.

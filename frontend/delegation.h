@@ -14,7 +14,9 @@ struct Delegation {
 
 Delegation delegationFrom(schema::Delegation::Reader wish);  // refuses a word that it does not know, and what has no name here
 TypeSet typesOf(const Delegation& delegation);
-void delegateTo(Core& core, const FileSystemContext& bpffs, const Delegation& delegation, kj::WaitScope& scope);  // by a delegator
+// Why the delegator, whose job socket this is, did not do it; nothing: it did. Throws when it does not answer: then nobody knows.
+kj::Maybe<kj::String> delegate(Core& core, kj::AutoCloseFd delegator, const FileSystemContext& bpffs, const Delegation& delegation,
+                               kj::WaitScope& scope);
 void describeDelegation(const uint64_t (&masks)[4], schema::Delegation::Builder out);
 
 }  // namespace bpfman

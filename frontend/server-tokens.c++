@@ -1,4 +1,5 @@
-// Tokens: what a container may do itself, with the kernel. Written down before it is delegated, as nobody can ask the kernel afterwards.
+// Tokens: what a container may do itself, with the kernel. Written down before it is delegated, and kept unless the delegator says that it
+// was not, as nobody can ask the kernel afterwards.
 #include <algorithm>
 
 #include "frontend/clock.h"
@@ -35,18 +36,18 @@ class TokensServer final : public schema::Tokens::Server {
     connection->rights.requireDelegate(typesOf(delegation));
     return descriptorOf(params.getContext(), "the bpffs's context").then([this, context, delegation](kj::AutoCloseFd given) mutable {
       auto bpffs = core.intake.contexts.take(given);
-      return connection.change("delegate",
-                               [this, context, delegation, bpffs = kj::mv(bpffs)](kj::WaitScope& scope, AuditLine& line) mutable {
-                                 TokenRow row = newRow(delegation);
-                                 line.what = kj::str("token ", row.id).cStr();
-                                 core.catalog.put(row);
-                                 auto failure = kj::runCatchingExceptions([&]() { delegateTo(core, bpffs, delegation, scope); });
-                                 KJ_IF_MAYBE (exception, failure) {
-                                   core.catalog.eraseToken(row.id);
-                                   kj::throwFatalException(kj::mv(*exception));
-                                 }
-                                 describe(row, context.getResults().initToken());
-                               });
+      auto create = [this, context, delegation, bpffs = kj::mv(bpffs)](kj::WaitScope& scope, AuditLine& line) mutable {
+        auto delegator = core.broker.startDelegator().wait(scope);
+        TokenRow row = newRow(delegation);  // what it counts stays so until the row is there
+        line.what = kj::str("token ", row.id).cStr();
+        core.catalog.put(row);
+        KJ_IF_MAYBE (refused, delegate(core, kj::mv(delegator), bpffs, delegation, scope)) {
+          core.catalog.eraseToken(row.id);
+          refuse(kj::mv(*refused));
+        }
+        describe(row, context.getResults().initToken());
+      };
+      return connection.change("delegate", kj::mv(create));
     });
   }
 

@@ -12,6 +12,7 @@ import harness
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("BPFMAN_BUILD", os.path.join(ROOT, "build"))
 WORKER_LINES = 1500
+DELEGATOR_LINES = 250
 BROKER_LINES = 1000          # the broker's own code
 BROKER_LINKED_LINES = 1150   # with the contracts and seccomp/confine, which others share: so that nothing moves there to escape the limit
 
@@ -84,6 +85,13 @@ class Lines(unittest.TestCase):
         self.assertGreater(len(objects), 5)
         self.assertLessEqual(linesOf(objects, self.known, "broker/"), BROKER_LINES)
         self.assertLessEqual(linesOf(objects, self.known), BROKER_LINKED_LINES)
+
+    def test_delegator(self):
+        """With the contracts and its confinement: the one process that keeps CAP_SYS_ADMIN beside the broker."""
+        folders = r"(delegator/CMakeFiles/bpfman-delegator|seccomp/CMakeFiles/seccomp_(confine|landlock))\.dir/"
+        objects = {each for each in self.known if re.match(folders, each)}
+        self.assertEqual(len(objects), 3)
+        self.assertLessEqual(linesOf(objects, self.known), DELEGATOR_LINES)
 
     def test_worker_contains_no_parser(self):
         binary = os.path.join(BUILD, "bin", "bpfman-worker")
