@@ -273,6 +273,9 @@ class Programs final : public schema::Programs::Server {
     for (auto size : options.getMapSizes()) text += kj::str(" size ", size.getName(), "=", size.getEntries()).cStr();
     if (options.getLogLevel()) text += " log level " + std::to_string(options.getLogLevel());
     if (options.hasKernelTypes()) text += " with BTF";
+    for (auto each : options.getSignatures())
+      text += kj::str(" signature of ", each.getProgram(), ", ", each.getPkcs7().size(), " bytes, keyring ", each.getKeyring()).cStr();
+    if (options.getToSign()) text += " to sign";
     if (options.getMetadata().size()) text += " metadata " + words(options.getMetadata());
     if (options.getApplication().size()) text += kj::str(" application ", options.getApplication()).cStr();
     if (options.getMapOwner()) text += " owner " + std::to_string(options.getMapOwner());

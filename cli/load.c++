@@ -4,6 +4,9 @@
 #include "cli/text.h"
 #include "cli/values.h"
 
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <iostream>
 #include <memory>
 
@@ -13,7 +16,8 @@ namespace {
 struct LoadArguments {
   std::string path, application, engine, output = "text";
   std::vector<std::string> programs, alternatives, globals, typed, metadata, mapSizes;
-  std::string btf;
+  std::vector<std::string> signatures;
+  std::string btf, keyring = "secondary", toSign;
   uint32_t mapOwner = 0, logLevel = 0;
   bool persistent = false, all = false;
 };
@@ -50,6 +54,22 @@ void fill(schema::LoadOptions::Builder options, const LoadArguments& arguments) 
     sizes[i].setName(name.c_str());
     sizes[i].setEntries(entries);
   }
+  putSignatures(options.initSignatures(arguments.signatures.size()), arguments.signatures, arguments.keyring);
+  options.setToSign(!arguments.toSign.empty());
+}
+
+void addSignatures(CLI::App& app, std::vector<std::string>& signatures, std::string& keyring) {
+  addRepeated(app, "--signature", signatures,
+              "NAME=FILE: the signature of a program's instructions (PKCS#7, DER), which the kernel verifies; may be repeated");
+  app.add_option("--keyring", keyring, "Whose keys are trusted: builtin, secondary, platform, or a keyring's serial (default: secondary)");
+}
+
+// NAME.insns, for each program what a signature covers.
+void writeToSign(const std::string& directory, kj::StringPtr program, kj::ArrayPtr<const kj::byte> instructions) {
+  std::string path = directory + "/" + program.cStr() + ".insns";
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file.write(reinterpret_cast<const char*>(instructions.begin()), instructions.size());
+  if (!file.flush()) fail(kj::str("write ", path.c_str(), ": ", strerror(errno), "; the programs are loaded"));
 }
 
 // What of the verifier's log says where and why; the whole where that can't be told, or where it was asked for.
@@ -81,6 +101,7 @@ int load(Session& session, const LoadArguments& arguments) {
   Json programs = Json::array();
   bool first = true;
   for (auto loaded : answer.getLoaded()) {
+    if (!arguments.toSign.empty()) writeToSign(arguments.toSign, loaded.getDetails().getRecord().getName(), loaded.getToSign());
     if (arguments.output == "json") {
       programs.push_back(jsonOf(loaded.getDetails()));
       if (arguments.logLevel > 0) programs.back()["verifier_log"] = loaded.getVerifierLog().cStr();
@@ -98,7 +119,8 @@ int load(Session& session, const LoadArguments& arguments) {
 struct UpdateArguments {
   uint32_t program = 0;
   std::string path, name;
-  std::vector<std::string> globals, typed;
+  std::vector<std::string> globals, typed, signatures;
+  std::string keyring = "secondary";
   ChangeOptions change;
 };
 
@@ -109,6 +131,7 @@ int update(Session& session, const UpdateArguments& arguments) {
   putGlobals(options.initGlobals(arguments.globals.size() + arguments.typed.size()), arguments.globals, arguments.typed);
   options.setName(arguments.name.c_str());
   options.setConfirmWithin(seconds);
+  putSignatures(options.initSignatures(arguments.signatures.size()), arguments.signatures, arguments.keyring);
   auto memfd = bytecodeFrom(arguments.path.c_str());
 
   auto request = findProgram(session, arguments.program).updateRequest();
@@ -137,6 +160,7 @@ void addProgramUpdate(CLI::App& parent, Command& chosen) {
   app.add_option("--name", arguments->name, "The function (default: of the same name)");
   addRepeated(app, "-g,--global", arguments->globals, "NAME=HEX: a global variable's value (default: as it was loaded); may be repeated");
   addRepeated(app, "--set", arguments->typed, "NAME=VALUE: likewise, by its type, as in 'program load'; may be repeated");
+  addSignatures(app, arguments->signatures, arguments->keyring);
   addConfirmWithin(app, arguments->change.confirmWithin);
   addOutput(app, arguments->change.output);
   app.callback([arguments, &chosen] { chosen = [arguments](Session& session) { return update(session, *arguments); }; });
@@ -163,6 +187,8 @@ void addProgramLoad(CLI::App& parent, Words words, Command& chosen) {
                  "Fit the object to the structs of the kernel with this BTF (raw, or in an ELF file) instead of this one's");
   app.add_option("--log-level", arguments->logLevel,
                  "Show the verifier's log: 1 (each instruction), 2 (and each state), 4 (statistics), or a sum of them");
+  addSignatures(app, arguments->signatures, arguments->keyring);
+  app.add_option("--to-sign", arguments->toSign, "Write into this directory, as NAME.insns, what a signature of each program covers");
   app.add_option("--map-owner-id", arguments->mapOwner, "Use the maps of this program instead of new ones");
   app.add_flag("--persistent", arguments->persistent, "Load and attach them again after a reboot, and when their interface comes back");
   app.add_option("--engine", arguments->engine,

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <sstream>
 
 namespace bpfman {
@@ -137,6 +139,30 @@ void putGlobals(capnp::List<schema::Global>::Builder list, const std::vector<std
     auto [name, value] = parseTyped(typed[i]);
     list[bytes.size() + i].setName(name.c_str());
     list[bytes.size() + i].setJson(value.c_str());
+  }
+}
+
+static int32_t parseKeyring(const std::string& text) {
+  static constexpr const char* SYSTEM[] = {"builtin", "secondary", "platform"};  // by the kernel's numbers
+  for (int32_t i = 0; i < 3; i++)
+    if (text == SYSTEM[i]) return i;
+  int32_t serial = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), serial);
+  if (error != std::errc() || end != text.data() + text.size() || serial < 0)
+    fail(kj::str("--keyring \"", text.c_str(), "\": expected builtin, secondary, platform or the serial of a keyring"));
+  return serial;
+}
+
+void putSignatures(capnp::List<schema::Signature>::Builder list, const std::vector<std::string>& files, const std::string& keyring) {
+  for (size_t i = 0; i < files.size(); i++) {
+    auto [name, path] = parsePair(files[i], "--signature");
+    std::ifstream file(path, std::ios::binary);
+    std::string bytes{std::istreambuf_iterator<char>(file), {}};
+    if (!file || bytes.empty())
+      fail(kj::str("--signature \"", files[i].c_str(), "\": ", path.c_str(), file ? " is empty" : " can't be read"));
+    list[i].setProgram(name.c_str());
+    list[i].setPkcs7(kj::StringPtr(bytes.data(), bytes.size()).asBytes());
+    list[i].setKeyring(parseKeyring(keyring));
   }
 }
 

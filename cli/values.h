@@ -34,6 +34,7 @@ kj::Duration parseDuration(const std::string& text);  // "500ms", "30s", "1m30s"
 
 // Into the message that is about to be sent.
 void putGlobals(capnp::List<schema::Global>::Builder list, const std::vector<std::string>& bytes, const std::vector<std::string>& typed);
+void putSignatures(capnp::List<schema::Signature>::Builder list, const std::vector<std::string>& files, const std::string& keyring);
 void put(capnp::List<schema::KeyValue>::Builder list, const std::vector<std::string>& pairs, const char* option);
 void put(capnp::List<capnp::Text>::Builder list, const std::vector<std::string>& words);
 

@@ -46,6 +46,7 @@ inline LoadRow loadRow(uint32_t load) {
           load % 3 == 0,
           load % 6 == 0 ? "the verifier refused it" : "",
           {{"counters", 4294967295u}, {"a", load}},
+          {{"count_packets", std::string("\x30\0\xff", 3), 1}, {"b", "x", -1}},
           load % 5 == 0};
 }
 

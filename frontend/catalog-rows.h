@@ -22,6 +22,13 @@ struct MapRow {
   bool operator==(const MapRow&) const = default;
 };
 
+struct Signature {      // as schema/signature.capnp has it
+  std::string program;  // the function's name
+  std::string pkcs7;
+  int32_t keyring = 0;
+  bool operator==(const Signature&) const = default;
+};
+
 struct LoadRow {
   enum State : uint8_t { loading, loaded, unloading };  // the journal: at start, anything but `loaded` was under way
   uint32_t load = 0;                                    // own, never reused, 1 .. 2^31-1
@@ -37,6 +44,7 @@ struct LoadRow {
   bool persistent = false;   // it and its links outlive a reboot: frontend/persistence.h
   std::string missing;       // of a persistent one: why the kernel does not have it; its programs have placeholders for ids. "": it has
   std::vector<std::pair<std::string, uint32_t>> mapSizes;  // caller, of a persistent one: max_entries instead of the object's
+  std::vector<Signature> signatures;                       // likewise: of its programs
   bool otherTypes = false;                                 // of a persistent one: types of another kernel are kept, which it is fitted to
   bool operator==(const LoadRow&) const = default;
 };

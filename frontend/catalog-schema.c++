@@ -125,6 +125,13 @@ CREATE TABLE token (
   cgroup INTEGER NOT NULL, withdrawn INTEGER NOT NULL CHECK (withdrawn IN (0, 1))) STRICT;
 INSERT INTO sequence (name, next) VALUES ('token', 1);
 PRAGMA user_version = 9;
+)",
+    // 9 -> 10: the signatures with which persistent programs are loaded again.
+    R"(
+CREATE TABLE signature (
+  load INTEGER NOT NULL REFERENCES load ON DELETE CASCADE, position INTEGER NOT NULL, program TEXT NOT NULL, pkcs7 BLOB NOT NULL,
+  keyring INTEGER NOT NULL, PRIMARY KEY (load, position)) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 10;
 )"};
 
 [[noreturn]] void refuseNewer(const std::string& path, int64_t found, size_t known) {

@@ -43,6 +43,10 @@ std::vector<LoadRow> readLoads(Database& database) {
   });
   Statement sizes = database.prepare("SELECT load, name, entries FROM map_size ORDER BY load, position");
   join(sizes, rows, &LoadRow::load, [](LoadRow& load, Statement& s) { load.mapSizes.emplace_back(s.bytes(1), uint32_t(s.number(2))); });
+  Statement signatures = database.prepare("SELECT load, program, pkcs7, keyring FROM signature ORDER BY load, position");
+  join(signatures, rows, &LoadRow::load, [](LoadRow& load, Statement& s) {
+    load.signatures.push_back({s.bytes(1), s.bytes(2), int32_t(s.number(3))});
+  });
   return rows;
 }
 
@@ -228,6 +232,10 @@ void store(Database& database, const LoadRow& row) {
   Statement& size = database.kept("INSERT INTO map_size (load, position, name, entries) VALUES (?1, ?2, ?3, ?4)");
   int64_t position = 0;
   for (auto& [name, entries] : row.mapSizes) size.with(row.load, position++, name, entries).run();
+  database.kept("DELETE FROM signature WHERE load = ?1").with(row.load).run();
+  Statement& signature = database.kept("INSERT INTO signature (load, position, program, pkcs7, keyring) VALUES (?1, ?2, ?3, ?4, ?5)");
+  position = 0;
+  for (auto& [program, pkcs7, keyring] : row.signatures) signature.with(row.load, position++, program, Blob{pkcs7}, keyring).run();
   database.kept(RAISE).with(std::string_view("load"), int64_t(row.load) + 1).run();
 }
 

@@ -222,7 +222,7 @@ void describeProgram(Core& core, uint32_t id, schema::ProgramDetails::Builder ou
   const ProgramRow row = find();
   const LoadRow load = KJ_ASSERT_NONNULL(core.catalog.load(row.load));
   auto place = core.workers.host(scope);
-  auto inspect = [&](const wire::Pin& pin) { return place->worker.call(wire::Op::inspect, wire::Inspect{pin}); };
+  auto inspect = [&](const wire::Pin& pin) { return place->worker.call(wire::Op::inspect, pin); };
   auto program = inspect(loadedProgram(row.load, row.index));
   std::vector<kj::Promise<WorkerReply>> maps, pins;
   for (const MapRow& map : load.maps) {
@@ -266,8 +266,8 @@ void describeLink(Core& core, uint32_t id, schema::LinkDetails::Builder out, kj:
     KJ_IF_MAYBE (dispatcher, core.catalog.dispatcher(chain->type, row.nsid, row.ifindex))
       unlinked = dispatcher->filterHandle != 0 || dispatcher->adopted != 0;
   }
-  auto there = place->worker.call(wire::Op::inspect, wire::Inspect{pin});
-  auto answer = place->worker.call(wire::Op::inspect, wire::Inspect{kernelPin});
+  auto there = place->worker.call(wire::Op::inspect, pin);
+  auto answer = place->worker.call(wire::Op::inspect, kernelPin);
   bool present = there.wait(scope).result >= 0;
   auto seen = answer.wait(scope);
   out.setPinPresent(present);

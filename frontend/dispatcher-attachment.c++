@@ -107,7 +107,7 @@ void attachDispatcher(const ChainHook& hook, DispatcherRow& row, Place& place, C
 
 void removeDispatcherLink(Workers& workers, const ChainHook& hook, kj::WaitScope& scope) {
   auto host = workers.host(scope);
-  requireOk(host->worker.call(wire::Op::remove, wire::Remove{dispatcherLinkPin(hook)}).wait(scope), "detach the dispatcher");
+  requireOk(host->worker.call(wire::Op::remove, dispatcherLinkPin(hook)).wait(scope), "detach the dispatcher");
 }
 
 void replaceDispatcher(Workers& workers, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
@@ -122,7 +122,7 @@ RunningDispatcher runningDispatcher(Workers& workers, const ChainHook& hook, con
   auto host = workers.host(scope);
   bool seen = hook.host && Netlink(host->netlink).interfaceAt(hook.ifindex) != nullptr;
   if (row.filterHandle != 0) return {seen ? programOfFilter(*host, hook, row) : 0, 0, !seen};
-  auto reply = host->worker.call(wire::Op::inspect, wire::Inspect{dispatcherLinkPin(hook)}).wait(scope);
+  auto reply = host->worker.call(wire::Op::inspect, dispatcherLinkPin(hook)).wait(scope);
   if (reply.result == -ENOENT) return {};
   requireOk(reply, "look at the dispatcher's link");
   auto info = infoOf<bpf_link_info>(reply);
@@ -137,7 +137,7 @@ void pinAdopted(Workers& workers, BrokerChannel& broker, const ChainHook& hook, 
   auto host = workers.host(scope);
   auto descriptor = broker.openXdpProgram(program).wait(scope);
   int fd = descriptor.get();
-  requireOk(host->worker.call(wire::Op::remove, wire::Remove{adoptedPin(hook)}).wait(scope), "remove an old pin");
+  requireOk(host->worker.call(wire::Op::remove, adoptedPin(hook)).wait(scope), "remove an old pin");
   wire::Publish wish{{}, adoptedPin(hook)};
   auto reply = host->worker.call(wire::Op::publish, wish, nullptr, kj::arrayPtr(const_cast<const int*>(&fd), 1)).wait(scope);
   requireOk(reply, "pin the program that is to be adopted");
@@ -165,7 +165,7 @@ static void giveBack(Workers& workers, BrokerChannel& broker, const ChainHook& h
     if (reply.result != -EEXIST && reply.result != -ENODEV)
       requireOk(reply, kj::str("give ", hook.interface.c_str(), " back to the adopted program"));
   }
-  requireOk(host->worker.call(wire::Op::remove, wire::Remove{adoptedPin(hook)}).wait(scope), "remove the adopted program's pin");
+  requireOk(host->worker.call(wire::Op::remove, adoptedPin(hook)).wait(scope), "remove the adopted program's pin");
 }
 
 void detachDispatcher(Workers& workers, BrokerChannel& broker, const ChainHook& hook, const DispatcherRow& row, kj::WaitScope& scope) {
@@ -186,7 +186,7 @@ bool dispatcherIsOn(Workers& workers, Place& place, const ChainHook& hook, const
   if (row.filterHandle != 0 && place.nsid != hook.nsid) return isHeld(workers, row.programId, scope);
   if (row.filterHandle != 0) return programOfFilter(place, hook, row) == row.programId;
   auto host = workers.host(scope);
-  auto reply = host->worker.call(wire::Op::inspect, wire::Inspect{dispatcherLinkPin(hook)}).wait(scope);
+  auto reply = host->worker.call(wire::Op::inspect, dispatcherLinkPin(hook)).wait(scope);
   if (reply.result < 0) return false;
   auto info = infoOf<bpf_link_info>(reply);
   return (hook.isXdp() ? info.xdp.ifindex : info.tcx.ifindex) == hook.ifindex;

@@ -130,8 +130,7 @@ class LibxdpEngine final : public ReplacingEngine {
       if (c->deviceBound) present.locked = "has a dispatcher that is bound to the device, to which only programs that are too can be added";
       std::vector<kj::Promise<WorkerReply>> seen;
       for (uint32_t i = 0; i < c->members.size(); ++i)
-        seen.push_back(
-            place.worker.call(wire::Op::inspect, wire::Inspect{pinAt(wire::Dir::xdpPrograms, hook.ifindex, present.program, i)}));
+        seen.push_back(place.worker.call(wire::Op::inspect, pinAt(wire::Dir::xdpPrograms, hook.ifindex, present.program, i)));
       for (uint32_t i = 0; i < c->members.size(); ++i) {
         auto reply = seen[i].wait(scope);
         if (reply.result < 0) continue;  // taken out; or it runs unpinned, which its link tells below

@@ -51,7 +51,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
       if (row->adopted == 0) return present;
       int32_t priority = row->adoptedPriority;
       auto host = workers.host(scope);
-      auto reply = host->worker.call(wire::Op::inspect, wire::Inspect{adoptedPin(hook)}).wait(scope);
+      auto reply = host->worker.call(wire::Op::inspect, adoptedPin(hook)).wait(scope);
       if (reply.result == -ENOENT) return present;
       requireOk(reply, "look at the adopted program");
       auto info = infoOf<bpf_prog_info>(reply);
@@ -237,7 +237,7 @@ class TailcallEngine final : public ChainEngine, private kj::TaskSet::ErrorHandl
   // The map by which the kernel tells a program from those that a program array takes; "": it uses none.
   std::string cgroupStorageOf(const ChainMember& member, kj::WaitScope& scope) {
     auto place = workers.host(scope);
-    auto inspect = [&](const wire::Pin& pin) { return place->worker.call(wire::Op::inspect, wire::Inspect{pin}).wait(scope); };
+    auto inspect = [&](const wire::Pin& pin) { return place->worker.call(wire::Op::inspect, pin).wait(scope); };
     auto used = mapIdsOf(inspect(member.pin()));
     KJ_IF_MAYBE (load, catalog.load(member.load))
       for (const MapRow& map : load->maps) {

@@ -30,7 +30,7 @@ class StructOpsHook final : public SingleHook {
     const LoadRow& load = KJ_ASSERT_NONNULL(core.catalog.load(wish.program.load));
     auto place = core.workers.host(scope);
     for (const MapRow& map : load.maps) {
-      auto reply = place->worker.call(wire::Op::inspect, wire::Inspect{loadedMap(load.load, map.index)}).wait(scope);
+      auto reply = place->worker.call(wire::Op::inspect, loadedMap(load.load, map.index)).wait(scope);
       if (reply.result < 0 || infoOf<bpf_map_info>(reply).type != BPF_MAP_TYPE_STRUCT_OPS) continue;
       there.add(map.name.c_str());
       if (name.size() == 0 || name == map.name.c_str()) found = map;

@@ -138,7 +138,7 @@ void fillTarget(LinkRow& link, const Target& target, const AttachWish& wish, kj:
 
 void removePin(Core& core, const wire::Pin& pin, kj::WaitScope& scope) {
   auto place = core.workers.host(scope);
-  requireOk(place->worker.call(wire::Op::remove, wire::Remove{pin}).wait(scope), "remove a pin");
+  requireOk(place->worker.call(wire::Op::remove, pin).wait(scope), "remove a pin");
 }
 
 bool isThere(Core& core, const LinkRow& link, kj::WaitScope& scope) {
@@ -147,7 +147,7 @@ bool isThere(Core& core, const LinkRow& link, kj::WaitScope& scope) {
 
 bool isOn(Core& core, const wire::Pin& link, uint32_t ifindex, kj::WaitScope& scope) {
   auto place = core.workers.host(scope);
-  auto reply = place->worker.call(wire::Op::inspect, wire::Inspect{link}).wait(scope);
+  auto reply = place->worker.call(wire::Op::inspect, link).wait(scope);
   return reply.result >= 0 && infoOf<bpf_link_info>(reply).tcx.ifindex == ifindex;
 }
 

@@ -13,6 +13,7 @@ constexpr uint32_t ALTERNATIVES_PER_LOAD = 8;        // lists of programs, besid
 constexpr uint32_t GLOBALS_PER_LOAD = 256;           // variables
 constexpr uint32_t GLOBAL_BYTES = 64 << 10;          // one variable's value
 constexpr uint32_t GLOBALS_BYTES = 1 << 20;          // all values of one load together
+constexpr uint32_t SIGNATURE_BYTES = 8192;           // of one program; the kernel's
 constexpr uint32_t METADATA_PAIRS = 64;              // of one program or link
 constexpr uint32_t METADATA_BYTES = 16 << 10;        // keys and values of one program or link together
 constexpr uint32_t NAME_BYTES = 255;                 // a function's, interface's or application's name

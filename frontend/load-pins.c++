@@ -66,7 +66,7 @@ void Loads::removeProgram(uint32_t id, kj::WaitScope& scope) {
   const ProgramRow program = KJ_ASSERT_NONNULL(catalog.program(id));
   auto place = workers.host(scope);
   std::vector<kj::Promise<WorkerReply>> replies;
-  auto remove = [&](const wire::Pin& pin) { replies.push_back(place->worker.call(wire::Op::remove, wire::Remove{pin})); };
+  auto remove = [&](const wire::Pin& pin) { replies.push_back(place->worker.call(wire::Op::remove, pin)); };
   remove(pinAt(wire::Dir::programs, id));
   KJ_IF_MAYBE (load, catalog.load(program.load))
     for (const MapRow& map : load->maps)

@@ -72,6 +72,11 @@ struct Loads::Run {
       wanted[i].setAttachTo(programs[i].attachTo.c_str());
       wanted[i].setFamily(programs[i].family.c_str());
       wanted[i].setFlags(programs[i].flags);
+      auto signature = std::ranges::find(wish.signatures, programs[i].name, &Signature::program);
+      if (signature != wish.signatures.end()) {
+        wanted[i].setSignature(kj::StringPtr(signature->pkcs7.data(), signature->pkcs7.size()).asBytes());
+        wanted[i].setKeyring(signature->keyring);
+      }
       wanted[i].setTargetModule(grant.programs[i].module);
       // Older libbpf does not know MODULE:NAME, so it is told the number.
       bool resolved = grant.programs[i].module != 0 || ModuleBtf::isQualified(programs[i].attachTo.c_str());
@@ -88,6 +93,7 @@ struct Loads::Run {
     setTexts(job.initReuse(sources.owners().size()), sources.owners());
     setTexts(job.initShared(sources.shared().size()), sources.shared());
     job.setLogLevel(wish.logLevel);
+    job.setToSign(wish.toSign);
     auto sizes = job.initMapSizes(wish.mapSizes.size());
     for (size_t i = 0; i < wish.mapSizes.size(); ++i) {
       sizes[i].setName(wish.mapSizes[i].first.c_str());
@@ -213,7 +219,7 @@ struct Loads::Run {
   WorkerReply giveGrant() {
     if (sources.needsTurn()) turn = loads.names.take(sources.turn(), scope);
     auto place = loads.workers.host(scope);
-    auto look = [&](const wire::Pin& pin) { return place->worker.call(wire::Op::inspect, wire::Inspect{pin}).wait(scope); };
+    auto look = [&](const wire::Pin& pin) { return place->worker.call(wire::Op::inspect, pin).wait(scope); };
     for (bool changed = sources.takeNamed(look);; changed = sources.takeNamed(look)) {
       makeGrant();
       modules.give(session(), scope);
@@ -263,6 +269,7 @@ struct Loads::Run {
                                  " modules of the kernel, as many as a load can: others that have its types were left out, the first is " +
                                  modules.leftOut()[0]);
     for (auto program : loaded) outcome.logs.push_back(program.getVerifierLog().cStr());
+    for (auto program : loaded) outcome.toSign.emplace_back(program.getToSign().asChars().begin(), program.getToSign().size());
     for (auto function : done.getFunctions()) outcome.functions[function.getName().cStr()] = function.getId();
     std::vector<ProgramRow> rows;
     for (size_t i = 0; i < loaded.size(); ++i) {
@@ -282,6 +289,7 @@ struct Loads::Run {
     row.state = LoadRow::loaded;
     row.missing.clear();
     row.mapSizes = sizesToKeep();
+    if (wish.persistent) row.signatures = wish.signatures;
     if (wish.again != 0)
       loads.catalog.renumber(row, wish.instead, rows);
     else

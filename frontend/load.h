@@ -47,6 +47,8 @@ struct LoadWish {
   std::vector<std::vector<WantedProgram>> alternatives{};  // the first that this host takes, if not `programs`
   Pairs globals, metadata;
   Pairs typed{};                                             // globals too: their values as JSON. The loader answers their bytes
+  std::vector<Signature> signatures{};                       // of some of the programs
+  bool toSign = false;                                       // their instructions are wanted as a signature covers them
   bool all = false;                                          // all programs that the object does not leave to be named
   uint32_t logLevel = 0;                                     // the verifier's log is wanted also when it accepts
   std::vector<std::pair<std::string, uint32_t>> mapSizes{};  // max_entries instead of the object's
@@ -89,11 +91,12 @@ struct LoadOutcome {
   uint32_t load = 0;
   std::vector<uint32_t> programs;                  // kernel ids, in the order of the wish
   std::vector<std::string> logs;                   // likewise: the verifier's, if they were asked for
+  std::vector<std::string> toSign;                 // likewise: the instructions, if they were asked for
   std::map<std::string, uint32_t> functions;       // if they were asked for: ids in the object's BTF
   kj::Vector<WorkerReply> seenPrograms, seenMaps;  // what the kernel said about them and about all maps of the load
   std::vector<std::string> warnings{};
 
-  static LoadOutcome refusal(Refused refused) { return {kj::mv(refused), 0, {}, {}, {}, {}, {}}; }
+  static LoadOutcome refusal(Refused refused) { return {kj::mv(refused), 0, {}, {}, {}, {}, {}, {}}; }
 };
 
 bool isTaken(const LoadRow& load);  // its program was loaded by somebody else, and handed over

@@ -37,7 +37,7 @@ std::map<uint32_t, MemoryUse> memoryByUser(Core& core, kj::WaitScope& scope, uin
   std::set<uint32_t> seen;  // ids of maps
   auto place = core.workers.host(scope);
   auto ask = [&](uint32_t uid, bool program, const wire::Pin& pin) {
-    asked.push_back({uid, program, place->worker.call(wire::Op::inspect, wire::Inspect{pin})});
+    asked.push_back({uid, program, place->worker.call(wire::Op::inspect, pin)});
   };
   for (auto& [id, load] : core.catalog.loads()) {
     if (load.own || id == without || load.state != LoadRow::loaded || !load.missing.empty()) continue;

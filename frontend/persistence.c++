@@ -144,6 +144,7 @@ LoadWish wishOf(Core& core, const LoadRow& load) {
   }
   if (tcOnly && !wish.tcExtension) wish.engine = "tailcall";  // by which its chain is kept
   wish.mapSizes = load.mapSizes;
+  wish.signatures = load.signatures;
   wish.sourcePath = load.sourcePath;
   wish.uid = load.uid;
   wish.request = load.request;

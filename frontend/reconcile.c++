@@ -125,7 +125,7 @@ class Reconciliation {
   void leaveLibxdp(const DispatcherRow& row, const std::set<uint32_t>& programs) {
     for (uint32_t i = 0; i < XDP_MULTI_POSITIONS; ++i) {
       wire::Pin pin = pinAt(wire::Dir::xdpPrograms, row.ifindex, row.programId, i);
-      auto reply = place->worker.call(wire::Op::inspect, wire::Inspect{pin}).wait(scope);
+      auto reply = place->worker.call(wire::Op::inspect, pin).wait(scope);
       if (reply.result < 0 || !programs.count(infoOf<bpf_prog_info>(reply).id)) continue;
       remove(pinAt(wire::Dir::xdpLinks, row.ifindex, row.programId, i));
       remove(pin);
@@ -204,7 +204,7 @@ class Reconciliation {
   }
 
   void remove(const wire::Pin& pin) {
-    removed += requireOk(place->worker.call(wire::Op::remove, wire::Remove{pin}).wait(scope), "remove an unknown pin");
+    removed += requireOk(place->worker.call(wire::Op::remove, pin).wait(scope), "remove an unknown pin");
   }
 
   void removeUnknown(const std::set<uint32_t>& present) {

@@ -212,7 +212,7 @@ std::vector<uint32_t> ReplacingEngine::linksOf(const ChainHook& hook, uint32_t p
   auto host = workers.host(scope);
   std::vector<uint32_t> links;
   for (uint32_t i = 0; i < count; ++i) {
-    auto reply = host->worker.call(wire::Op::inspect, wire::Inspect{linkPin(hook, program, i)}).wait(scope);
+    auto reply = host->worker.call(wire::Op::inspect, linkPin(hook, program, i)).wait(scope);
     links.push_back(reply.result < 0 ? 0 : infoOf<bpf_link_info>(reply).id);
   }
   return links;
@@ -231,8 +231,8 @@ void ReplacingEngine::dismantle(const ChainHook& hook, uint32_t program, kj::Wai
   auto host = workers.host(scope);
   std::vector<kj::Promise<WorkerReply>> replies;
   for (uint32_t i = 0; i < capacity(); ++i) {
-    replies.push_back(host->worker.call(wire::Op::remove, wire::Remove{linkPin(hook, program, i)}));
-    KJ_IF_MAYBE (pin, programPin(hook, program, i)) replies.push_back(host->worker.call(wire::Op::remove, wire::Remove{*pin}));
+    replies.push_back(host->worker.call(wire::Op::remove, linkPin(hook, program, i)));
+    KJ_IF_MAYBE (pin, programPin(hook, program, i)) replies.push_back(host->worker.call(wire::Op::remove, *pin));
   }
   for (auto& reply : replies) requireOk(reply.wait(scope), "remove a dispatcher's pins");
 }

@@ -221,7 +221,7 @@ class MapServer final : public schema::Map::Server {
   WorkerReply inspect(kj::WaitScope& scope) const {
     rowOf();
     auto place = core.workers.host(scope);
-    auto reply = place->worker.call(wire::Op::inspect, wire::Inspect{pin()}).wait(scope);
+    auto reply = place->worker.call(wire::Op::inspect, pin()).wait(scope);
     requireOk(reply, "look at the map");
     return reply;
   }

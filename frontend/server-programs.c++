@@ -15,6 +15,7 @@
 #include "frontend/memory.h"
 #include "frontend/refuse.h"
 #include "frontend/settle-programs.h"
+#include "frontend/signatures.h"
 #include "frontend/servers.h"
 #include "frontend/system-view.h"
 
@@ -134,6 +135,8 @@ LoadWish wishFrom(Connection& connection, schema::Bytecode::Reader bytecode, sch
   wish.logLevel = options.getLogLevel();
   if (wish.logLevel > 7) refuse("log level ", wish.logLevel, ": bits 1 (instructions), 2 (and states), 4 (statistics) are known");
   takeMapSizes(wish, options.getMapSizes());
+  takeSignatures(wish, options.getSignatures());
+  wish.toSign = options.getToSign();
   if (!mustSettle(wish)) requireUsableEngine(wish);
   requireMayLoad(connection, wish, typesOf(wish));
   return wish;
@@ -238,6 +241,7 @@ class ProgramsServer final : public schema::Programs::Server {
       connection->requireCapabilities(wish.programs.size());
       requireMayLoad(*connection, wish, typesOf(wish));
     }
+    requireSignedPrograms(wish);
     LoadOutcome outcome = loadFirst(wish, object, cancellation, scope);
     if (outcome.refused == nullptr) requireWithinMemory(*connection, outcome.load, typesOf(wish), scope);
     auto results = context.getResults();
@@ -258,6 +262,7 @@ class ProgramsServer final : public schema::Programs::Server {
       loaded[i].setProgram(newProgram(*connection, outcome.programs[i]));
       describeLoaded(core, outcome, i, loaded[i].initDetails());
       loaded[i].setVerifierLog(outcome.logs[i].c_str());
+      loaded[i].setToSign(kj::StringPtr(outcome.toSign[i].data(), outcome.toSign[i].size()).asBytes());
     }
   }
 

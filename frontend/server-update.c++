@@ -8,6 +8,7 @@
 #include "frontend/refuse.h"
 #include "frontend/servers.h"
 #include "frontend/settle-programs.h"
+#include "frontend/signatures.h"
 
 namespace bpfman {
 
@@ -35,6 +36,8 @@ LoadWish wishFrom(Connection& connection, uint32_t id, schema::Bytecode::Reader 
     wish.purpose = updatePurpose(id);
     wish.persistent = load.persistent;
     wish.keptSizes = load.mapSizes;
+    takeSignatures(wish, options.getSignatures());
+    requireSignedPrograms(wish);
     requireMayLoad(connection, wish, setOf({type}));
     return wish;
   }

@@ -36,8 +36,7 @@ bool SystemView::installed(kj::WaitScope& scope) {
   if (!known) return false;
   auto place = core.workers.host(scope);
   for (auto& iterator : ITERATORS)
-    if (place->worker.call(wire::Op::inspect, wire::Inspect{pinAt(wire::Dir::iterators, 0, 0, 0, iterator.pin)}).wait(scope).result < 0)
-      return false;
+    if (place->worker.call(wire::Op::inspect, pinAt(wire::Dir::iterators, 0, 0, 0, iterator.pin)).wait(scope).result < 0) return false;
   return true;
 }
 
@@ -47,8 +46,7 @@ void SystemView::install(kj::WaitScope& scope) {
   for (auto& [id, row] : core.catalog.loads())
     if (row.own && kj::StringPtr(row.purpose.c_str()).startsWith(PURPOSE)) old.push_back(id);
   auto place = core.workers.host(scope);
-  for (auto& iterator : ITERATORS)
-    place->worker.call(wire::Op::remove, wire::Remove{pinAt(wire::Dir::iterators, 0, 0, 0, iterator.pin)}).wait(scope);
+  for (auto& iterator : ITERATORS) place->worker.call(wire::Op::remove, pinAt(wire::Dir::iterators, 0, 0, 0, iterator.pin)).wait(scope);
   for (uint32_t load : old) core.loads.undo(load, scope);
 
   LoadWish wish;

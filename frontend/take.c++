@@ -51,7 +51,7 @@ ProgramRow rowOf(const LoadWish& wish, uint32_t load, const bpf_prog_info& info,
 uint32_t kernelBtf(const Catalog& catalog, Place& place, kj::WaitScope& scope) {
   for (auto& [id, row] : catalog.programs()) {
     if (row.attachTo != "bpf_prog" || !KJ_ASSERT_NONNULL(catalog.load(row.load)).own) continue;
-    auto seen = place.worker.call(wire::Op::inspect, wire::Inspect{loadedProgram(row.load, row.index)}).wait(scope);
+    auto seen = place.worker.call(wire::Op::inspect, loadedProgram(row.load, row.index)).wait(scope);
     requireOk(seen, "look at an iterator");
     return infoOf<bpf_prog_info>(seen).attach_btf_obj_id;
   }
@@ -74,7 +74,7 @@ uint32_t Loads::take(LoadWish wish, int program, kj::WaitScope& scope) {
     if (pinned.result == -EPERM)
       refuse("the host's ceiling does not allow programs of this one's type (ceiling.program_types in bpfman.toml)");
     requireOk(pinned, "pin the program");
-    auto seen = place->worker.call(wire::Op::inspect, wire::Inspect{pin}).wait(scope);
+    auto seen = place->worker.call(wire::Op::inspect, pin).wait(scope);
     requireOk(seen, "look at the program");
     auto info = infoOf<bpf_prog_info>(seen);
     ProgramRow taken = rowOf(wish, row.load, info, target);

@@ -31,7 +31,7 @@ class Section {
   Section(Core& core, const LoadRow& load, const MapRow& map, bool writable, uint32_t most, kj::WaitScope& scope) : name(map.name.c_str()) {
     auto place = core.workers.host(scope);
     auto pin = loadedMap(load.load, map.index);
-    auto seen = place->worker.call(wire::Op::inspect, wire::Inspect{pin}).wait(scope);
+    auto seen = place->worker.call(wire::Op::inspect, pin).wait(scope);
     requireOk(seen, "look at the map of the variables");
     auto info = infoOf<bpf_map_info>(seen);
     mappable = info.type == BPF_MAP_TYPE_ARRAY && info.max_entries == 1 && info.map_flags & BPF_F_MMAPABLE && info.value_size <= most;

@@ -9,6 +9,7 @@
 
 #include "loader/btf-walk.h"
 #include "loader/object.h"
+#include "loader/refusal.h"
 #include "loader/run-config.h"
 #include "loader/typed-value.h"
 
@@ -17,6 +18,7 @@ namespace bpfman {
 namespace {
 
 constexpr size_t MAX_LISTED = 4096, MAX_JSON = 256 << 10;  // variables, and bytes of their values
+constexpr size_t MAX_TO_SIGN = 640 << 10;                  // bytes, of all programs: an answer has at most 1 MiB
 
 uint32_t countTailCalls(const bpf_program* program) {
   const bpf_insn* first = bpf_program__insns(program);
@@ -47,6 +49,7 @@ uint32_t BpfObject::handleOf(int fd) const {
 
 void BpfObject::describe(schema::LoadResult::Done::Builder result) const {
   auto programs = result.initPrograms(chosen.size());
+  size_t roomToSign = MAX_TO_SIGN;
   for (size_t i = 0; i < chosen.size(); ++i) {
     const auto& [program, section, optional] = chosen[i];
     programs[i].setName(printable(bpf_program__name(program), false).c_str());
@@ -60,6 +63,14 @@ void BpfObject::describe(schema::LoadResult::Done::Builder result) const {
     programs[i].setFamily(section.family.c_str());
     programs[i].setOptional(optional);
     if (auto log = logs.find(programs[i].getHandle()); log != logs.end()) programs[i].setVerifierLog(log->second.c_str());
+    if (auto found = toSign.find(programs[i].getHandle()); found != toSign.end()) {
+      auto bytes = kj::arrayPtr(found->second.data(), found->second.size()).asBytes();
+      if (bytes.size() > roomToSign)
+        throw Refusal{"the instructions of these programs are more than " + std::to_string(MAX_TO_SIGN >> 10) +
+                      " KiB: ask for what is to be signed of one program at a time"};
+      roomToSign -= bytes.size();
+      programs[i].setToSign(bytes);
+    }
     RunConfig config = section.type == BPF_PROG_TYPE_XDP ? runConfigOf(object.get(), bpf_program__name(program)) : RunConfig{};
     programs[i].setRunPriority(config.priority);
     programs[i].setProceedOn(config.proceedOn);

@@ -42,11 +42,26 @@ bool isInstruction(std::string_view line) {  // "12: (79) r1 = *(u64 *)(r2 +0)  
   return digits != 0 && digits != line.npos && line.substr(digits).starts_with(": (");
 }
 
+// The kernel verifies the signature first, and writes no log then.
+std::string aboutSignature(int error) {
+  switch (error) {
+    case E2BIG: return "this kernel takes no signatures: Linux 6.18 or newer does";
+    case EOPNOTSUPP: return "this kernel was built without what verifies signatures (CONFIG_SYSTEM_DATA_VERIFICATION)";
+    case ENOKEY: return "the keyring has no key that made the signature";
+    case EKEYREJECTED:
+    case EBADMSG:
+      return "the signature is not of these instructions: they change with the object, the options of the load and the kernel (--to-sign)";
+    case EINVAL: return "there is no such keyring, or the signature is no PKCS#7 in DER";
+    default: return "its signature may be why";
+  }
+}
+
 std::string aboutProgram(const Proxy::Failure& failure, std::string_view log) {
   std::string text = "the kernel refused program \"" + failure.name + "\": " + strerror(failure.error);
   if (failure.error == ENOSPC)
     text += " (the verifier's log has more than " + std::to_string(wire::MAX_LOG >> 20) + " MiB: a lower log level, or none, needs less)";
   if (std::string word = lastWord(log); !word.empty()) return text + ": " + word;
+  if (failure.ofSigned) return text + ": " + aboutSignature(failure.error);
   if (failure.error == EPERM)
     return text + ": it does not load programs of this type here (locked down?), or the daemon lacks a capability";
   return text;

@@ -172,6 +172,17 @@ TEST_F(Loader, CutsAVeryLongVerifiersLog) {
   EXPECT_TRUE(has(log, "bytes left out"));
 }
 
+TEST_F(Loader, SaysWhatIsToBeSignedUpToItsLimit) {
+  TestLoad load({{"xdp_counter"}}), longer({{"long_program"}});
+  load.toSign = longer.toSign = true;
+  auto result = load.run(example("xdp_counter"));
+  ASSERT_DONE(result);
+  auto program = result.getDone().getPrograms()[0];
+  EXPECT_EQ(program.getToSign().size() % sizeof(bpf_insn), 0u);
+  EXPECT_GT(program.getToSign().size(), 0u);
+  EXPECT_TRUE(has(reasonFor(longer, example("long_program")), "more than 640 KiB"));
+}
+
 TEST_F(Loader, SaysThatAProgramIsTooMuchForTheVerifier) {
   TestLoad load({{"large_verifier"}});
   std::string reason = reasonFor(load, example("too_large_verifier"));

@@ -253,14 +253,18 @@ void BpfObject::aimPrograms() {
 
 void BpfObject::load(Session& session, const Files& files, AskForModules ask) {
   Probes probes(object.get(), job.getKernelRelease().cStr());
-  auto targetOf = [&](const bpf_insn* instructions) {
+  auto wantedOf = [&](const bpf_insn* instructions) {
     for (size_t i = 0; i < chosen.size(); ++i)
-      if (bpf_program__insns(chosen[i].program) == instructions)
-        return Proxy::Target{job.getPrograms()[i].getTarget(), job.getPrograms()[i].getTargetModule()};
-    return Proxy::Target();
+      if (auto wanted = job.getPrograms()[i]; bpf_program__insns(chosen[i].program) == instructions)
+        return Proxy::Wanted{wanted.getTarget(),
+                             wanted.getTargetModule(),
+                             wanted.getKeyring(),
+                             {wanted.getSignature().begin(), wanted.getSignature().size()}};
+    return Proxy::Wanted();
   };
   Modules modules([&]() { return ask(kernelNamesOf(bpf_object__btf(object.get()), bytes)); });
-  Proxy proxy(session, placeholders, probes, modules, targetOf);
+  Proxy proxy(session, placeholders, probes, modules, wantedOf);
+  if (job.getToSign()) proxy.keepInstructions();
   Interception interception(proxy, files);
   reuseMaps(proxy);
   aimPrograms();
@@ -284,6 +288,7 @@ void BpfObject::load(Session& session, const Files& files, AskForModules ask) {
   for (Chosen& choice : chosen) bpf_program__set_log_buf(choice.program, nullptr, 0);
   license = printable(proxy.license(), false);
   logs = proxy.logs();
+  toSign = proxy.instructions();
   if (error < 0) throw explain(proxy, warnings, -error, log.text);
 }
 

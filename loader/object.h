@@ -47,7 +47,8 @@ class BpfObject {
   };
   std::vector<Given> given;
 
-  std::map<uint32_t, std::string> logs;  // the verifier's, by handle
+  std::map<uint32_t, std::string> logs;              // the verifier's, by handle
+  std::map<uint32_t, std::vector<bpf_insn>> toSign;  // if they were asked for, by handle
   std::span<unsigned char> bytes;
 
   bpf_program* find(const std::string& name) const;

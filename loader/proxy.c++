@@ -119,6 +119,8 @@ long Proxy::loadProgram(const bpf_attr& attr) {
   if (attr.attach_prog_fd) return refuse(EOPNOTSUPP);  // of another program, or of a module, the job says which
 
   auto* given = pointer<const bpf_insn>(attr.insns);
+  Wanted wanted = wantedOf(given);
+  bool byIndex = keepsInstructions || !wanted.signature.empty();
   std::vector<bpf_insn> instructions(given, given + attr.insn_cnt);
   for (size_t i = 0; i + 1 < instructions.size(); ++i) {
     bpf_insn& instruction = instructions[i];
@@ -136,12 +138,14 @@ long Proxy::loadProgram(const bpf_attr& attr) {
     const Placeholder* map = placeholders.find(instruction.imm);
     if (!map || map->kind != Kind::map) return refuse(EBADF);
     instruction.imm = static_cast<int>(map->handle);
+    if (!byIndex) continue;
+    instruction.src_reg = instruction.src_reg == BPF_PSEUDO_MAP_FD ? BPF_PSEUDO_MAP_IDX : BPF_PSEUDO_MAP_IDX_VALUE;
+    instruction.imm += static_cast<int>(wire::FIRST_INDEX);
   }
 
-  Target target = targetOf(given);
   wire::LoadProgram wish{attr.prog_type,
                          attr.expected_attach_type,
-                         target.function ? target.function : attr.attach_btf_id,
+                         wanted.function ? wanted.function : attr.attach_btf_id,
                          attr.prog_flags,
                          attr.kern_version,
                          NO_HANDLE,
@@ -154,7 +158,9 @@ long Proxy::loadProgram(const bpf_attr& attr) {
                          attr.line_info_cnt,
                          attr.core_relo_rec_size,
                          attr.core_relo_cnt,
-                         target.module,
+                         wanted.module,
+                         static_cast<uint32_t>(wanted.signature.size()),
+                         wanted.keyring,
                          {},
                          {}};
   if (wish.logLevel == 0) wish.logSize = 0;
@@ -171,11 +177,14 @@ long Proxy::loadProgram(const bpf_attr& attr) {
                    {{reinterpret_cast<const unsigned char*>(instructions.data()), instructions.size() * sizeof(bpf_insn)},
                     bytesAt(attr.func_info, size_t{attr.func_info_rec_size} * attr.func_info_cnt),
                     bytesAt(attr.line_info, size_t{attr.line_info_rec_size} * attr.line_info_cnt),
-                    bytesAt(attr.core_relos, size_t{attr.core_relo_rec_size} * attr.core_relo_cnt)});
+                    bytesAt(attr.core_relos, size_t{attr.core_relo_rec_size} * attr.core_relo_cnt),
+                    wanted.signature});
   copyLog(answer, attr);
   long handle = perform(Op::loadProgram, wish.name, answer);
   if (handle >= 0 && bytesOfLog > 0 && wish.logLevel > 0 && attr.log_buf)
     kept[handle] = printable(cutInTheMiddle(pointer<const char>(attr.log_buf), bytesOfLog), true);
+  if (handle >= 0 && keepsInstructions) covered[handle] = std::move(instructions);
+  if (handle < 0) failure.ofSigned = !wanted.signature.empty();
   return handle < 0 ? handle : placeholders.make({Kind::program, static_cast<uint32_t>(handle)});
 }
 
@@ -235,8 +244,8 @@ long Proxy::objectInfo(const bpf_attr& attr, bpf_attr& given) {
   if (object->kind == Kind::probe) return 0;
   if (object->kind == Kind::module) return moduleInfo(object->handle, attr, given);
   wire::Handle wish{object->handle};
-  SessionAnswer answer = session.call(Op::objectInfo, bytesOf(wish), {});
-  if (long result = perform(Op::objectInfo, "", answer); result < 0) return result;
+  SessionAnswer answer = session.call(Op::inspectHandle, bytesOf(wish), {});
+  if (long result = perform(Op::inspectHandle, "", answer); result < 0) return result;
   wire::ObjectInfo info;
   if (answer.tail.size() < sizeof info) return refuse(EPROTO);
   memcpy(&info, answer.tail.data(), sizeof info);

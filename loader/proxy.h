@@ -16,13 +16,15 @@ namespace bpfman {
 
 class Proxy {
  public:
-  struct Target {
-    uint32_t function = 0, module = 0;  // of another program, or of a module; 0: none
+  struct Wanted {                       // what the job says of a program
+    uint32_t function = 0, module = 0;  // of another program, or of a module: its target; 0: none
+    int32_t keyring = 0;
+    Bytes signature{};
   };
-  using TargetOf = std::function<Target(const bpf_insn* instructions)>;  // of the program with these instructions
+  using WantedOf = std::function<Wanted(const bpf_insn* instructions)>;  // of the program with these instructions
 
-  Proxy(Session& session, Placeholders& placeholders, const Probes& probes, Modules& modules, TargetOf targetOf)
-      : session(session), placeholders(placeholders), probes(probes), modules(modules), targetOf(std::move(targetOf)) {}
+  Proxy(Session& session, Placeholders& placeholders, const Probes& probes, Modules& modules, WantedOf wantedOf)
+      : session(session), placeholders(placeholders), probes(probes), modules(modules), wantedOf(std::move(wantedOf)) {}
 
   long call(int command, bpf_attr* attr, unsigned size);  // as bpf(2): >= 0, or -1 and errno
 
@@ -32,6 +34,7 @@ class Proxy {
     int error = 0;
     uint32_t mapType = 0;
     uint64_t mapBytes = 0;  // an estimate
+    bool ofSigned = false;  // a program that came with its signature
   };
   const Failure& lastFailure() const { return failure; }
   const std::string& license() const { return licenseGiven; }
@@ -39,6 +42,8 @@ class Proxy {
   void placeFunctions(FunctionsIn where) { functionsIn = std::move(where); }  // at which offsets of such a struct_ops value
   void keepLogs(size_t bytes) { bytesOfLog = bytes; }                         // of each program's that the kernel wrote although it took it
   const std::map<uint32_t, std::string>& logs() const { return kept; }        // by handle
+  void keepInstructions() { keepsInstructions = true; }                       // of each program, as a signature covers them
+  const std::map<uint32_t, std::vector<bpf_insn>>& instructions() const { return covered; }  // likewise
   bool sessionLost() const { return session.lost(); }
 
  private:
@@ -46,11 +51,13 @@ class Proxy {
   Placeholders& placeholders;
   const Probes& probes;
   Modules& modules;
-  TargetOf targetOf;
+  WantedOf wantedOf;
   FunctionsIn functionsIn;
   Failure failure;
   size_t bytesOfLog = 0;
   std::map<uint32_t, std::string> kept;
+  bool keepsInstructions = false;
+  std::map<uint32_t, std::vector<bpf_insn>> covered;
   std::string licenseGiven;  // with the last program
 
   long createMap(const bpf_attr& attr);

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 #include <kj/debug.h>
 
@@ -29,11 +30,11 @@ SessionAnswer SocketSession::call(wire::Op op, Bytes fixed, std::initializer_lis
     for (Bytes part : tail) tailSize += part.size();
     size_t size = sizeof(wire::Header) + fixed.size() + tailSize;
     if (size <= wire::MAX_MESSAGE) {
-      Bytes parts[4];
-      KJ_REQUIRE(tail.size() <= 4);
+      Bytes parts[5];
+      KJ_REQUIRE(tail.size() <= std::size(parts));
       std::copy(tail.begin(), tail.end(), parts);
       wire::Header header{op, static_cast<uint32_t>(size)};
-      sendPacket(socket, {bytesOf(header), fixed, parts[0], parts[1], parts[2], parts[3]}, nullptr);
+      sendPacket(socket, {bytesOf(header), fixed, parts[0], parts[1], parts[2], parts[3], parts[4]}, nullptr);
     } else {
       wire::Header header{op, static_cast<uint32_t>(sizeof(wire::Header) + fixed.size())};
       kj::AutoCloseFd blob = sealedMemfd("blob", tail);

@@ -73,7 +73,7 @@ void enterOwnBpffs(Bpf& bpf) {
   RealBpf bpf;
   enterOwnBpffs(bpf);
   wire::Ceiling all = ceiling();
-  Context context(bpf, all);
+  Context context{bpf, all};
   serveSession(context, std::move(first), std::move(second));
 }
 
@@ -139,6 +139,7 @@ void TestLoad::sendJob(const std::vector<unsigned char>& object) {
   capnp::MallocMessageBuilder builder;
   auto root = builder.initRoot<schema::LoadJob>();
   root.setInspectOnly(inspectOnly);
+  root.setToSign(toSign);
   root.setKernelRelease(kernelRelease.c_str());
   auto programs = root.initPrograms(wishes.size());
   for (size_t i = 0; i < wishes.size(); ++i) {

@@ -34,7 +34,7 @@ class TestLoad {
   std::vector<TestWish> wishes;
   std::vector<std::pair<std::string, std::vector<unsigned char>>> globals;
   std::vector<std::string> reuse, shared;  // all of them are loads/1/m0: a per-CPU array of one 8-byte element
-  bool inspectOnly = false;
+  bool inspectOnly = false, toSign = false;
   std::string kernelRelease;
   wire::Grant grant{};
 

@@ -18,6 +18,7 @@ using KernelProgram = Kernel.KernelProgram;
 using KernelMap = Kernel.KernelMap;
 using KernelLink = Kernel.KernelLink;
 using Overview = Kernel.Overview;
+using import "signature.capnp".Signature;
 using import "take.capnp".KeyValue;
 using import "take.capnp".TakeOptions;
 using import "token.capnp".Tokens;
@@ -110,6 +111,8 @@ struct LoadOptions {
                                # (CO-RE) instead of this kernel's. Absent: this kernel's own
   alternatives @12 :List(List(Wanted));   # 0 .. 8: what is loaded instead of `programs` where this host has no such hook, or its kernel refuses
                                # them; the first list that it takes. The answer's types say which. The right to load each is needed
+  signatures @13 :List(Signature);        # at most one for each program; the kernel verifies them, or lacks that and refuses the load
+  toSign @14 :Bool;            # the answer has each program's instructions as a signature covers them
 
   struct Wanted {
     type @0 :ProgramType;
@@ -132,6 +135,7 @@ struct LoadAnswer {
     program @0 :Program;
     details @1 :ProgramDetails;
     verifierLog @2 :Text;      # with logLevel; cut in its middle, so that those of all programs have 256 KiB together
+    toSign @3 :Data;           # with toSign; fails where all programs have more than 640 KiB together
   }
 }
 
@@ -140,6 +144,7 @@ struct UpdateOptions {
   name @1 :Text;               # the function; "": of the same name
   confirmWithin @2 :UInt32;    # as Links.change; the old program stays loaded meanwhile
   requestId @3 :Data;          # see RequestId
+  signatures @4 :List(Signature);         # of the new one: at most one
 }
 
 struct UpdateAnswer {

@@ -21,6 +21,7 @@ struct LoadJob {
   shared @11 :List(Text);    # likewise, of maps that the object pins by name: their handles come behind those of reuse
   run @12 :Bool;             # a loader's first and only job: run the program, of type syscall, once
   context @13 :Data;         # what it gets, 0 .. 65535 bytes
+  toSign @15 :Bool;          # say the instructions as a signature covers them, and load them so
   modules @14 :List(Module); # of the kernel, as the session has them: module i + 1 is modules[i]. In the job that answers `wanting`
 
   struct Module { name @0 :Text; types @1 :Data; }       # types: its BTF, behind the kernel's own
@@ -39,6 +40,8 @@ struct LoadJob {
                              # `attachTo` and the section say
     function @7 :FunctionAt; # of a struct_ops program: where the kernel wants it
     targetModule @8 :UInt32; # 0, or in which of the session's modules `target` is
+    signature @9 :Data;      # PKCS#7 over its instructions, for the kernel; empty: none
+    keyring @10 :Int32;      # of the signature, as bpf(2) takes it
   }
   struct FunctionAt {
     valueType @0 :UInt32;    # of which struct_ops map: its value's, in the kernel's BTF
@@ -110,6 +113,7 @@ struct LoadResult {
     family @10 :Text;        # our word for the type that the section implies ("xdp", "tcx", "tracepoint", …); "" when it implies none
     optional @11 :Bool;      # its section begins with "?": it is loaded only when it is named
     verifierLog @12 :Text;   # if one was asked for; cut in its middle, so that all have 256 KiB together
+    toSign @13 :Data;        # if it was asked for; at most 640 KiB, of all together
   }
   struct MapLoaded {
     name @0 :Text;           # the ELF name: "counters", ".rodata", …

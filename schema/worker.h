@@ -20,6 +20,7 @@ constexpr size_t MAX_DESCRIPTORS = 3;         // in one message
 constexpr size_t MAX_BLOB = 32 << 20;         // bytes of a sealed memfd (instructions with their debug information; map values)
 constexpr uint32_t MAX_LOG = 16 << 20;        // bytes of verifier log
 constexpr uint32_t MAX_MODULES = 8;           // of the kernel, whose types and functions one load uses
+constexpr uint32_t FIRST_INDEX = MAX_MODULES + 1;                 // of a session's objects where instructions name maps by index: + handle
 constexpr size_t NAME = 64;                   // [A-Za-z0-9_]{1,63} and its NUL: bpffs refuses dots
 
 // Who may say what, and when. The bits are the states of operations[] in worker/operations.c++.
@@ -28,9 +29,9 @@ enum class Op : uint32_t {
   startSession, endSession, wipeStaging, publish, remove, removeLoad, list, inspect, openObject, openIterator,
   lookup, readMap, update, setSlot, createLink, updateLink, query, setXdp, setFilter,
   // frontend -> load session
-  grant, inspectHandle, commit, addModule,
+  grant, inspectHandle, commit, addModule,       // the loader may say inspectHandle, too
   // loader -> load session
-  createMap, loadBtf, loadProgram, initialise, freezeMap, bindMap, objectInfo,
+  createMap, loadBtf, loadProgram, initialise, freezeMap, bindMap,
   count
 };
 
@@ -89,7 +90,7 @@ struct Grant {                                // Op::grant; once. Tail: none
 
 // Op::addModule -> its number: 1, 2, … One descriptor: the module's BTF. -EPERM: of anything else.
 
-struct Handle { uint32_t handle; };           // Op::inspectHandle -> ObjectInfo, Op::freezeMap, Op::objectInfo -> ObjectInfo
+struct Handle { uint32_t handle; };           // Op::inspectHandle -> ObjectInfo, Op::freezeMap
 
 struct Commit {                               // Op::commit; once. handles -> loads/<load>/p0.. and m0.., in this order
   uint32_t load, programCount, mapCount, reserved;
@@ -116,9 +117,11 @@ struct LoadProgram {                          // -> handle. A kernel error comes
   uint32_t instructionCount;                  // 8 bytes each; map references carry handles where the kernel wants descriptors, calls of a
                                               // module's functions (`off`) and references to its variables (second half) its number
   uint32_t funcInfoRecord, funcInfoCount, lineInfoRecord, lineInfoCount, coreReloRecord, coreReloCount, attachModule;   // as granted
+  uint32_t signatureSize;                     // bytes of PKCS#7 over the instructions, in which maps are then named by index; 0: none
+  int32_t keyring;                            // of the signature: the kernel's number, or a serial
   char name[16];
   char license[64];
-};                                            // then, in the tail or a sealed memfd: instructions, func, line, core records
+};                                            // then, in the tail or a sealed memfd: instructions, func, line, core records, signature
 
 // The tail, or a sealed memfd: key, value, and `functions` times where in the value the kernel wants a program. Handles stand for objects.
 struct Initialise { uint32_t map, keySize, valueSize, flags, functions = 0, reserved = 0; };
@@ -131,11 +134,9 @@ struct Session { uint32_t session, reserved; };                   // Op::endSess
 struct Publish { Pin from, to; };                                 // a second name for the same object; an existing one is kept (EEXIST). With a
                                                                   // descriptor, of a program of another tool, within the ceiling: `to` a
                                                                   // member, or the program of a load; from zeros
-struct Remove { Pin pin; };                                       // 1: removed, 0: was not there. A link is gone when this returns
 struct RemoveLoad { uint32_t load, reserved; };
 struct List { Pin directory; uint32_t skip, reserved; };          // -> NUL-terminated names behind the first `skip`, as many as fit. a 0: loads/,
                                                                   // maps/ themselves
-struct Inspect { Pin pin; };                                      // -> ObjectInfo
 struct OpenObject { Pin pin; uint32_t flags, reserved; };         // -> one descriptor. A map: flags 0, BPF_F_RDONLY, BPF_F_WRONLY; a program of those
                                                                   // types with which a descriptor is no more than given to a socket, or run by who has it: 0
 struct OpenIterator { Pin pin, map; };                            // -> one descriptor to read. pin: an iterator's link; or a program, which

@@ -30,6 +30,11 @@ class Limits {
       auto list = options.initMapSizes(n);
       for (uint32_t i = 0; i < n; ++i) list[i].setName(kj::str("map", i));
     });
+    load("signature", {8192, 8193}, [](Options options, uint32_t n) {
+      auto signature = options.initSignatures(1)[0];
+      signature.setProgram(options.getPrograms()[0].getName());
+      signature.initPkcs7(n);
+    });
     load("programs", {64, 65}, [](Options options, uint32_t n) {
       auto list = options.initPrograms(n);
       for (uint32_t i = 0; i < n; ++i) {

@@ -25,6 +25,8 @@ TESTED = {
     "sizes of maps": "test_what_a_client_hands_over_has_its_limits",
     "modules of the kernel": "worker/modules-test.c++ MoreThanTheLimitEndTheSession",
     "BTF of another": "test_what_a_client_hands_over_has_its_limits",
+    "signature of a program": "test_what_a_client_hands_over_has_its_limits",
+    "instructions that": "loader/object-test.c++ SaysWhatIsToBeSignedUpToItsLimit",
     "metadata of one program or link": "test_what_a_client_hands_over_has_its_limits",
     "name of a function": "test_what_a_client_hands_over_has_its_limits",
     "path that is kept": "test_what_a_client_hands_over_has_its_limits",
@@ -108,7 +110,8 @@ class Limits(unittest.TestCase):
 
     def test_what_a_client_hands_over_has_its_limits(self):
         """NAME: what is said at the limit (ok, or that it is no object: all else was right), and one above."""
-        expected = {"object": ("ELF", "16777216"), "map_sizes": ("ELF", "at most 256 sizes"), "kernel_types": ("ELF", "16777216"), "programs": ("ELF", "at most 64 programs"), "globals": ("ELF", "at most 256 global"),
+        expected = {"object": ("ELF", "16777216"), "map_sizes": ("ELF", "at most 256 sizes"), "kernel_types": ("ELF", "16777216"), "signature": ("ELF", "1 to 8192"),
+                    "programs": ("ELF", "at most 64 programs"), "globals": ("ELF", "at most 256 global"),
                     "global": ("ELF", "more than 65536 bytes"), "metadata_pairs": ("ELF", "at most 64 pairs"),
                     "metadata_bytes": ("ELF", "16384 bytes together"), "name": ("ELF", "longer than 255 bytes"),
                     "request_id": ("ELF", "at most 64 bytes"), "path": ("ok", "longer than 4096 bytes"),

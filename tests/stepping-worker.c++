@@ -45,29 +45,29 @@ void hear(int, siginfo_t* heard, void*) {
 // Before each step, and after it if it changed something: who dies before the answer, and who dies before the deed.
 class StepBpf final : public Bpf {
  public:
-  long call(int command, bpf_attr& attr) override {
+  long call(int command, bpf_attr& attr, uint32_t size) override {
     switch (command) {
-      case BPF_MAP_CREATE: return change("BPF_MAP_CREATE", attr.map_name, "", [&] { return real.call(command, attr); });
-      case BPF_PROG_LOAD: return change("BPF_PROG_LOAD", attr.prog_name, "", [&] { return real.call(command, attr); });
-      case BPF_BTF_LOAD: return change("BPF_BTF_LOAD", "", "", [&] { return real.call(command, attr); });
-      case BPF_MAP_UPDATE_ELEM: return change("BPF_MAP_UPDATE_ELEM", "", "", [&] { return real.call(command, attr); });
-      case BPF_MAP_DELETE_ELEM: return change("BPF_MAP_DELETE_ELEM", "", "", [&] { return real.call(command, attr); });
-      case BPF_MAP_FREEZE: return change("BPF_MAP_FREEZE", "", "", [&] { return real.call(command, attr); });
-      case BPF_PROG_BIND_MAP: return change("BPF_PROG_BIND_MAP", "", "", [&] { return real.call(command, attr); });
-      case BPF_LINK_CREATE: return change("BPF_LINK_CREATE", "", "", [&] { return real.call(command, attr); });
-      case BPF_LINK_UPDATE: return change("BPF_LINK_UPDATE", "", "", [&] { return real.call(command, attr); });
-      case BPF_LINK_DETACH: return change("BPF_LINK_DETACH", "", "", [&] { return real.call(command, attr); });
-      case BPF_RAW_TRACEPOINT_OPEN: return change("BPF_RAW_TRACEPOINT_OPEN", "", "", [&] { return real.call(command, attr); });
-      case BPF_OBJ_PIN: return change("BPF_OBJ_PIN", path(attr), "", [&] { return real.call(command, attr); });
-      case BPF_OBJ_GET: return look("BPF_OBJ_GET", path(attr), [&] { return real.call(command, attr); });
-      case BPF_OBJ_GET_INFO_BY_FD: return look("BPF_OBJ_GET_INFO_BY_FD", "", [&] { return real.call(command, attr); });
-      case BPF_PROG_QUERY: return look("BPF_PROG_QUERY", "", [&] { return real.call(command, attr); });
-      case BPF_ITER_CREATE: return look("BPF_ITER_CREATE", "", [&] { return real.call(command, attr); });
-      case BPF_MAP_LOOKUP_ELEM: return look("BPF_MAP_LOOKUP_ELEM", "", [&] { return real.call(command, attr); });
-      case BPF_MAP_GET_NEXT_KEY: return look("BPF_MAP_GET_NEXT_KEY", "", [&] { return real.call(command, attr); });
+      case BPF_MAP_CREATE: return change("BPF_MAP_CREATE", attr.map_name, "", [&] { return real.call(command, attr, size); });
+      case BPF_PROG_LOAD: return change("BPF_PROG_LOAD", attr.prog_name, "", [&] { return real.call(command, attr, size); });
+      case BPF_BTF_LOAD: return change("BPF_BTF_LOAD", "", "", [&] { return real.call(command, attr, size); });
+      case BPF_MAP_UPDATE_ELEM: return change("BPF_MAP_UPDATE_ELEM", "", "", [&] { return real.call(command, attr, size); });
+      case BPF_MAP_DELETE_ELEM: return change("BPF_MAP_DELETE_ELEM", "", "", [&] { return real.call(command, attr, size); });
+      case BPF_MAP_FREEZE: return change("BPF_MAP_FREEZE", "", "", [&] { return real.call(command, attr, size); });
+      case BPF_PROG_BIND_MAP: return change("BPF_PROG_BIND_MAP", "", "", [&] { return real.call(command, attr, size); });
+      case BPF_LINK_CREATE: return change("BPF_LINK_CREATE", "", "", [&] { return real.call(command, attr, size); });
+      case BPF_LINK_UPDATE: return change("BPF_LINK_UPDATE", "", "", [&] { return real.call(command, attr, size); });
+      case BPF_LINK_DETACH: return change("BPF_LINK_DETACH", "", "", [&] { return real.call(command, attr, size); });
+      case BPF_RAW_TRACEPOINT_OPEN: return change("BPF_RAW_TRACEPOINT_OPEN", "", "", [&] { return real.call(command, attr, size); });
+      case BPF_OBJ_PIN: return change("BPF_OBJ_PIN", path(attr), "", [&] { return real.call(command, attr, size); });
+      case BPF_OBJ_GET: return look("BPF_OBJ_GET", path(attr), [&] { return real.call(command, attr, size); });
+      case BPF_OBJ_GET_INFO_BY_FD: return look("BPF_OBJ_GET_INFO_BY_FD", "", [&] { return real.call(command, attr, size); });
+      case BPF_PROG_QUERY: return look("BPF_PROG_QUERY", "", [&] { return real.call(command, attr, size); });
+      case BPF_ITER_CREATE: return look("BPF_ITER_CREATE", "", [&] { return real.call(command, attr, size); });
+      case BPF_MAP_LOOKUP_ELEM: return look("BPF_MAP_LOOKUP_ELEM", "", [&] { return real.call(command, attr, size); });
+      case BPF_MAP_GET_NEXT_KEY: return look("BPF_MAP_GET_NEXT_KEY", "", [&] { return real.call(command, attr, size); });
     }
     // A command that is new in the product gets a name above: until then its number is a step that the reviewed list does not have.
-    return change("bpf command", std::to_string(command).c_str(), "", [&] { return real.call(command, attr); });
+    return change("bpf command", std::to_string(command).c_str(), "", [&] { return real.call(command, attr, size); });
   }
   int makeDirectory(const char* path) override {
     return change("mkdir", path, "", [&] { return real.makeDirectory(path); });

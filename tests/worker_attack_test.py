@@ -101,6 +101,8 @@ class Attack(unittest.TestCase):
                 "for a map's value": message("loadProgram", program(wide(2, 3))),
                 "an index into fd_array": message("loadProgram", program(wide(5, 0))),
                 "an index for a value": message("loadProgram", program(wide(6, 0))),
+                "an index of a module": message("loadProgram", program(wide(5, 1))),
+                "an index behind the session's objects": message("loadProgram", program(wide(5, 9 + 7))),
                 "a module's BTF": message("loadProgram", program(wide(3, 1, 4))),
                 "an unknown kind": message("loadProgram", program(wide(9, 1))),
                 "a module's function": message("loadProgram", program(instruction(0x85, 0x20, 1, 5) + RETURN)),
@@ -111,13 +113,14 @@ class Attack(unittest.TestCase):
                 "for a map's token": message("createMap", map_(flags=1 << 16)),
                 "for a map of a path": message("createMap", map_(flags=1 << 14)),
                 "a handle of nobody": message("freezeMap", struct.pack("<I", 7)),
-                "information about nobody": message("objectInfo", struct.pack("<I", 7)),
+                "information about nobody": message("inspectHandle", struct.pack("<I", 7)),
                 "another session's handle": message("freezeMap", struct.pack("<I", 0)),
                 "a program and a map of nobody": message("bindMap", struct.pack("<II", 3, 4)),
             },
             "malformed message": {
                 "half a pair": message("loadProgram", program(instruction(0x18, 0x11, 0, 3))),
                 "more instructions than sent": message("loadProgram", program(count=100)),
+                "a signature that was not sent": message("loadProgram", program(signature=8)),
                 "a field that there is not, as attach_prog_fd": message("loadProgram", program() + struct.pack("<I", 3)),
                 "a map's field that there is not": message("createMap", map_() + struct.pack("<I", 3)),
                 "a name without an end": message("createMap", map_()[:-16] + b"a" * 16),
@@ -137,7 +140,7 @@ class Attack(unittest.TestCase):
             for name, packet in packets.items():
                 with self.subTest(kind, name=name):
                     self.sessionEnds(worker, kind, name, packet)
-                    self.assertEqual(goodLoader.call("objectInfo", struct.pack("<I", 0)), 0)     # others go on meanwhile
+                    self.assertEqual(goodLoader.call("inspectHandle", struct.pack("<I", 0)), 0)     # others go on meanwhile
         for name, type_ in HOLDERS.items():
             inner = name in ("map of maps", "hash of maps")
             before = [("createMap", map_())] if inner else []
@@ -158,7 +161,7 @@ class Attack(unittest.TestCase):
     def test_a_message_cut_at_every_byte_ends_the_session(self):
         worker = self.worker()
         for op, body in (("loadProgram", program()), ("createMap", map_()), ("initialise", element(0, 0)), ("freezeMap", bytes(4)),
-                         ("bindMap", bytes(8)), ("objectInfo", bytes(4)), ("loadBtf", struct.pack("<II", 4, 0) + bytes(4))):
+                         ("bindMap", bytes(8)), ("inspectHandle", bytes(4)), ("loadBtf", struct.pack("<II", 4, 0) + bytes(4))):
             whole = message(op, body)
             for length in range(1, len(whole)):
                 self.sessionEnds(worker, "malformed message", f"{op}, {length} bytes of it", whole[:length])
@@ -235,7 +238,7 @@ class Attack(unittest.TestCase):
 
     def test_blobs_must_be_sealed(self):
         worker = self.worker()
-        body = program()[:144]
+        body = program()[:152]
         zero = os.open("/dev/zero", os.O_RDONLY)
         for fd in (memfd(RETURN, sealed=False), memfd(RETURN[:8]), zero):
             control, loader = worker.session()

@@ -28,16 +28,14 @@ int Bpf::pin(const Fd& object, const char* path) {
 
 int Bpf::info(const Fd& object, void* info, uint32_t size) {
   bpf_attr attr{};
-  attr.info.bpf_fd = object.get();
-  attr.info.info_len = size;
-  attr.info.info = toKernel(info);
+  attr.info = {static_cast<uint32_t>(object.get()), size, toKernel(info)};
   return call(BPF_OBJ_GET_INFO_BY_FD, attr);
 }
 
 static int result(int value) { return value < 0 ? -errno : value; }
 
-long RealBpf::call(int command, bpf_attr& attr) {
-  long value = syscall(__NR_bpf, command, &attr, sizeof attr);
+long RealBpf::call(int command, bpf_attr& attr, uint32_t size) {
+  long value = syscall(__NR_bpf, command, &attr, size);
   return value < 0 ? -errno : value;
 }
 

@@ -15,7 +15,8 @@ class Bpf {
  public:
   virtual ~Bpf() = default;
 
-  virtual long call(int command, bpf_attr& attr) = 0;  // bpf(2): >= 0 or -errno; a descriptor belongs to the caller
+  // bpf(2): >= 0 or -errno; a descriptor belongs to the caller. size: more when a struct that begins with attr is newer than our headers.
+  virtual long call(int command, bpf_attr& attr, uint32_t size = sizeof(bpf_attr)) = 0;
 
   virtual int route(const void* message, uint32_t size) = 0;  // rtnetlink, in our own network namespace: 0 or -errno, as the kernel answers
 
@@ -34,7 +35,7 @@ class Bpf {
 
 class RealBpf final : public Bpf {
  public:
-  long call(int command, bpf_attr& attr) override;
+  long call(int command, bpf_attr& attr, uint32_t size) override;
   int route(const void* message, uint32_t size) override;
   int makeDirectory(const char* path) override;
   int removeDirectory(const char* path) override;

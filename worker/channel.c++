@@ -10,9 +10,7 @@ bool Channel::receive(Request& request) {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * wire::MAX_DESCRIPTORS)];
   msghdr message{nullptr, 0, &part, 1, control, sizeof control, 0};
 
-  ssize_t size;
-  do size = recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC);
-  while (size < 0 && errno == EINTR);
+  ssize_t size = recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC);  // no signal has a handler here: nothing interrupts
   if (size == 0 || (size < 0 && errno == ECONNRESET)) return false;
   if (size < 0) die("receive: %s", strerror(errno));
 
@@ -49,10 +47,7 @@ void Channel::send(const Answer& answer) {
     *CMSG_FIRSTHDR(&message) = {CMSG_LEN(sizeof descriptor), SOL_SOCKET, SCM_RIGHTS};
     memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &descriptor, sizeof descriptor);
   }
-  ssize_t sent;
-  do sent = sendmsg(socket.get(), &message, MSG_NOSIGNAL);
-  while (sent < 0 && errno == EINTR);
-  if (sent < 0 && errno != EPIPE && errno != ECONNRESET) die("send: %s", strerror(errno));
+  if (sendmsg(socket.get(), &message, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET) die("send: %s", strerror(errno));
 }
 
 }  // namespace bpfman

@@ -35,10 +35,6 @@ struct Answer {
 
   Answer(int64_t result) : result(result) {}
 
-  template <typename T>
-  Answer& add(const T& value) {
-    return add(&value, sizeof value);
-  }
   Answer& add(const void* data, size_t size) {
     auto* bytes = static_cast<const uint8_t*>(data);
     tail.insert(tail.end(), bytes, bytes + size);

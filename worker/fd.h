@@ -27,6 +27,4 @@ class Fd {
   int value = -1;
 };
 
-static_assert(sizeof(Fd) == sizeof(int));  // an array of them is one of descriptors
-
 }  // namespace bpfman

@@ -58,7 +58,11 @@ void SessionOracle::loadBtf(bpf_attr attr) const {
   requireNothingElse(attr);
 }
 
-void SessionOracle::loadProgram(bpf_attr attr) {
+void SessionOracle::loadProgram(LoadAttr whole) {
+  uint64_t signature = takeOut(whole.later.signature);
+  uint32_t signatureSize = takeOut(whole.later.signatureSize);
+  int32_t keyring = takeOut(whole.later.keyring);
+  bpf_attr attr = whole.known;
   FUZZ_REQUIRE(op == Op::loadProgram);
   auto wish = sent<wire::LoadProgram>();
   wire::GrantedProgram program = {
@@ -68,9 +72,10 @@ void SessionOracle::loadProgram(bpf_attr attr) {
   FUZZ_REQUIRE(int(named) == (target > 0 ? target : wish.attachModule ? moduleOf(wish.attachModule) : 0), "descriptor %u", named);
   if (target > 0) program.target = targetLoad;
   auto* given = reinterpret_cast<const int*>(takeOut(attr.fd_array));
-  requireMemory(toKernel(given), sizeof(int) * (1 + wire::MAX_MODULES));
+  requireMemory(toKernel(given), sizeof(int) * (wire::FIRST_INDEX + handles.size()));
   for (uint32_t i = 1; i <= wire::MAX_MODULES; ++i)
     FUZZ_REQUIRE(given[i] == (i <= modules.size() ? modules[i - 1] : -1), "descriptor %d as module %u", given[i], i);
+  for (size_t i = 0; i < handles.size(); ++i) FUZZ_REQUIRE(given[wire::FIRST_INDEX + i] == handles[i]);
   FUZZ_REQUIRE(has(&ceiling.programTypes, 1, program.type) && has(ceiling.attachTypes, 2, program.expectedAttachType));
   auto granted = std::ranges::find_if(unused, [&](auto& each) { return memcmp(&each, &program, sizeof program) == 0; });
   FUZZ_REQUIRE(granted != unused.end(), "type %u, attach type %u, target %u, flags %#x", program.type, program.expectedAttachType,
@@ -100,6 +105,9 @@ void SessionOracle::loadProgram(bpf_attr attr) {
   uint64_t described = records(attr.func_info, attr.func_info_rec_size, attr.func_info_cnt);
   described += records(attr.line_info, attr.line_info_rec_size, attr.line_info_cnt);
   described += records(attr.core_relos, attr.core_relo_rec_size, attr.core_relo_cnt);
+  FUZZ_REQUIRE(signatureSize == wish.signatureSize && keyring == (signatureSize > 0 ? wish.keyring : 0));
+  requireMemory(signature, signatureSize);
+  FUZZ_REQUIRE(signature == (signatureSize > 0 ? instructions + blob.size() - signatureSize : 0), "signature");
   if (uint32_t btf = takeOut(attr.prog_btf_fd); btf != 0 || described != 0) requireOwn(btf, Kind::btf, wish.btf);
   requireNothingElse(attr);
 }
@@ -121,7 +129,11 @@ void SessionOracle::requireInstructions(const bpf_insn* bound, uint32_t count) c
     if (wide) {
       FUZZ_REQUIRE(i + 1 < count && bound[i + 1].code == 0);
       uint8_t how = there.src_reg;
-      FUZZ_REQUIRE(how <= 4, "source %u", how);  // 5 and 6 name by index in an array of descriptors
+      FUZZ_REQUIRE(how <= 6, "source %u", how);
+      if (how >= 5) {  // by index in the array of descriptors
+        FUZZ_REQUIRE(there.imm >= int(wire::FIRST_INDEX) && there.imm - wire::FIRST_INDEX < handles.size(), "index %d", there.imm);
+        requireOwn(handles[there.imm - wire::FIRST_INDEX], Kind::map, there.imm - wire::FIRST_INDEX);
+      }
       if (how == BPF_PSEUDO_BTF_ID && plain[i + 1].imm != 0) plain[i + 1].imm = moduleOf(plain[i + 1].imm);
       if (how == BPF_PSEUDO_MAP_FD || how == BPF_PSEUDO_MAP_VALUE) {
         requireOwn(there.imm, Kind::map, expected.imm);
@@ -194,7 +206,7 @@ long SessionOracle::openTarget(bpf_attr attr) {
   targetLoad = named->target;
   bpf_attr plain{};
   if (--failing == 0) return -ENOENT;
-  return target = kernel.call(BPF_OBJ_GET, plain);
+  return target = kernel.call(BPF_OBJ_GET, plain, sizeof plain);
 }
 
 void SessionOracle::pin(bpf_attr attr) const {
@@ -225,7 +237,7 @@ void SessionOracle::info(bpf_attr attr) {
   if (op == Op::grant) {
     FUZZ_REQUIRE(!fresh.empty() && fresh.back() == int(descriptor) && calls % 2 == 0);
   } else {
-    FUZZ_REQUIRE(op == Op::objectInfo || op == Op::inspectHandle, "operation %u asks", unsigned(op));
+    FUZZ_REQUIRE(op == Op::inspectHandle, "operation %u asks", unsigned(op));
     requireOwn(descriptor, made.at(descriptor).kind, sent<wire::Handle>().handle);
   }
   requireMemory(info, size);

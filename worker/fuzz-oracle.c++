@@ -14,9 +14,9 @@ void SessionOracle::asked(Op newOp, bool loader, std::vector<uint8_t> newBody, s
 
 // Only what the answer says counts as given: a session that keeps more than it said would hand it out later.
 void SessionOracle::answered(const wire::Reply& reply) {
-  FUZZ_REQUIRE(
-      byLoader ? op >= Op::createMap && granted : op == Op::commit || op == Op::inspectHandle || op == Op::grant || op == Op::addModule,
-      "operation %u", unsigned(op));
+  FUZZ_REQUIRE(byLoader ? (op >= Op::createMap || op == Op::inspectHandle) && granted
+                        : op == Op::commit || op == Op::inspectHandle || op == Op::grant || op == Op::addModule,
+               "operation %u", unsigned(op));
   FUZZ_REQUIRE(!committed);
   committed = op == Op::commit;
   if (reply.result < 0) return;
@@ -50,13 +50,14 @@ void SessionOracle::requireOwn(int descriptor, Kind kind, uint32_t handle) const
   FUZZ_REQUIRE(made.contains(descriptor) && made.at(descriptor).kind == kind);
 }
 
-long SessionOracle::call(int command, bpf_attr& attr) {
+long SessionOracle::call(int command, bpf_attr& attr, uint32_t size) {
   FUZZ_REQUIRE(!committed, "command %d after the commit", command);
   FUZZ_REQUIRE(granted || op == Op::grant || op == Op::addModule, "command %d without a grant", command);
-  FUZZ_REQUIRE(byLoader == (op >= Op::createMap), "operation %u by the wrong one", unsigned(op));
+  FUZZ_REQUIRE(op == Op::inspectHandle || byLoader == (op >= Op::createMap), "operation %u by the wrong one", unsigned(op));
   FUZZ_REQUIRE(++calls == 1 || op == Op::grant || op == Op::commit || (op == Op::loadProgram && calls == 2 && target > 0),
                "operation %u calls twice", unsigned(op));
   Made object{};
+  FUZZ_REQUIRE(size == sizeof attr || command == BPF_PROG_LOAD, "command %d of %u bytes", command, size);
   switch (command) {
     case BPF_MAP_CREATE:
       createMap(attr);
@@ -67,7 +68,8 @@ long SessionOracle::call(int command, bpf_attr& attr) {
       object = {Kind::btf};
       break;
     case BPF_PROG_LOAD:
-      loadProgram(attr);
+      FUZZ_REQUIRE(size == sizeof(LoadAttr));
+      loadProgram(reinterpret_cast<const LoadAttr&>(attr));
       object = {Kind::program};
       break;
     case BPF_MAP_UPDATE_ELEM: update(attr); break;
@@ -97,7 +99,7 @@ long SessionOracle::call(int command, bpf_attr& attr) {
   }
   if (--failing == 0) return -ENOMEM;
   if (command == BPF_MAP_UPDATE_ELEM) return kernel.answers.contains(command) ? kernel.answers[command] : 0;  // the recorder wants 4 bytes
-  long result = kernel.call(command, attr);
+  long result = kernel.call(command, attr, size);
   kernel.calls.clear();
   bool makes = command == BPF_MAP_CREATE || command == BPF_BTF_LOAD || command == BPF_PROG_LOAD || command == BPF_OBJ_GET;
   if (makes && result >= 0) {

@@ -30,7 +30,7 @@ class SessionOracle final : public Bpf {
   void unheard() { handles.insert(handles.end(), fresh.begin(), fresh.end()); }  // the loader left before its answer
   size_t handleCount() const { return handles.size(); }
 
-  long call(int command, bpf_attr& attr) override;
+  long call(int command, bpf_attr& attr, uint32_t size) override;
   int route(const void*, uint32_t) override { FUZZ_REQUIRE(false, "a session speaks to rtnetlink"); }
   int makeDirectory(const char* path) override;
   int removeDirectory(const char* path) override;
@@ -75,7 +75,7 @@ class SessionOracle final : public Bpf {
   void requireOwn(int descriptor, wire::Kind kind, uint32_t handle) const;
   void createMap(bpf_attr attr);
   void loadBtf(bpf_attr attr) const;
-  void loadProgram(bpf_attr attr);
+  void loadProgram(LoadAttr whole);
   void requireInstructions(const bpf_insn* bound, uint32_t count) const;
   void update(bpf_attr attr) const;
   void open(bpf_attr attr) const;

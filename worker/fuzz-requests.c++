@@ -24,10 +24,10 @@ constexpr Shape SHAPES[] = {{0, false, 2, 2},
                             {sizeof(wire::Session), false, 0, 0},
                             {0, false, 0, 0},
                             {sizeof(wire::Publish), false, 0, 1},
-                            {sizeof(wire::Remove), false, 0, 0},
+                            {sizeof(wire::Pin), false, 0, 0},
                             {sizeof(wire::RemoveLoad), false, 0, 0},
                             {sizeof(wire::List), false, 0, 0},
-                            {sizeof(wire::Inspect), false, 0, 0},
+                            {sizeof(wire::Pin), false, 0, 0},
                             {sizeof(wire::OpenObject), false, 0, 0},
                             {sizeof(wire::OpenIterator), false, 0, 1},
                             {sizeof(wire::ReadMap), true, 0, 0},
@@ -51,7 +51,7 @@ class ControlOracle final : public Bpf {
   std::set<int> checked;  // those of them of which the kernel said that they are programs within the ceiling
   int left = 0;           // elements that a map still has; instructions of a program that were verified
 
-  long call(int command, bpf_attr& attr) override {
+  long call(int command, bpf_attr& attr, uint32_t size) override {
     auto own = [&](int descriptor) { FUZZ_REQUIRE(usable.contains(descriptor), "descriptor %d in command %d", descriptor, command); };
     const bpf_map_info& map = kernel.mapInfo;
     uint64_t valueSize = kernelValueSize(map.type, map.value_size, ceiling.possibleCpus);
@@ -134,7 +134,8 @@ class ControlOracle final : public Bpf {
         return --left < 0 ? -ENOENT : 0;
       default: FUZZ_REQUIRE(false, "command %d", command);
     }
-    long result = kernel.call(command, attr);
+    FUZZ_REQUIRE(size == sizeof attr, "command %d of %u bytes", command, size);
+    long result = kernel.call(command, attr, size);
     kernel.calls.clear();
     if (result > 2) usable.insert(result);
     return result;
@@ -245,7 +246,7 @@ bool run(FuzzInput& input) {  // whether the worker died
   FUZZ_REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
   Fd frontend(pair[0]);
   Channel channel{Fd(pair[1])};
-  Context context(oracle, ceiling);
+  Context context{oracle, ceiling};
   context.channel = &channel;
   static uint8_t answer[wire::MAX_MESSAGE + 1];
   for (int count = 0; !input.empty() && count < 32; ++count) {

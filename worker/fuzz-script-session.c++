@@ -100,7 +100,7 @@ std::vector<bpf_insn> SessionScript::instructions() {
   for (size_t count = input.below(12); count > 0; --count) {
     uint8_t how = input.byte();
     if (how < 96) {  // a wide load, of each kind
-      all.push_back({BPF_LD | BPF_IMM | BPF_DW, 1, uint8_t(how % 8), 0, int32_t(handle())});
+      all.push_back({BPF_LD | BPF_IMM | BPF_DW, 1, uint8_t(how % 8), 0, int32_t(handle() + (how % 8 > 4 ? wire::FIRST_INDEX : 0))});
       all.push_back({uint8_t(how >= 88), 0, 0, 0, how & 8 ? int32_t(input.byte()) : 0});
     } else if (how < 128) {
       all.push_back({BPF_JMP | BPF_CALL, 0, uint8_t(how % 3), int16_t(how & 16 ? input.byte() : 0), int32_t(input.take<uint16_t>() % 600)});
@@ -136,6 +136,10 @@ void SessionScript::loadProgram(FuzzMessage& message) {
     wish.coreReloRecord = input.byte() % 16, wish.coreReloCount = input.byte() % 4;
     blob.resize(blob.size() + wish.funcInfoRecord * wish.funcInfoCount + wish.lineInfoRecord * wish.lineInfoCount +
                 wish.coreReloRecord * wish.coreReloCount);
+  }
+  if (odd & 4 && odd & 8) {
+    wish.signatureSize = input.byte(), wish.keyring = input.byte();
+    blob.resize(blob.size() + wish.signatureSize);
   }
   if (odd & 64) wish.logLevel = input.byte(), wish.logSize = input.take<uint16_t>();
   if (odd & 128) input.fill(odd & 1 ? wish.name : wish.license, sizeof wish.name);
@@ -180,7 +184,7 @@ FuzzMessage SessionScript::next(size_t known) {
       break;
     case 2: commit(message); break;
     case 3: put(message, Op::inspectHandle, wire::Handle{handle()}, false); break;
-    case 4: put(message, Op::objectInfo, wire::Handle{handle()}, true); break;
+    case 4: put(message, Op::inspectHandle, wire::Handle{handle()}, true); break;
     case 5: put(message, Op::freezeMap, wire::Handle{handle()}, true); break;
     case 6: put(message, Op::bindMap, wire::BindMap{handle(), handle()}, true); break;
     case 7: loadBtf(message); break;

@@ -29,7 +29,7 @@ class Run {
   }
 
   bool go() {  // whether it died
-    Context context(oracle, ceiling);
+    Context context{oracle, ceiling};
     try {
       serveSession(context, std::move(sides[0].theirs), std::move(sides[1].theirs));
     } catch (const Died&) {

@@ -16,8 +16,6 @@ using wire::LinkKind;
 
 namespace {
 
-constexpr uint64_t anyOf(auto... types) { return (... | (1ull << types)); }
-
 constexpr uint32_t ANCHORS = BPF_F_BEFORE | BPF_F_AFTER | BPF_F_ID | BPF_F_LINK, MAX_PLACES = 4096;
 constexpr uint64_t ON_INTERFACE = anyOf(BPF_TCX_INGRESS, BPF_TCX_EGRESS, BPF_NETKIT_PRIMARY, BPF_NETKIT_PEER);
 constexpr uint64_t SOCKETS = anyOf(BPF_SK_SKB_STREAM_PARSER, BPF_SK_SKB_STREAM_VERDICT, BPF_SK_SKB_VERDICT, BPF_SK_MSG_VERDICT);
@@ -142,8 +140,8 @@ Answer answerQuery(Context& context, Request& request) {
   if (long error = context.bpf.call(BPF_PROG_QUERY, attr); error && error != -ENOSPC) return error;
   uint32_t count = attr.query.prog_cnt < wire::MAX_PROGRAMS ? attr.query.prog_cnt : wire::MAX_PROGRAMS;
   Answer answer(count);
-  answer.add(wire::QueryAnswer{attr.query.revision, count, attr.query.attach_flags});
-  answer.add(programs, count * sizeof *programs).add(links, cgroup ? 0 : count * sizeof *links);
+  wire::QueryAnswer head{attr.query.revision, count, attr.query.attach_flags};
+  answer.add(&head, sizeof head).add(programs, count * sizeof *programs).add(links, cgroup ? 0 : count * sizeof *links);
   return answer;
 }
 

@@ -239,8 +239,8 @@ TEST_F(WorkerLoad, EachWayOfNamingAnObjectThatWeDoNotTranslateEndsTheSession) {
   create(map());
   for (uint8_t source = 0; source < 16; ++source) {
     bool known = source == 0 || source == BPF_PSEUDO_FUNC || source == BPF_PSEUDO_MAP_FD || source == BPF_PSEUDO_MAP_VALUE ||
-                 source == BPF_PSEUDO_BTF_ID;
-    if (known) continue;  // what is left: BPF_PSEUDO_MAP_IDX, _IDX_VALUE, and what nobody knows yet
+                 source == BPF_PSEUDO_BTF_ID || source == BPF_PSEUDO_MAP_IDX || source == BPF_PSEUDO_MAP_IDX_VALUE;
+    if (known) continue;  // what is left: what nobody knows yet
     EXPECT_DEATH_BY_LINE(load(wide(source, 0)), "in a way that is not permitted") << int(source);
   }
   EXPECT_DEATH_BY_LINE(load(wide(BPF_PSEUDO_BTF_ID, 5, 3)), "module 3 is not one of this session's");
@@ -392,7 +392,7 @@ TEST_F(WorkerLoad, AHandleOfNobodyEndsTheSession) {
   int64_t map_ = create(map()), program_ = load({RETURN, RETURN + 2});
   EXPECT_DEATH_BY_LINE(ask(Op::freezeMap, Loading, wire::Handle{99}), "not one of this session's");
   EXPECT_DEATH_BY_LINE(ask(Op::freezeMap, Loading, wire::Handle{uint32_t(program_)}), "not one of this session's");
-  EXPECT_DEATH_BY_LINE(ask(Op::objectInfo, Loading, wire::Handle{99}), "not one of this session's");
+  EXPECT_DEATH_BY_LINE(ask(Op::inspectHandle, Loading, wire::Handle{99}), "not one of this session's");
   EXPECT_DEATH_BY_LINE(ask(Op::bindMap, Loading, wire::BindMap{uint32_t(map_), uint32_t(map_)}), "not one of this session's");
   EXPECT_DEATH_BY_LINE(ask(Op::bindMap, Loading, wire::BindMap{uint32_t(program_), NO_HANDLE}), "not one of this session's");
   EXPECT_DEATH_BY_LINE(ask(Op::inspectHandle, Granted, wire::Handle{99}), "not one of this session's");

@@ -3,6 +3,8 @@
 #include "worker/operations.h"
 #include "worker/pins.h"
 
+#include "schema/kernel-numbers.h"
+
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -76,6 +78,8 @@ void bindInstructions(Context& context, bpf_insn* instructions, uint32_t count) 
       case BPF_PSEUDO_FUNC: break;
       case BPF_PSEUDO_MAP_FD:
       case BPF_PSEUDO_MAP_VALUE: instruction.imm = descriptorOf(context.load, instruction.imm, Kind::map); break;
+      case BPF_PSEUDO_MAP_IDX:
+      case BPF_PSEUDO_MAP_IDX_VALUE: descriptorOf(context.load, instruction.imm - wire::FIRST_INDEX, Kind::map); break;
       case BPF_PSEUDO_BTF_ID:
         if (instructions[i].imm != 0) instructions[i].imm = moduleOf(context.load, instructions[i].imm);
         break;
@@ -142,11 +146,15 @@ Answer answerLoadProgram(Context& context, Request& request) {
 
   uint64_t sizes[] = {wish.instructionCount * uint64_t{sizeof(bpf_insn)}, uint64_t{wish.funcInfoRecord} * wish.funcInfoCount,
                       uint64_t{wish.lineInfoRecord} * wish.lineInfoCount, uint64_t{wish.coreReloRecord} * wish.coreReloCount};
-  std::vector<uint8_t> bytes = bytesOf(request, sizes[0] + sizes[1] + sizes[2] + sizes[3]);
+  std::vector<uint8_t> bytes = bytesOf(request, sizes[0] + sizes[1] + sizes[2] + sizes[3] + wish.signatureSize);
   bindInstructions(context, reinterpret_cast<bpf_insn*>(bytes.data()), wish.instructionCount);
 
+  std::vector<int> named;  // by index
+  for (const Fd& module : load.modules) named.push_back(module.get());
+  for (const Object& object : load.objects) named.push_back(object.fd.get());
   Fd target;
-  bpf_attr attr{};
+  LoadAttr whole{};
+  bpf_attr& attr = whole.known;
   if (wish.attachModule) attr.attach_btf_obj_fd = moduleOf(load, wish.attachModule);
   if (const wire::GrantedProgram& granted = load.grant.programs[slot]; granted.target) {
     target = context.bpf.open(pathOf({wire::Dir::loads, granted.target, granted.targetIndex, 0, "p"}).text);
@@ -155,7 +163,7 @@ Answer answerLoadProgram(Context& context, Request& request) {
   }
   attr.prog_type = wish.type, attr.expected_attach_type = wish.expectedAttachType, attr.attach_btf_id = wish.attachBtfId;
   attr.prog_flags = wish.flags, attr.kern_version = wish.kernelVersion, attr.license = toKernel(wish.license);
-  attr.insns = toKernel(bytes.data()), attr.insn_cnt = wish.instructionCount, attr.fd_array = toKernel(load.modules);
+  attr.insns = toKernel(bytes.data()), attr.insn_cnt = wish.instructionCount, attr.fd_array = toKernel(named.data());
   memcpy(attr.prog_name, wish.name, sizeof attr.prog_name);
   if (wish.btf != NO_HANDLE) {
     attr.prog_btf_fd = descriptorOf(load, wish.btf, Kind::btf);
@@ -164,12 +172,16 @@ Answer answerLoadProgram(Context& context, Request& request) {
     attr.line_info = toKernel(lines), attr.line_info_rec_size = wish.lineInfoRecord, attr.line_info_cnt = wish.lineInfoCount;
     attr.core_relos = toKernel(relocations), attr.core_relo_rec_size = wish.coreReloRecord, attr.core_relo_cnt = wish.coreReloCount;
   }
+  if (wish.signatureSize > 0) {
+    whole.later.signature = toKernel(bytes.data() + bytes.size() - wish.signatureSize);
+    whole.later.signatureSize = wish.signatureSize, whole.later.keyring = wish.keyring;
+  }
   // calloc, as it hands out large zeroed memory without touching it: up to 16 MiB, of which the kernel usually writes none.
   uint32_t logSize = wish.logLevel ? wish.logSize : 0;
   std::unique_ptr<char, decltype(&free)> log(static_cast<char*>(calloc(1, std::max(logSize, 1u))), free);
   if (!log) return -ENOMEM;
   if (logSize > 0) attr.log_level = wish.logLevel, attr.log_size = logSize, attr.log_buf = toKernel(log.get());
-  Fd program(context.bpf.call(BPF_PROG_LOAD, attr));
+  Fd program(context.bpf.call(BPF_PROG_LOAD, attr, sizeof whole));
   load.used[slot] = bool(program);
   Answer answer = load.own({std::move(program), Kind::program});
   ssize_t length = strnlen(log.get(), std::max(logSize, 1u));

@@ -79,10 +79,10 @@ TEST_F(WorkerModules, CallsAndReferencesAreIntoThoseThatWereGivenOrEndTheSession
     EXPECT_DEATH_BY_LINE(load(XDP, call(other)), "not one of this session's") << other;
   EXPECT_GE(load(XDP, call(2)), 0);
   auto& made = bpf.last(BPF_PROG_LOAD);
-  ASSERT_EQ(made.modules.size(), 1 + wire::MAX_MODULES);
+  ASSERT_EQ(made.named.size(), 1 + wire::MAX_MODULES);
   EXPECT_EQ(made.instructions[0].off, 2);
-  EXPECT_EQ(made.modules[2], context.load.modules[2].get());
-  EXPECT_EQ(made.modules[3], -1) << "nothing that the kernel would take";
+  EXPECT_EQ(made.named[2], context.load.modules[2].get());
+  EXPECT_EQ(made.named[3], -1) << "nothing that the kernel would take";
   EXPECT_EQ(made.attr.attach_btf_obj_fd, 0u);
 
   auto variable = [](int32_t module) {

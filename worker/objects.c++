@@ -23,12 +23,15 @@ Answer describe(Bpf& bpf, const Fd& object, Kind kind) {
   if (int error = bpf.info(object, &info, size); error) return error;
   if (kind == Kind::program) count = std::min<uint32_t>(info.program.nr_map_ids, wire::MAX_MAPS), info.program.map_ids = 0;
   Answer answer(0);
-  answer.add(wire::ObjectInfo{kind, size, count, 0}).add(&info, size).add(maps, count * sizeof *maps);
+  wire::ObjectInfo head{kind, size, count, 0};
+  answer.add(&head, sizeof head).add(&info, size).add(maps, count * sizeof *maps);
   return answer;
 }
 
 Answer answerWipeStaging(Context& context, Request&) {
-  wipe(context.bpf, "staging");
+  std::vector<std::string> names;
+  context.bpf.list("staging", names);
+  for (const std::string& name : names) removeTree(context.bpf, ("staging/" + name).c_str());
   return 0;
 }
 
@@ -49,7 +52,7 @@ Answer answerPublish(Context& context, Request& request) {
 
 // A link is opened first, so that its last reference is a descriptor: only then it is gone when the call returns.
 Answer answerRemove(Context& context, Request& request) {
-  wire::Pin pin = request.as<wire::Remove>().pin;
+  wire::Pin pin = request.as<wire::Pin>();
   Path path = pathOf(pin), directory = directoryOf(pin);
   Fd link = kindOf(pin) == Kind::link ? context.bpf.open(path.text) : Fd();
   int error = context.bpf.unlink(path.text);
@@ -81,14 +84,13 @@ Answer answerList(Context& context, Request& request) {
 }
 
 Answer answerInspect(Context& context, Request& request) {
-  wire::Pin pin = request.as<wire::Inspect>().pin;
+  wire::Pin pin = request.as<wire::Pin>();
   Fd object = context.bpf.open(pathOf(pin).text);
   return object ? describe(context.bpf, object, kindOf(pin)) : Answer(object.error());
 }
 
 // To a socket, or to a process that runs it and can do nothing else.
-static constexpr uint64_t HANDED_OVER =
-    1ull << BPF_PROG_TYPE_SOCKET_FILTER | 1ull << BPF_PROG_TYPE_SK_REUSEPORT | 1ull << BPF_PROG_TYPE_SYSCALL;
+static constexpr uint64_t HANDED_OVER = anyOf(BPF_PROG_TYPE_SOCKET_FILTER, BPF_PROG_TYPE_SK_REUSEPORT, BPF_PROG_TYPE_SYSCALL);
 
 Answer answerOpenObject(Context& context, Request& request) {
   auto wish = request.as<wire::OpenObject>();

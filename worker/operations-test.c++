@@ -21,6 +21,7 @@ class WorkerTable : public testing::Test {
 uint32_t statesOf(Op op) {
   if (op <= Op::setFilter) return Control;
   if (op == Op::grant) return Waiting;
+  if (op == Op::inspectHandle) return Granted | Loading;
   if (op <= Op::commit) return Granted;
   if (op == Op::addModule) return Waiting | Granted;
   return Loading;

@@ -17,10 +17,10 @@ static constexpr Operation OPERATIONS[] = {
     {Op::endSession,    Control,            sizeof(wire::Session),     false, 0, 0, answerEndSession},
     {Op::wipeStaging,   Control,            0,                         false, 0, 0, answerWipeStaging},
     {Op::publish,       Control,            sizeof(wire::Publish),     false, 0, 1, answerPublish},
-    {Op::remove,        Control,            sizeof(wire::Remove),      false, 0, 0, answerRemove},
+    {Op::remove,        Control,            sizeof(wire::Pin),         false, 0, 0, answerRemove},
     {Op::removeLoad,    Control,            sizeof(wire::RemoveLoad),  false, 0, 0, answerRemoveLoad},
     {Op::list,          Control,            sizeof(wire::List),        false, 0, 0, answerList},
-    {Op::inspect,       Control,            sizeof(wire::Inspect),     false, 0, 0, answerInspect},
+    {Op::inspect,       Control,            sizeof(wire::Pin),         false, 0, 0, answerInspect},
     {Op::openObject,    Control,            sizeof(wire::OpenObject),  false, 0, 0, answerOpenObject},
     {Op::openIterator,  Control,            sizeof(wire::OpenIterator), false, 0, 1, answerOpenIterator},
     {Op::lookup,        Control,            sizeof(wire::Element),     true,  0, 0, answerLookup},
@@ -33,7 +33,7 @@ static constexpr Operation OPERATIONS[] = {
     {Op::setXdp,        Control,            sizeof(wire::SetXdp),      false, 0, 1, answerSetXdp},
     {Op::setFilter,     Control,            sizeof(wire::SetFilter),   false, 0, 0, answerSetFilter},
     {Op::grant,         Waiting,            sizeof(wire::Grant),       false, 0, 0, answerGrant},
-    {Op::inspectHandle, Granted,            sizeof(wire::Handle),      false, 0, 0, answerInspectHandle},
+    {Op::inspectHandle, Granted | Loading,  sizeof(wire::Handle),      false, 0, 0, answerInspectHandle},
     {Op::commit,        Granted,            sizeof(wire::Commit),      false, 0, 0, answerCommit},
     {Op::addModule,     Waiting | Granted,  0,                         false, 1, 1, answerAddModule},
     {Op::createMap,     Loading,            sizeof(wire::CreateMap),   false, 0, 0, answerCreateMap},
@@ -42,7 +42,6 @@ static constexpr Operation OPERATIONS[] = {
     {Op::initialise,    Loading,            sizeof(wire::Initialise),  true,  0, 1, answerInitialise},
     {Op::freezeMap,     Loading,            sizeof(wire::Handle),      false, 0, 0, answerFreezeMap},
     {Op::bindMap,       Loading,            sizeof(wire::BindMap),     false, 0, 0, answerBindMap},
-    {Op::objectInfo,    Loading,            sizeof(wire::Handle),      false, 0, 0, answerInspectHandle},
 };
 // clang-format on
 static_assert(std::size(OPERATIONS) == static_cast<size_t>(Op::count));

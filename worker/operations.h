@@ -33,19 +33,17 @@ struct LoadSession {
   uint32_t maps = 0, btfs = 0, moduleCount = 0;
   uint64_t mapBytes = 0;
   std::vector<Object> objects;
-  Fd modules[1 + wire::MAX_MODULES];  // BTF, by number, as the kernel wants an fd_array; 0 is the kernel itself, and never looked at
+  Fd modules[1 + wire::MAX_MODULES];  // BTF, by number; 0 is the kernel itself, and never looked at
 
   Object& object(uint32_t handle, wire::Kind kind);  // dies on a number that this session did not give
   Answer own(Object object);                         // -> its handle, or the error in place of a descriptor
 };
 
 struct Context {
-  Context(Bpf& bpf, const wire::Ceiling& ceiling) : bpf(bpf), ceiling(ceiling) {}
-
   Bpf& bpf;
   const wire::Ceiling& ceiling;
-  LoadSession load;                    // in a session
-  std::map<uint32_t, pid_t> sessions;  // in the worker: those that were started and not reaped yet
+  LoadSession load{};                    // in a session
+  std::map<uint32_t, pid_t> sessions{};  // in the worker: those that were started and not reaped yet
   uint32_t lastSession = 0;
   Channel* channel = nullptr;  // in the worker: closed in the children
 };
@@ -67,6 +65,7 @@ void serveControl(Context& context);  // until the frontend goes
 void reapSessions(Context& context);  // those that ended by themselves
 [[noreturn]] void serveSession(Context& context, Fd control, Fd loader);
 
+constexpr uint64_t anyOf(auto... bits) { return (... | (1ull << bits)); }
 bool covers(const uint64_t* bits, size_t words, uint32_t bit);  // whether bit is set in a mask of the ceiling or grant
 bool holdsDescriptors(uint32_t mapType);                        // whether the kernel reads descriptor numbers from this map's values
 bool isPerCpu(uint32_t mapType);                                // whether it has a value for each CPU

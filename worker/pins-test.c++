@@ -105,8 +105,8 @@ class WorkerControl : public testing::Test {
 
 TEST_F(WorkerControl, EachOperationOnAPinDiesOfABadOne) {
   Pin bad = pinOf(Dir::maps, "..");
-  EXPECT_DEATH_BY_LINE(control(Op::remove, wire::Remove{bad}), "bad name");
-  EXPECT_DEATH_BY_LINE(control(Op::inspect, wire::Inspect{bad}), "bad name");
+  EXPECT_DEATH_BY_LINE(control(Op::remove, bad), "bad name");
+  EXPECT_DEATH_BY_LINE(control(Op::inspect, bad), "bad name");
   EXPECT_DEATH_BY_LINE(control(Op::openObject, wire::OpenObject{bad, 0, 0}), "bad name");
   EXPECT_DEATH_BY_LINE(control(Op::lookup, wire::Element{bad, 0, 0, 0, 0}), "bad name");
   EXPECT_DEATH_BY_LINE(control(Op::readMap, wire::ReadMap{bad, 0, 0, 0, 0}), "bad name");
@@ -311,10 +311,10 @@ TEST_F(WorkerControl, ALinkThatCanNotBePinnedIsNotKept) {
 }
 
 TEST_F(WorkerControl, ALinkIsOpenedBeforeItsPinGoes) {
-  EXPECT_EQ(control(Op::remove, wire::Remove{pinOf(Dir::links)}), 1);
+  EXPECT_EQ(control(Op::remove, pinOf(Dir::links)), 1);
   EXPECT_EQ(bpf.count(BPF_OBJ_GET), 1u);
   bpf.failing["unlink links/1"] = -ENOENT;
-  EXPECT_EQ(control(Op::remove, wire::Remove{pinOf(Dir::links)}), 0);
+  EXPECT_EQ(control(Op::remove, pinOf(Dir::links)), 0);
 }
 
 TEST_F(WorkerControl, ALongListComesInPiecesThatFitAMessage) {

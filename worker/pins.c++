@@ -110,10 +110,4 @@ int removeTree(Bpf& bpf, const char* path) {
   return bpf.removeDirectory(path);
 }
 
-void wipe(Bpf& bpf, const char* path) {
-  std::vector<std::string> names;
-  bpf.list(path, names);
-  for (const std::string& name : names) removeTree(bpf, (std::string(path) + "/" + name).c_str());
-}
-
 }  // namespace bpfman

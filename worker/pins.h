@@ -18,6 +18,5 @@ Path loadPath(const char* root, uint32_t load);  // root: "loads" or "staging"
 
 void makeDirectories(Bpf& bpf);              // the fixed ones; kept if they are there
 int removeTree(Bpf& bpf, const char* path);  // a directory and the pins in it
-void wipe(Bpf& bpf, const char* path);       // all directories beneath `path`, each with its pins
 
 }  // namespace bpfman

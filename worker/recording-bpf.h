@@ -1,6 +1,7 @@
 // A kernel that notes down what the worker would have asked of it, for tests without root. Each new object is a descriptor of /dev/null.
 #pragma once
 
+#include "schema/kernel-numbers.h"
 #include "worker/operations.h"
 
 #include <algorithm>
@@ -19,8 +20,10 @@ class RecordingBpf final : public Bpf {
     int command;
     bpf_attr attr;
     std::vector<bpf_insn> instructions;  // of BPF_PROG_LOAD: the request's memory is gone afterwards
-    std::vector<int> modules{};          // likewise: its fd_array
-    uint32_t value = 0;                  // of BPF_MAP_UPDATE_ELEM: the first 4 bytes
+    std::vector<int> named{};            // likewise: of its fd_array the modules, and what its instructions name
+    decltype(LoadAttr::later) later{};
+    std::vector<uint8_t> signature{};  // likewise
+    uint32_t value = 0;                // of BPF_MAP_UPDATE_ELEM: the first 4 bytes
   };
 
   std::vector<Call> calls;
@@ -35,13 +38,20 @@ class RecordingBpf final : public Bpf {
   uint32_t verified = 0;   // how many instructions of every program were; 0: what was asked was none
   std::string log;         // what the verifier writes
 
-  long call(int command, bpf_attr& attr) override {
+  long call(int command, bpf_attr& attr, uint32_t size) override {
     Call call{command, attr, {}};
     if (command == BPF_PROG_LOAD) {
       auto* first = reinterpret_cast<const bpf_insn*>(attr.insns);
       call.instructions.assign(first, first + attr.insn_cnt);
-      auto* modules = reinterpret_cast<const int*>(attr.fd_array);
-      if (modules) call.modules.assign(modules, modules + 1 + wire::MAX_MODULES);
+      int32_t last = wire::MAX_MODULES;
+      for (auto& each : call.instructions)
+        if (each.code == (BPF_LD | BPF_IMM | BPF_DW) && (each.src_reg == BPF_PSEUDO_MAP_IDX || each.src_reg == BPF_PSEUDO_MAP_IDX_VALUE))
+          last = std::max(last, each.imm);
+      auto* named = reinterpret_cast<const int*>(attr.fd_array);
+      if (named) call.named.assign(named, named + last + 1);
+      if (size >= sizeof(LoadAttr)) call.later = reinterpret_cast<const LoadAttr&>(attr).later;
+      auto* signature = reinterpret_cast<const uint8_t*>(call.later.signature);
+      call.signature.assign(signature, signature + call.later.signatureSize);
       if (attr.log_buf && !log.empty()) snprintf(reinterpret_cast<char*>(attr.log_buf), attr.log_size, "%s", log.c_str());
     }
     if (command == BPF_MAP_UPDATE_ELEM) memcpy(&call.value, reinterpret_cast<const void*>(attr.value), sizeof call.value);

@@ -32,7 +32,7 @@ int runWorker(Bpf& bpf) {
   prctl(PR_SET_NAME, "bpfman-worker");
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);  // whatever it would execute starts with nothing
   wire::Ceiling ceiling = readCeiling();
-  Context context(bpf, ceiling);
+  Context context{bpf, ceiling};
   makeDirectories(bpf);
   stayInBpffs();
   enterPolicy(seccomp::WORKER_POLICY);  // last: from here on it only serves
