@@ -11,7 +11,7 @@ import network
 PASS, DROP = "verdict=02000000", "verdict=01000000"
 
 
-CHANGES = int(os.environ.get("BPFMAN_CHANGES", "1000"))     # 100 in an emulated machine, 1,000 there too in tests/soak
+CHANGES = int(os.environ.get("BPFMAN_CHANGES", "1000"))     # 50 in an emulated machine, 1,000 there too in tests/soak
 
 
 class Tailcall(unittest.TestCase):
