@@ -121,6 +121,7 @@ long Proxy::loadProgram(const bpf_attr& attr) {
   auto* given = pointer<const bpf_insn>(attr.insns);
   Wanted wanted = wantedOf(given);
   bool byIndex = keepsInstructions || !wanted.signature.empty();
+  std::vector<uint32_t> named;  // handles, in the order in which the program uses them first: the same wherever its maps come from
   std::vector<bpf_insn> instructions(given, given + attr.insn_cnt);
   for (size_t i = 0; i + 1 < instructions.size(); ++i) {
     bpf_insn& instruction = instructions[i];
@@ -140,7 +141,9 @@ long Proxy::loadProgram(const bpf_attr& attr) {
     instruction.imm = static_cast<int>(map->handle);
     if (!byIndex) continue;
     instruction.src_reg = instruction.src_reg == BPF_PSEUDO_MAP_FD ? BPF_PSEUDO_MAP_IDX : BPF_PSEUDO_MAP_IDX_VALUE;
-    instruction.imm += static_cast<int>(wire::FIRST_INDEX);
+    auto place = std::ranges::find(named, map->handle);
+    if (place == named.end()) place = named.insert(place, map->handle);
+    instruction.imm = static_cast<int>(wire::FIRST_INDEX + (place - named.begin()));
   }
 
   wire::LoadProgram wish{attr.prog_type,
@@ -162,8 +165,11 @@ long Proxy::loadProgram(const bpf_attr& attr) {
                          static_cast<uint32_t>(wanted.signature.size()),
                          wanted.keyring,
                          {},
+                         {},
                          {}};
   if (wish.logLevel == 0) wish.logSize = 0;
+  if (named.size() > wire::MAX_NAMED) return refuse(E2BIG);
+  std::ranges::fill(std::ranges::copy(named, wish.named).out, std::end(wish.named), NO_HANDLE);
   memcpy(wish.name, attr.prog_name, sizeof wish.name - 1);
   if (attr.license) strncpy(wish.license, pointer<const char>(attr.license), sizeof wish.license - 1);
   licenseGiven = wish.license;

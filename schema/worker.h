@@ -20,7 +20,7 @@ constexpr size_t MAX_DESCRIPTORS = 3;         // in one message
 constexpr size_t MAX_BLOB = 32 << 20;         // bytes of a sealed memfd (instructions with their debug information; map values)
 constexpr uint32_t MAX_LOG = 16 << 20;        // bytes of verifier log
 constexpr uint32_t MAX_MODULES = 8;           // of the kernel, whose types and functions one load uses
-constexpr uint32_t FIRST_INDEX = MAX_MODULES + 1;                 // of a session's objects where instructions name maps by index: + handle
+constexpr uint32_t FIRST_INDEX = MAX_MODULES + 1, MAX_NAMED = 64; // where and how many maps instructions name by index, as signed ones do
 constexpr size_t NAME = 64;                   // [A-Za-z0-9_]{1,63} and its NUL: bpffs refuses dots
 
 // Who may say what, and when. The bits are the states of operations[] in worker/operations.c++.
@@ -117,8 +117,8 @@ struct LoadProgram {                          // -> handle. A kernel error comes
   uint32_t instructionCount;                  // 8 bytes each; map references carry handles where the kernel wants descriptors, calls of a
                                               // module's functions (`off`) and references to its variables (second half) its number
   uint32_t funcInfoRecord, funcInfoCount, lineInfoRecord, lineInfoCount, coreReloRecord, coreReloCount, attachModule;   // as granted
-  uint32_t signatureSize;                     // bytes of PKCS#7 over the instructions, in which maps are then named by index; 0: none
-  int32_t keyring;                            // of the signature: the kernel's number, or a serial
+  uint32_t signatureSize; int32_t keyring;    // bytes of PKCS#7 over the instructions, 0: none; the kernel's number of a keyring, or a serial
+  uint32_t named[MAX_NAMED];                  // handles of the maps FIRST_INDEX, FIRST_INDEX + 1, … of the instructions, or NO_HANDLE
   char name[16];
   char license[64];
 };                                            // then, in the tail or a sealed memfd: instructions, func, line, core records, signature

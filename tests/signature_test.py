@@ -87,10 +87,11 @@ class Everywhere(Signed):
         self.daemon.attach("tracepoint", program, "syscalls/sys_enter_getpgid")
         self.assertTrue(self.runs(program))
 
-        other = self.loaded("--to-sign", self.directory, "--set", "step=7")      # beside the first: other maps, other values
-        with open(path, "rb") as file:
-            self.assertEqual(file.read(), instructions)
-        self.assertNotEqual(other, program)
+        for more in (("--set", "step=7"), ("--map-owner-id", program), ("--map-size", "runs=2")):     # other values, maps and sizes
+            os.unlink(path)
+            self.loaded("--to-sign", self.directory, *more)
+            with open(path, "rb") as file:
+                self.assertEqual(file.read(), instructions, more)
 
     def testOfSeveralProgramsEachHasItsOwn(self):
         self.loaded("--to-sign", self.directory, programs="tracepoint:counted,tracepoint:other")
@@ -140,12 +141,15 @@ class Verified(Signed):
         self.refused("there is no such keyring", "--signature", self.signature, "--keyring", 2**31 - 1)
 
     def testAnotherIsPutInItsPlaceOnlyWithItsOwnSignature(self):
-        self.daemon.attach("tracepoint", self.program, "syscalls/sys_enter_getpgid")
         update = ("program", "update", self.program, "-f", harness.example("signed_program"), "--keyring", self.signer.keyring)
         other = self.signer.sign(self.toSign("other"))
         answer = self.daemon.cli(*update, "--signature", f"counted={other}")
         self.assertIn("is not of these instructions", answer.err)
-        self.assertTrue(self.runs(self.program))
+        self.assertEqual(self.daemon.programs(), [self.program])
+        self.daemon.json(*update, "--signature", self.signature)        # which uses the maps of the first
+        program, = self.daemon.programs()
+        self.daemon.attach("tracepoint", program, "syscalls/sys_enter_getpgid")
+        self.assertTrue(self.runs(program))
 
     def testAPersistentOneComesBackWithItsSignature(self):
         self.addCleanup(harness.run, "umount", BOOT_ID, check=False)

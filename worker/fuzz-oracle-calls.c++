@@ -72,10 +72,13 @@ void SessionOracle::loadProgram(LoadAttr whole) {
   FUZZ_REQUIRE(int(named) == (target > 0 ? target : wish.attachModule ? moduleOf(wish.attachModule) : 0), "descriptor %u", named);
   if (target > 0) program.target = targetLoad;
   auto* given = reinterpret_cast<const int*>(takeOut(attr.fd_array));
-  requireMemory(toKernel(given), sizeof(int) * (wire::FIRST_INDEX + handles.size()));
+  requireMemory(toKernel(given), sizeof(int) * (wire::FIRST_INDEX + wire::MAX_NAMED));
   for (uint32_t i = 1; i <= wire::MAX_MODULES; ++i)
     FUZZ_REQUIRE(given[i] == (i <= modules.size() ? modules[i - 1] : -1), "descriptor %d as module %u", given[i], i);
-  for (size_t i = 0; i < handles.size(); ++i) FUZZ_REQUIRE(given[wire::FIRST_INDEX + i] == handles[i]);
+  for (size_t i = 0; i < wire::MAX_NAMED; ++i) {
+    int descriptor = given[wire::FIRST_INDEX + i];
+    if (descriptor != -1) requireOwn(descriptor, Kind::map, wish.named[i]);
+  }
   FUZZ_REQUIRE(has(&ceiling.programTypes, 1, program.type) && has(ceiling.attachTypes, 2, program.expectedAttachType));
   auto granted = std::ranges::find_if(unused, [&](auto& each) { return memcmp(&each, &program, sizeof program) == 0; });
   FUZZ_REQUIRE(granted != unused.end(), "type %u, attach type %u, target %u, flags %#x", program.type, program.expectedAttachType,
@@ -130,10 +133,8 @@ void SessionOracle::requireInstructions(const bpf_insn* bound, uint32_t count) c
       FUZZ_REQUIRE(i + 1 < count && bound[i + 1].code == 0);
       uint8_t how = there.src_reg;
       FUZZ_REQUIRE(how <= 6, "source %u", how);
-      if (how >= 5) {  // by index in the array of descriptors
-        FUZZ_REQUIRE(there.imm >= int(wire::FIRST_INDEX) && there.imm - wire::FIRST_INDEX < handles.size(), "index %d", there.imm);
-        requireOwn(handles[there.imm - wire::FIRST_INDEX], Kind::map, there.imm - wire::FIRST_INDEX);
-      }
+      bool inside = there.imm >= int(wire::FIRST_INDEX) && there.imm < int(wire::FIRST_INDEX + wire::MAX_NAMED);
+      FUZZ_REQUIRE(how < 5 || inside, "index %d", there.imm);  // in the array of descriptors
       if (how == BPF_PSEUDO_BTF_ID && plain[i + 1].imm != 0) plain[i + 1].imm = moduleOf(plain[i + 1].imm);
       if (how == BPF_PSEUDO_MAP_FD || how == BPF_PSEUDO_MAP_VALUE) {
         requireOwn(there.imm, Kind::map, expected.imm);

@@ -100,7 +100,7 @@ std::vector<bpf_insn> SessionScript::instructions() {
   for (size_t count = input.below(12); count > 0; --count) {
     uint8_t how = input.byte();
     if (how < 96) {  // a wide load, of each kind
-      all.push_back({BPF_LD | BPF_IMM | BPF_DW, 1, uint8_t(how % 8), 0, int32_t(handle() + (how % 8 > 4 ? wire::FIRST_INDEX : 0))});
+      all.push_back({BPF_LD | BPF_IMM | BPF_DW, 1, uint8_t(how % 8), 0, int32_t(how % 8 > 4 ? input.below(80) : handle())});
       all.push_back({uint8_t(how >= 88), 0, 0, 0, how & 8 ? int32_t(input.byte()) : 0});
     } else if (how < 128) {
       all.push_back({BPF_JMP | BPF_CALL, 0, uint8_t(how % 3), int16_t(how & 16 ? input.byte() : 0), int32_t(input.take<uint16_t>() % 600)});
@@ -130,6 +130,8 @@ void SessionScript::loadProgram(FuzzMessage& message) {
   wish.instructionCount = code.size();
   auto blob = bytesOf(code);
   wish.btf = odd & 32 ? handle() : NO_HANDLE;
+  std::ranges::fill(wish.named, NO_HANDLE);
+  if (odd & 16) wish.named[input.below(wire::MAX_NAMED)] = handle();
   if (odd & 32) {
     wish.funcInfoRecord = input.byte() % 16, wish.funcInfoCount = input.byte() % 4;
     wish.lineInfoRecord = input.byte() % 16, wish.lineInfoCount = input.byte() % 4;

@@ -79,7 +79,9 @@ void bindInstructions(Context& context, bpf_insn* instructions, uint32_t count) 
       case BPF_PSEUDO_MAP_FD:
       case BPF_PSEUDO_MAP_VALUE: instruction.imm = descriptorOf(context.load, instruction.imm, Kind::map); break;
       case BPF_PSEUDO_MAP_IDX:
-      case BPF_PSEUDO_MAP_IDX_VALUE: descriptorOf(context.load, instruction.imm - wire::FIRST_INDEX, Kind::map); break;
+      case BPF_PSEUDO_MAP_IDX_VALUE:
+        if (instruction.imm - wire::FIRST_INDEX >= wire::MAX_NAMED) die("instruction %u names map %d", i - 1, instruction.imm);
+        break;
       case BPF_PSEUDO_BTF_ID:
         if (instructions[i].imm != 0) instructions[i].imm = moduleOf(context.load, instructions[i].imm);
         break;
@@ -151,7 +153,7 @@ Answer answerLoadProgram(Context& context, Request& request) {
 
   std::vector<int> named;  // by index
   for (const Fd& module : load.modules) named.push_back(module.get());
-  for (const Object& object : load.objects) named.push_back(object.fd.get());
+  for (uint32_t handle : wish.named) named.push_back(handle == NO_HANDLE ? -1 : descriptorOf(load, handle, Kind::map));
   Fd target;
   LoadAttr whole{};
   bpf_attr& attr = whole.known;

@@ -36,10 +36,12 @@ class WorkerSignature : public testing::Test {
   static std::vector<bpf_insn> naming(uint8_t source, int32_t index) {
     return {{BPF_LD | BPF_IMM | BPF_DW, 1, source, 0, index}, {}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
   }
-  int64_t load(const std::vector<bpf_insn>& instructions, const std::vector<uint8_t>& signature, uint32_t said) {
+  int64_t load(const std::vector<bpf_insn>& instructions, const std::vector<uint8_t>& signature, uint32_t said, uint32_t map = 1) {
     wire::LoadProgram wish{};
     wish.type = BPF_PROG_TYPE_XDP, wish.expectedAttachType = BPF_XDP, wish.btf = NO_HANDLE;
     wish.instructionCount = instructions.size();
+    std::ranges::fill(wish.named, NO_HANDLE);
+    wish.named[2] = map;
     wish.signatureSize = said, wish.keyring = 7;
     auto* bytes = reinterpret_cast<const uint8_t*>(instructions.data());
     std::vector<uint8_t> tail(bytes, bytes + instructions.size() * sizeof(bpf_insn));
@@ -51,11 +53,12 @@ class WorkerSignature : public testing::Test {
 TEST_F(WorkerSignature, InstructionsReachTheKernelAsTheyWereSigned) {
   for (uint8_t source : {BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE}) {
     std::ranges::fill(context.load.used, false);
-    auto signedOnes = naming(source, FIRST_INDEX + 1);
+    auto signedOnes = naming(source, FIRST_INDEX + 2);
     ASSERT_GE(load(signedOnes, {1, 2, 3}, 3), 0);
     auto& made = bpf.last(BPF_PROG_LOAD);
     EXPECT_EQ(memcmp(made.instructions.data(), signedOnes.data(), signedOnes.size() * sizeof(bpf_insn)), 0);
-    EXPECT_EQ(made.named.at(FIRST_INDEX + 1), context.load.objects[1].fd.get());
+    EXPECT_EQ(made.named.at(FIRST_INDEX + 2), context.load.objects[1].fd.get());
+    EXPECT_EQ(made.named.at(FIRST_INDEX + 1), -1) << "nothing that the kernel would take";
     EXPECT_EQ(made.later.signatureSize, 3u);
     EXPECT_EQ(made.later.keyring, 7);
     EXPECT_EQ(made.signature, (std::vector<uint8_t>{1, 2, 3}));
@@ -71,9 +74,11 @@ TEST_F(WorkerSignature, WithoutOneAnOlderKernelSeesNothingNew) {
 }
 
 TEST_F(WorkerSignature, AnIndexIsOfAMapOfThisSessionOrEndsIt) {
-  for (int32_t index : {0, 1, int(wire::MAX_MODULES), int(FIRST_INDEX), int(FIRST_INDEX) + 2, INT32_MAX, -1, INT32_MIN})
+  for (int32_t index : {0, 1, int(wire::MAX_MODULES), int(FIRST_INDEX + wire::MAX_NAMED), INT32_MAX, -1, INT32_MIN})
     for (uint8_t source : {BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE})
-      EXPECT_DEATH_BY_LINE(load(naming(source, index), {}, 0), "not one of this session's") << index;  // handle 0 is BTF
+      EXPECT_DEATH_BY_LINE(load(naming(source, index), {}, 0), "names map") << index;
+  for (uint32_t handle : {0u, 2u, 1u << 31})  // BTF, and none
+    EXPECT_DEATH_BY_LINE(load(naming(0, 0), {}, 0, handle), "not one of this session's") << handle;
   EXPECT_EQ(bpf.count(BPF_PROG_LOAD), 0u);
 }
 
