@@ -82,6 +82,7 @@ TEST_F(CommandLine, Load) {
       {"program load file $D/a.o", "either --programs or --all-programs"},
       {"program load file $D/a.o --programs xdp:p --all-programs", "either --programs or --all-programs"},
       {"program load file $D/a.o --programs xdp:p --map-size a=0", "--map-size \"a=0\": expected NAME=ENTRIES"},
+      {"program load file $D/a.o --programs xdp:p --keyring builtin", "--keyring requires --signature"},
       {"program load file $D/a.o --programs xdp:p --signature p=$D/none", "--signature \"p=$D/none\": $D/none can't be read"},
       {"program load file $D/a.o --programs xdp:p --signature p=$D/a.o --keyring mine",
        "--keyring \"mine\": expected builtin, secondary, platform"},

@@ -61,7 +61,8 @@ void fill(schema::LoadOptions::Builder options, const LoadArguments& arguments) 
 void addSignatures(CLI::App& app, std::vector<std::string>& signatures, std::string& keyring) {
   addRepeated(app, "--signature", signatures,
               "NAME=FILE: the signature of a program's instructions (PKCS#7, DER), which the kernel verifies; may be repeated");
-  app.add_option("--keyring", keyring, "Whose keys are trusted: builtin, secondary, platform, or a keyring's serial (default: secondary)");
+  app.add_option("--keyring", keyring, "Whose keys are trusted: builtin, secondary, platform, or a keyring's serial (default: secondary)")
+      ->needs("--signature");
 }
 
 // NAME.insns, for each program what a signature covers.
