@@ -44,9 +44,8 @@ std::vector<LoadRow> readLoads(Database& database) {
   Statement sizes = database.prepare("SELECT load, name, entries FROM map_size ORDER BY load, position");
   join(sizes, rows, &LoadRow::load, [](LoadRow& load, Statement& s) { load.mapSizes.emplace_back(s.bytes(1), uint32_t(s.number(2))); });
   Statement signatures = database.prepare("SELECT load, program, pkcs7, keyring FROM signature ORDER BY load, position");
-  join(signatures, rows, &LoadRow::load, [](LoadRow& load, Statement& s) {
-    load.signatures.push_back({s.bytes(1), s.bytes(2), int32_t(s.number(3))});
-  });
+  auto add = [](LoadRow& load, Statement& s) { load.signatures.push_back({s.bytes(1), s.bytes(2), int32_t(s.number(3))}); };
+  join(signatures, rows, &LoadRow::load, add);
   return rows;
 }
 
