@@ -22,7 +22,7 @@ struct MapRow {
   bool operator==(const MapRow&) const = default;
 };
 
-struct Signature {      // as schema/signature.capnp has it
+struct Signature {      // as schema/load.capnp has it
   std::string program;  // the function's name
   std::string pkcs7;
   int32_t keyring = 0;

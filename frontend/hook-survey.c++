@@ -118,7 +118,6 @@ void HookSurvey::load(std::span<Tried> tried, kj::WaitScope& scope) {
     wish.type = granted.type, wish.expectedAttachType = granted.expectedAttachType, wish.attachBtfId = granted.attachBtfId;
     wish.flags = granted.flags;
     wish.btf = wire::NO_HANDLE, wish.instructionCount = kj::size(code);
-    std::ranges::fill(wish.named, wire::NO_HANDLE);
     strcpy(wish.name, "survey"), strcpy(wish.license, "GPL");
     auto bytes = kj::arrayPtr(reinterpret_cast<const kj::byte*>(code), sizeof code);
     int64_t result = session.loader->call(wire::Op::loadProgram, wish, bytes).wait(scope).result;

@@ -169,7 +169,7 @@ long Proxy::loadProgram(const bpf_attr& attr) {
                          {}};
   if (wish.logLevel == 0) wish.logSize = 0;
   if (named.size() > wire::MAX_NAMED) return refuse(E2BIG);
-  std::ranges::fill(std::ranges::copy(named, wish.named).out, std::end(wish.named), NO_HANDLE);
+  std::ranges::transform(named, wish.named, [](uint32_t handle) { return handle + 1; });
   memcpy(wish.name, attr.prog_name, sizeof wish.name - 1);
   if (attr.license) strncpy(wish.license, pointer<const char>(attr.license), sizeof wish.license - 1);
   licenseGiven = wish.license;

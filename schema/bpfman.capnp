@@ -18,7 +18,8 @@ using KernelProgram = Kernel.KernelProgram;
 using KernelMap = Kernel.KernelMap;
 using KernelLink = Kernel.KernelLink;
 using Overview = Kernel.Overview;
-using import "signature.capnp".Signature;
+using import "load.capnp".Global;
+using import "load.capnp".Signature;
 using import "take.capnp".KeyValue;
 using import "take.capnp".TakeOptions;
 using import "token.capnp".Tokens;
@@ -46,14 +47,6 @@ interface Daemon {
   enter @2 () -> (programs :Programs, links :Links, overview :Overview, audit :Audit, tokens :Tokens);
   # The powers. One that the policy does not grant is there too: each call of it fails and says which role is missing.
 }
-
-struct Global { name @0 :Text; value @1 :Data; json @2 :Text; }
-# A global variable's new value: raw bytes, exactly as many as the variable has; or, where `json` is not "", as JSON of the type that the
-# object's BTF gives it (and `value` is empty). Integers: a number, or a string "-1", "0xff"; bool: true, false, 0, 1; enums: an enumerator's
-# name, or a number; float, double: a number; arrays of char: a string, with room for the NUL behind it, the rest becomes 0; other arrays: at
-# most as many elements as there are; structs: an object. Elements and members that are not named keep the object's initial value. Text that
-# does not begin with {, [ or " and is no JSON is a string. Errors name variable and member, and say what was expected: out of range, too
-# many or long, unknown names with those that there are; pointers and unions can't be set. Answers (ProgramRecord) have bytes only.
 
 # RequestId: 0 .. 64 random bytes, chosen by the client; empty: none. When an answer was lost (the connection, or the daemon, ended), the
 # same call with the same id answers what the first one made, if that is still there, and makes it if the first one did not. Ids of one

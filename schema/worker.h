@@ -118,7 +118,7 @@ struct LoadProgram {                          // -> handle. A kernel error comes
                                               // module's functions (`off`) and references to its variables (second half) its number
   uint32_t funcInfoRecord, funcInfoCount, lineInfoRecord, lineInfoCount, coreReloRecord, coreReloCount, attachModule;   // as granted
   uint32_t signatureSize; int32_t keyring;    // bytes of PKCS#7 over the instructions, 0: none; the kernel's number of a keyring, or a serial
-  uint32_t named[MAX_NAMED];                  // handles of the maps FIRST_INDEX, FIRST_INDEX + 1, … of the instructions, or NO_HANDLE
+  uint32_t named[MAX_NAMED];                  // of the maps FIRST_INDEX, FIRST_INDEX + 1, … of the instructions: handle + 1; 0: none
   char name[16];
   char license[64];
 };                                            // then, in the tail or a sealed memfd: instructions, func, line, core records, signature

@@ -103,7 +103,7 @@ class Attack(unittest.TestCase):
                 "an index for a value": message("loadProgram", program(wide(6, 0))),
                 "an index of a module": message("loadProgram", program(wide(5, 1))),
                 "an index behind all that a program may name": message("loadProgram", program(wide(5, 9 + 64))),
-                "a map of nobody, by index": message("loadProgram", program()[:72] + struct.pack("<I", 7) + program()[76:]),
+                "a map of nobody, by index": message("loadProgram", program()[:72] + struct.pack("<I", 7 + 1) + program()[76:]),
                 "a module's BTF": message("loadProgram", program(wide(3, 1, 4))),
                 "an unknown kind": message("loadProgram", program(wide(9, 1))),
                 "a module's function": message("loadProgram", program(instruction(0x85, 0x20, 1, 5) + RETURN)),

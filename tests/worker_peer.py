@@ -81,7 +81,7 @@ def grant(programs=((XDP, XDP_ATTACH, 0, 0),), maps=4, map_types=1 << ARRAY | 1 
 
 def program(code=RETURN, type_=XDP, attach=XDP_ATTACH, target=0, flags=0, count=None, module=0, signature=0):
     count = len(code) // 8 if count is None else count
-    return struct.pack("<18I256s16s64s", type_, attach, target, flags, 0, NO_HANDLE, 0, 0, count, 0, 0, 0, 0, 0, 0, module, signature, 0, b"\xff" * 256, b"attack", b"GPL") + code
+    return struct.pack("<18I256s16s64s", type_, attach, target, flags, 0, NO_HANDLE, 0, 0, count, 0, 0, 0, 0, 0, 0, module, signature, 0, b"", b"attack", b"GPL") + code
 
 
 def map_(type_=ARRAY, entries=1, value=8, flags=0, btf=NO_HANDLE, inner=NO_HANDLE):

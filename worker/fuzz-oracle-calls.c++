@@ -77,7 +77,8 @@ void SessionOracle::loadProgram(LoadAttr whole) {
     FUZZ_REQUIRE(given[i] == (i <= modules.size() ? modules[i - 1] : -1), "descriptor %d as module %u", given[i], i);
   for (size_t i = 0; i < wire::MAX_NAMED; ++i) {
     int descriptor = given[wire::FIRST_INDEX + i];
-    if (descriptor != -1) requireOwn(descriptor, Kind::map, wish.named[i]);
+    FUZZ_REQUIRE((descriptor == -1) == (wish.named[i] == 0));
+    if (descriptor != -1) requireOwn(descriptor, Kind::map, wish.named[i] - 1);
   }
   FUZZ_REQUIRE(has(&ceiling.programTypes, 1, program.type) && has(ceiling.attachTypes, 2, program.expectedAttachType));
   auto granted = std::ranges::find_if(unused, [&](auto& each) { return memcmp(&each, &program, sizeof program) == 0; });

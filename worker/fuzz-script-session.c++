@@ -130,8 +130,7 @@ void SessionScript::loadProgram(FuzzMessage& message) {
   wish.instructionCount = code.size();
   auto blob = bytesOf(code);
   wish.btf = odd & 32 ? handle() : NO_HANDLE;
-  std::ranges::fill(wish.named, NO_HANDLE);
-  if (odd & 16) wish.named[input.below(wire::MAX_NAMED)] = handle();
+  if (odd & 16) wish.named[input.below(wire::MAX_NAMED)] = handle() + 1;
   if (odd & 32) {
     wish.funcInfoRecord = input.byte() % 16, wish.funcInfoCount = input.byte() % 4;
     wish.lineInfoRecord = input.byte() % 16, wish.lineInfoCount = input.byte() % 4;

@@ -49,7 +49,6 @@ class WorkerLoad : public testing::Test {
     program.type = BPF_PROG_TYPE_XDP;
     program.expectedAttachType = BPF_XDP;
     program.btf = NO_HANDLE;
-    std::ranges::fill(program.named, NO_HANDLE);
     program.instructionCount = count;
     return program;
   }

@@ -153,7 +153,7 @@ Answer answerLoadProgram(Context& context, Request& request) {
 
   std::vector<int> named;  // by index
   for (const Fd& module : load.modules) named.push_back(module.get());
-  for (uint32_t handle : wish.named) named.push_back(handle == NO_HANDLE ? -1 : descriptorOf(load, handle, Kind::map));
+  for (uint32_t map : wish.named) named.push_back(map == 0 ? -1 : descriptorOf(load, map - 1, Kind::map));
   Fd target;
   LoadAttr whole{};
   bpf_attr& attr = whole.known;

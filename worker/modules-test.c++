@@ -35,7 +35,6 @@ class WorkerModules : public testing::Test {
     wire::LoadProgram wish{};
     wish.type = as.type, wish.expectedAttachType = as.expectedAttachType, wish.attachBtfId = as.attachBtfId, wish.attachModule = as.module;
     wish.btf = NO_HANDLE;
-    std::ranges::fill(wish.named, NO_HANDLE);
     wish.instructionCount = instructions.size();
     auto* bytes = reinterpret_cast<const uint8_t*>(instructions.data());
     Request request = requestOf(Op::loadProgram, wish, {bytes, bytes + instructions.size() * sizeof(bpf_insn)});

@@ -40,8 +40,7 @@ class WorkerSignature : public testing::Test {
     wire::LoadProgram wish{};
     wish.type = BPF_PROG_TYPE_XDP, wish.expectedAttachType = BPF_XDP, wish.btf = NO_HANDLE;
     wish.instructionCount = instructions.size();
-    std::ranges::fill(wish.named, NO_HANDLE);
-    wish.named[2] = map;
+    wish.named[2] = map + 1;
     wish.signatureSize = said, wish.keyring = 7;
     auto* bytes = reinterpret_cast<const uint8_t*>(instructions.data());
     std::vector<uint8_t> tail(bytes, bytes + instructions.size() * sizeof(bpf_insn));
